@@ -1,0 +1,115 @@
+"""Rules that span fields of a pipeline's configuration, each broken one told by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from configs.schema import CLASSIFICATION_METRICS, REGRESSION_METRICS, GroupSplit, PipelineConfig, TimeSplit
+
+Path = tuple[str | int, ...]
+
+
+class Problem(NamedTuple):
+    """One mistake: where, what was found, what is allowed."""
+
+    path: Path
+    found: str
+    allowed: str
+
+
+def problems(config: PipelineConfig) -> Iterator[Problem]:
+    """Every rule that the configuration breaks; none means it is sound."""
+    yield from _contract(config)
+    yield from _features(config)
+    yield from _split(config)
+    yield from _evaluation(config)
+
+
+def _known(config: PipelineConfig, path: Path, name: str) -> Iterator[Problem]:
+    if name not in config.contract.columns:
+        yield Problem(path, repr(name), "a column of contract.columns: " + ", ".join(config.contract.columns))
+
+
+def _contract(config: PipelineConfig) -> Iterator[Problem]:
+    contract = config.contract
+    for index, name in enumerate(contract.key):
+        yield from _known(config, ("contract", "key", index), name)
+    yield from _known(config, ("contract", "target"), contract.target)
+    if contract.event_time is not None:
+        yield from _known(config, ("contract", "event_time"), contract.event_time)
+        column = contract.columns.get(contract.event_time)
+        if column is not None and column.type != "timestamp":
+            yield Problem(("contract", "event_time"), f"{contract.event_time!r} of type {column.type}", "a timestamp")
+    if contract.target in contract.columns:
+        yield from _target(config)
+    if config.labels is not None and not contract.key:
+        yield Problem(("labels",), "labels without a key", "contract.key must name what joins a label to its row")
+    try:
+        ZoneInfo(contract.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        yield Problem(("contract", "timezone"), repr(contract.timezone), "an IANA time zone, such as Europe/Berlin")
+    for index, expectation in enumerate(config.expectations):
+        column_argument = expectation.arguments.get("column")
+        if isinstance(column_argument, str):
+            yield from _known(config, ("expectations", index, "arguments", "column"), column_argument)
+
+
+def _target(config: PipelineConfig) -> Iterator[Problem]:
+    kind = config.contract.columns[config.contract.target].type
+    path = ("contract", "target")
+    if config.task == "regression" and kind not in ("integer", "number"):
+        yield Problem(path, f"{config.contract.target!r} of type {kind}", "integer or number, for a regression")
+    if config.task == "classification" and kind == "timestamp":
+        yield Problem(path, f"{config.contract.target!r} of type timestamp", "string, integer, number or boolean")
+
+
+def _features(config: PipelineConfig) -> Iterator[Problem]:
+    features, contract = config.features, config.contract
+    named: list[tuple[Path, str]] = [(("features", "numeric", i), name) for i, name in enumerate(features.numeric)]
+    named += [(("features", "categorical", i), name) for i, name in enumerate(features.categorical)]
+    named += [
+        (("features", "custom", i, "columns", j), name)
+        for i, custom in enumerate(features.custom)
+        for j, name in enumerate(custom.columns)
+    ]
+    for path, name in named:
+        yield from _known(config, path, name)
+        if name == contract.target:
+            yield Problem(path, f"{name!r}, the target itself", "a column known before the target is")
+        column = contract.columns.get(name)
+        if column is not None and "numeric" in path and column.type not in ("integer", "number", "boolean"):
+            yield Problem(
+                path, f"{name!r} of type {column.type}", "integer, number or boolean; see features.categorical"
+            )
+    if features.calendar and contract.event_time is None:
+        yield Problem(("features", "calendar"), "calendar parts without an event time", "set contract.event_time")
+    if not named and not features.calendar:
+        yield Problem(("features",), "no feature", "at least one of numeric, categorical, calendar, custom")
+
+
+def _split(config: PipelineConfig) -> Iterator[Problem]:
+    split, contract = config.split, config.contract
+    if isinstance(split, TimeSplit) and contract.event_time is None:
+        yield Problem(("split", "kind"), "'time' without an event time", "set contract.event_time, or split otherwise")
+    if isinstance(split, GroupSplit):
+        yield from _known(config, ("split", "column"), split.column)
+
+
+def _evaluation(config: PipelineConfig) -> Iterator[Problem]:
+    metrics = REGRESSION_METRICS if config.task == "regression" else CLASSIFICATION_METRICS
+    allowed = f"for a {config.task}: {', '.join(metrics)}"
+    if config.evaluation.primary not in metrics:
+        yield Problem(("evaluation", "primary"), repr(config.evaluation.primary), allowed)
+    for index, bound in enumerate(config.evaluation.bounds):
+        path: Path = ("evaluation", "bounds", index)
+        if bound.metric not in metrics:
+            yield Problem((*path, "metric"), repr(bound.metric), allowed)
+        if bound.minimum is None and bound.maximum is None:
+            yield Problem(path, "a bound without a limit", "minimum, maximum or both")
+    unit = config.evaluation.comparison.unit
+    if unit == "day" and config.contract.event_time is None:
+        yield Problem(("evaluation", "comparison", "unit"), "'day' without an event time", "set contract.event_time")
+    if unit == "group" and not isinstance(config.split, GroupSplit):
+        yield Problem(("evaluation", "comparison", "unit"), "'group' without a group split", "row or day")

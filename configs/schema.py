@@ -1,0 +1,327 @@
+"""What a pipeline's YAML may say: strict, frozen, nothing unknown, meaning and units on every field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,127}$")]
+ImportPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
+CalendarPart = Literal["hour", "weekday", "day", "month", "day_of_year", "is_weekend", "hour_of_week", "elapsed_days"]
+Scalar = str | int | float | bool
+
+REGRESSION_METRICS = ("mae", "rmse", "r2")
+CLASSIFICATION_METRICS = ("log_loss", "accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "brier")
+Metric = Literal["mae", "rmse", "r2", "log_loss", "accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "brier"]
+
+
+class Section(BaseModel):
+    """A part of the configuration: immutable, strictly typed, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Source(Section):
+    """Where files land and how their text is written."""
+
+    landing: str = Field(
+        min_length=1,
+        description="Folder that files land in. A relative path is below PERENNIAL_HOME/landing.",
+    )
+    pattern: str = Field(
+        default="*", description="Glob that a file's name must match. Names that start with a dot or '_' never do."
+    )
+    format: Literal["csv", "parquet", "jsonl"] | None = Field(
+        default=None, description="File format. Left out, the file's ending tells: .csv, .tsv, .parquet, .jsonl."
+    )
+    delimiter: str = Field(default=",", min_length=1, max_length=1, description="One character between csv fields.")
+    encoding: str = Field(default="utf8", description="Text encoding of csv files, by Python's name for it.")
+    decimal: Literal[".", ","] = Field(default=".", description="Decimal mark in csv numbers.")
+
+
+class LabelSource(Source):
+    """Where labels land when they come later than the observations: files with the key columns and the target."""
+
+
+class Column(Section):
+    """One column of the contract."""
+
+    type: ColumnType = Field(
+        description="Type of every value. timestamp: ISO 8601 text or a native timestamp; kept in UTC, microseconds."
+    )
+    nullable: bool = Field(default=False, description="Whether a value may be missing. If not, such a row is refused.")
+    required: bool = Field(
+        default=True, description="Whether the file must have the column. If not, an absent column reads as missing."
+    )
+    unit: str | None = Field(default=None, description="Unit of the values, for people: km, min, EUR, share.")
+    description: str | None = Field(default=None, description="What the column means.")
+    allowed: tuple[Scalar, ...] | None = Field(
+        default=None, description="The only values allowed. A row with another one goes to quarantine."
+    )
+    minimum: float | None = Field(default=None, description="Least value allowed, inclusive, in the column's unit.")
+    maximum: float | None = Field(default=None, description="Greatest value allowed, inclusive, in the column's unit.")
+
+
+class Contract(Section):
+    """What a row is: its columns, what identifies it, when it happened, what is to be predicted."""
+
+    columns: dict[ColumnName, Column] = Field(
+        min_length=1, description="The columns by name. Other columns of a file are not read."
+    )
+    key: tuple[ColumnName, ...] = Field(
+        default=(),
+        description="Columns that together identify a row. Left out, rows have no identity beyond their file and line.",
+    )
+    event_time: ColumnName | None = Field(
+        default=None, description="The timestamp column that says when the row happened."
+    )
+    target: ColumnName = Field(description="The column to predict.")
+    timezone: str = Field(
+        default="UTC", description="Time zone of timestamps that carry none, by its IANA name (Europe/Berlin)."
+    )
+
+
+class Expectation(Section):
+    """One Great Expectations expectation, by its own name and arguments."""
+
+    type: Annotated[str, StringConstraints(pattern=r"^expect_[a-z0-9_]+$")] = Field(
+        description="Name as Great Expectations has it, for example expect_column_values_to_be_between."
+    )
+    arguments: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Its arguments by name, for example {column: load, min_value: 0}."
+    )
+    severity: Literal["critical", "warning"] = Field(
+        default="critical",
+        description="critical: rows that fail go to quarantine, and the whole file where the expectation is about the "
+        "table or its `mostly` is not reached. warning: reported, nothing is held back.",
+    )
+
+
+class Validation(Section):
+    """When a file as a whole is refused."""
+
+    max_quarantined_share: Share = Field(
+        default=0.5, description="Share of a file's rows (0 to 1) that may be refused before the whole file is."
+    )
+
+
+class CustomFeature(Section):
+    """Any scikit-learn-compatible transformer over some columns."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")] = Field(
+        description="Name of the step; its outputs carry it as a prefix."
+    )
+    transformer: ImportPath = Field(description="Import path of the transformer's class.")
+    columns: tuple[ColumnName, ...] = Field(min_length=1, description="Columns it is given, in this order.")
+    parameters: dict[str, JsonValue] = Field(default_factory=dict, description="Arguments of the class, by name.")
+
+
+class Features(Section):
+    """The feature row, built inside the model's own scikit-learn Pipeline."""
+
+    numeric: tuple[ColumnName, ...] = Field(
+        default=(), description="Columns used as numbers; missing values become the training median."
+    )
+    categorical: tuple[ColumnName, ...] = Field(
+        default=(), description="Columns used as categories; unseen and missing values are categories of their own."
+    )
+    encoding: Literal["onehot", "ordinal"] = Field(
+        default="onehot", description="How categories become numbers: one column each, or one integer code (trees)."
+    )
+    scale: bool = Field(
+        default=False, description="Whether numeric columns are standardised to mean 0, deviation 1 (linear models)."
+    )
+    calendar: tuple[CalendarPart, ...] = Field(
+        default=(), description="Parts of the event time (UTC). weekday: Monday is 0. elapsed_days: since 1970-01-01."
+    )
+    custom: tuple[CustomFeature, ...] = Field(default=(), description="Further transformers by import path.")
+
+
+class TimeSplit(Section):
+    """The newest rows by event time are the holdout."""
+
+    kind: Literal["time"] = Field(description="Split by event time.")
+    holdout: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        default=0.2, description="Share of the labelled rows, the newest, that is held out (0 to 1)."
+    )
+
+
+class RandomSplit(Section):
+    """Rows are held out by a stable hash of their key: once held out, always held out."""
+
+    kind: Literal["random"] = Field(description="Split by the key's hash.")
+    holdout: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        default=0.2, description="Share of the keys that is held out (0 to 1)."
+    )
+
+
+class GroupSplit(Section):
+    """Whole groups are held out by a stable hash of the group's value."""
+
+    kind: Literal["group"] = Field(description="Split by the hash of a group column.")
+    column: ColumnName = Field(description="Column whose values are the groups.")
+    holdout: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        default=0.2, description="Share of the groups that is held out (0 to 1)."
+    )
+
+
+Split = Annotated[TimeSplit | RandomSplit | GroupSplit, Field(discriminator="kind")]
+
+
+class Training(Section):
+    """The estimator and its parameters."""
+
+    estimator: ImportPath = Field(
+        description="Import path of a scikit-learn-compatible class, for example sklearn.linear_model.Ridge."
+    )
+    parameters: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Its arguments by name. random_state and n_jobs are set by Perennial."
+    )
+    trusted_types: tuple[ImportPath, ...] = Field(
+        default=(),
+        description="Types in the fitted model, beyond Perennial's audited list, that your review found safe to load.",
+    )
+
+
+class Bound(Section):
+    """An absolute limit for a metric."""
+
+    metric: Metric = Field(description="The metric, in its natural sign and unit.")
+    minimum: float | None = Field(default=None, description="Least value that passes, in the metric's unit.")
+    maximum: float | None = Field(default=None, description="Greatest value that passes, in the metric's unit.")
+
+
+class Comparison(Section):
+    """How a candidate is held against the champion on the same holdout rows (gate Q02)."""
+
+    mode: Literal["superiority", "non_inferiority"] = Field(
+        default="superiority",
+        description="superiority: the improvement's interval must lie above the margin. "
+        "non_inferiority: it must lie above minus the margin.",
+    )
+    margin: float = Field(
+        default=0.0, ge=0.0, description="Margin in the unit of the primary metric; improvement counts as positive."
+    )
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Confidence of the two-sided interval.")
+    resamples: int = Field(default=1000, ge=100, le=20000, description="Number of bootstrap resamples.")
+    unit: Literal["row", "day", "group"] = Field(
+        default="row",
+        description="What is drawn: rows; whole days of event time, where errors of one day hang together; or the "
+        "groups of a group split.",
+    )
+    min_rows: int = Field(
+        default=50, ge=2, description="Least number of holdout rows, unseen by both models, to compare on."
+    )
+
+
+class Evaluation(Section):
+    """What is measured and what must be reached."""
+
+    primary: Metric = Field(description="The metric that decides between candidate and champion.")
+    bounds: tuple[Bound, ...] = Field(default=(), description="Absolute limits on the holdout (gate Q01).")
+    comparison: Comparison = Field(default=Comparison(), description="How candidate and champion are compared (Q02).")
+
+
+class Policy(Section):
+    """House rules a candidate must keep (gate P01)."""
+
+    profile: Literal["development", "production"] = Field(
+        default="production", description="production: a broken rule blocks. development: it warns."
+    )
+    banned_features: tuple[ColumnName, ...] = Field(
+        default=(), description="Columns no model may use: leaks of the target, or not lawful to use."
+    )
+    min_training_rows: int = Field(default=100, ge=1, description="Least number of training rows.")
+    max_data_age_days: float | None = Field(
+        default=None, gt=0, description="Greatest age of the newest training row at the run's clock, in days."
+    )
+    allowed_estimators: tuple[ImportPath, ...] | None = Field(
+        default=None, description="The only estimators allowed, by import path. Left out: any."
+    )
+
+
+class Retrain(Section):
+    """When new data leads to a new model. Nothing here trains by itself: the flow decides by it, and records why."""
+
+    new_rows: int = Field(default=1, ge=1, description="New labelled rows since the last training that make it due.")
+    new_share: Share = Field(
+        default=0.0, description="New labelled rows as a share of those trained on last (0 to 1) that must be reached."
+    )
+    on_drift: bool = Field(default=True, description="Whether a drift verdict `act` makes it due whatever the rows.")
+
+
+class Monitoring(Section):
+    """How newest batches are held against what the champion was trained on."""
+
+    window_batches: int = Field(default=7, ge=1, description="Newest accepted batches that make the current window.")
+    sample_rows: int = Field(
+        default=5000, ge=100, le=100_000, description="Greatest number of rows drawn (seeded) from each side."
+    )
+    min_rows: int = Field(default=100, ge=10, description="Fewer rows than this on either side: verdict unknown.")
+    warn_effect: float = Field(
+        default=0.1,
+        gt=0,
+        description="Effect size that counts as drift of a column: Wasserstein distance in standard deviations of the "
+        "reference (numbers) or Jensen-Shannon distance (categories).",
+    )
+    act_share: Share = Field(
+        default=0.3, description="Share of the watched columns (0 to 1) in drift from which the verdict is act."
+    )
+    act_effect: float = Field(
+        default=0.5, gt=0, description="Effect size of any one column from which the verdict is act."
+    )
+    significance: float = Field(
+        default=0.05, gt=0, lt=1, description="Family-wise error rate over all watched columns (Holm's correction)."
+    )
+    ignore: tuple[ColumnName, ...] = Field(default=(), description="Feature columns not watched for drift.")
+
+
+class PipelineConfig(Section):
+    """One pipeline: one model product, kept fresh."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")] = Field(
+        description="The pipeline's name: also its registered model, its folder in the lake and the file's name."
+    )
+    description: str = Field(min_length=1, description="What is predicted, and for whom.")
+    owner: str = Field(default="", description="Who answers for it: a team or a mail address.")
+    task: Literal["regression", "classification"] = Field(description="What kind of target it has.")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of everything random in this pipeline.")
+    source: Source = Field(description="Where observations land.")
+    labels: LabelSource | None = Field(
+        default=None, description="Where labels land, if they come later in files of their own."
+    )
+    contract: Contract = Field(description="What a row is.")
+    expectations: tuple[Expectation, ...] = Field(default=(), description="What must hold for observations.")
+    validation: Validation = Field(default=Validation(), description="When a file as a whole is refused.")
+    features: Features = Field(description="What the model sees.")
+    split: Split = Field(description="How the holdout is chosen.")
+    training: Training = Field(description="What is trained.")
+    evaluation: Evaluation = Field(description="What is measured and must be reached.")
+    policy: Policy = Field(default=Policy(), description="House rules.")
+    retrain: Retrain = Field(default=Retrain(), description="When new data leads to a new model.")
+    monitoring: Monitoring = Field(default=Monitoring(), description="How drift is watched.")
+
+    @property
+    def feature_columns(self) -> tuple[str, ...]:
+        """Columns the model's Pipeline is given, in the contract's order: declared features and the event time."""
+        used = {*self.features.numeric, *self.features.categorical}
+        used.update(column for custom in self.features.custom for column in custom.columns)
+        if self.features.calendar and self.contract.event_time:
+            used.add(self.contract.event_time)
+        return tuple(name for name in self.contract.columns if name in used)
+
+    @property
+    def observation_columns(self) -> dict[str, Column]:
+        """The contract's columns that observation files hold: all, but for the target where labels land apart."""
+        if self.labels is None:
+            return dict(self.contract.columns)
+        return {name: column for name, column in self.contract.columns.items() if name != self.contract.target}
+
+    @property
+    def label_columns(self) -> dict[str, Column]:
+        """The contract's columns that label files hold: the key and the target."""
+        names = (*self.contract.key, self.contract.target)
+        return {name: self.contract.columns[name] for name in names}

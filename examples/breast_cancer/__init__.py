@@ -1,0 +1,1 @@
+"""Wisconsin breast cancer diagnoses, the table bundled with scikit-learn, landed in parts."""

@@ -1,0 +1,196 @@
+"""The command line: each command is a thin call of a flow or a read of the stores."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.console import ConsoleReporter, console, detail, overview, summary
+from flows.progress import reporting
+from tasks.errors import PerennialError
+from tasks.refs import IngestReport, LifecycleReport
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Perennial keeps tabular models fresh. Exit codes: 0 done, 1 failed, 2 wrong use or config, 3 data rejected.",
+)
+Name = Annotated[str, typer.Argument(help="The pipeline's name: a YAML in configs/.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Now = Annotated[
+    datetime | None,
+    typer.Option(
+        "--now", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"], help="The run's clock (UTC)."
+    ),
+]
+
+
+@app.command()
+def run(name: Name, as_json: AsJson = False, now: Now = None) -> None:  # Typer's flags
+    """Take in what landed, and train, judge and promote if it is due."""
+    from flows.context import open_pipeline
+    from flows.settled import nothing_new
+
+    config, settings = open_pipeline(name)
+    reporter = ConsoleReporter(console())
+    with reporting(reporter):
+        if nothing_new(config, settings):
+            report = _nothing(name)
+        else:
+            from flows.session import prefect_session
+
+            reporter.say("starting Prefect")
+            with prefect_session(settings):
+                report = _lifecycle(name, now)
+    _print(as_json, _run_json(report), summary(report))
+    raise typer.Exit(_run_code(report))
+
+
+def _lifecycle(name: str, now: datetime | None) -> LifecycleReport:
+    """The report of a run; of one that failed, as far as it came."""
+    from flows.lifecycle import LifecycleError, lifecycle
+
+    try:
+        return lifecycle(name, now)
+    except LifecycleError as error:
+        if not isinstance(error.__cause__, PerennialError):
+            traceback.print_exception(error.__cause__)  # not a known mistake: whoever looks into it needs this
+        return error.report
+
+
+def _nothing(name: str) -> LifecycleReport:
+    from flows.context import open_pipeline
+    from tasks.stores.audit import Audit
+
+    _, settings = open_pipeline(name)
+    told = ("nothing landed and nothing changed since the last run",)
+    champion = Audit(settings).champion(name)
+    return LifecycleReport(
+        pipeline=name, outcome="nothing_to_do", reasons=told, champion=champion, ingest=IngestReport(pipeline=name)
+    )
+
+
+def _run_code(report: LifecycleReport) -> int:
+    return {"failed": 1, "data_rejected": 3}.get(report.outcome, 0)
+
+
+def _run_json(report: LifecycleReport) -> dict[str, Any]:
+    batches = report.ingest.batches
+    return {
+        "pipeline": report.pipeline,
+        "outcome": report.outcome,
+        "reasons": list(report.reasons),
+        "version": report.version,
+        "champion": report.champion,
+        "metrics": report.metrics,
+        "champion_metrics": report.champion_metrics,
+        "baseline": report.baseline,
+        "gates": [gate.model_dump(mode="json") for gate in report.gates],
+        "drift": None if report.drift is None else report.drift.model_dump(mode="json"),
+        "batches": {"accepted": len(report.ingest.accepted), "rejected": len(report.ingest.rejected)},
+        "rows": {
+            "accepted": sum(batch.accepted for batch in batches),
+            "quarantined": sum(batch.quarantined for batch in batches),
+        },
+        "scored": report.scored,
+        "stages": [stage.model_dump(mode="json") for stage in report.stages],
+    }
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="A pipeline; left out, all.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show champions, files, verdicts and drift."""
+    from configs.load import names
+    from flows.context import open_pipeline
+    from flows.history import read
+
+    histories = [read(*open_pipeline(one)) for one in ([name] if name else names())]
+    text = detail(histories[0]) if name else overview(histories)
+    found = [one.model_dump(mode="json") for one in histories]
+    _print(as_json, found[0] if name else {"pipelines": found}, text)
+
+
+@app.command()
+def score(
+    name: Name,
+    source: Annotated[Path | None, typer.Option("--input", help="File to score: csv, parquet or jsonl.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Result: .csv, .parquet or .jsonl.")] = None,
+    as_json: AsJson = False,
+    now: Now = None,
+) -> None:
+    """Score a file with the champion; without --input, score new observations into the lake."""
+    if (source is None) != (output is None):
+        raise typer.BadParameter("--input and --output go together")
+
+    def call() -> Any:
+        from flows.score import score as flow
+
+        return flow(name, source.absolute() if source else None, output.absolute() if output else None, now)
+
+    report = _with_prefect(name, call)
+    where = output or f"the lake's predictions of {name}"
+    text = f"{name}: {report.rows} rows scored by version {report.version} into {where}"
+    _print(as_json, {"pipeline": name, **report.model_dump(mode="json")}, text)
+
+
+@app.command()
+def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
+    """Hold the newest batches against what the champion was trained on."""
+
+    def call() -> Any:
+        from flows.monitor import monitor as flow
+
+        return flow(name, now)
+
+    verdict = _with_prefect(name, call)
+    text = "\n".join([f"{name}: drift {verdict.state}", *(f"  {reason}" for reason in verdict.reasons)])
+    _print(as_json, {"pipeline": name, **verdict.model_dump(mode="json")}, text)
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Go on in PERENNIAL_HOME as it is.")] = False,
+) -> None:
+    """Watch a model live on a simulated city: ingest, train, judge, promote, score, drift, retrain."""
+    from flows.demo import play
+
+    play(keep=keep)
+
+
+def _with_prefect(name: str, call: Callable[[], Any]) -> Any:
+    from flows.context import open_pipeline
+    from flows.session import prefect_session
+
+    _, settings = open_pipeline(name)
+    with reporting(ConsoleReporter(console())), prefect_session(settings):
+        return call()
+
+
+def _print(as_json: bool, value: dict[str, Any], text: str) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n" if as_json else text + "\n")
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `perennial`. Known errors are told in a line, on standard error."""
+    try:
+        app(list(arguments) if arguments is not None else None, standalone_mode=True)
+    except PerennialError as error:
+        sys.stderr.write(f"perennial: {error}\n")
+        sys.exit(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What every flow begins with: its configuration, its clock, who runs it, and the locks."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Literal
+
+from configs.load import ConfigError, load
+from configs.schema import PipelineConfig
+from flows.progress import say
+from tasks.errors import UsageError
+from tasks.stores.lock import hold
+from tasks.stores.settings import Settings, load_settings, prepare
+
+
+def open_pipeline(name: str) -> tuple[PipelineConfig, Settings]:
+    """A pipeline's configuration, and the settings, with home made ready.
+
+    Raises:
+        UsageError: no such pipeline, a mistake in its YAML, or a home that can't be written.
+    """
+    try:
+        config = load(name)
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
+    settings = load_settings()
+    prepare(settings)
+    return config, settings
+
+
+def clock(now: datetime | None) -> datetime:
+    """The run's clock: as given (UTC where it has no zone), or the present."""
+    if now is None:
+        return datetime.now(UTC)
+    return now.replace(tzinfo=UTC) if now.tzinfo is None else now.astimezone(UTC)
+
+
+def actor() -> str:
+    """Who runs this: PERENNIAL_ACTOR, or the operating system's user."""
+    told = os.environ.get("PERENNIAL_ACTOR")
+    if told:
+        return told
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+@contextmanager
+def writing(settings: Settings, pipeline: str, what: Literal["data", "model"]) -> Iterator[None]:
+    """Be the one writer of a pipeline's data, or of its model, while the block runs."""
+    with hold(settings.state / "locks", f"{pipeline}.{what}", settings.lock_timeout, say):
+        yield

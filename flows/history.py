@@ -1,0 +1,92 @@
+"""What the stores know of a pipeline, read for `perennial status`: no pandas, MLflow or Prefect is imported for it."""
+
+from __future__ import annotations
+
+import pyarrow.compute as pc
+
+from configs.schema import PipelineConfig
+from tasks.refs import BatchRecord, Candidate, DriftVerdict, Record
+from tasks.stores.audit import Audit, Reign
+from tasks.stores.candidates import judged
+from tasks.stores.lake import Lake
+from tasks.stores.settings import Settings
+
+
+class CandidateLine(Record):
+    """One candidate: its version, what the gates said, the primary metric of all three."""
+
+    version: int | None
+    verdict: str
+    train_rows: int
+    metric: float | None
+    champion: float | None
+    baseline: float | None
+    reason: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """As text."""
+        numbers = tuple("–" if one is None else f"{one:.4g}" for one in (self.metric, self.champion, self.baseline))
+        version = "–" if self.version is None else str(self.version)
+        return (version, self.verdict, str(self.train_rows), *numbers, self.reason)
+
+
+class PipelineHistory(Record):
+    """A pipeline's files, candidates and champions, oldest first."""
+
+    pipeline: str
+    description: str
+    primary: str
+    rows: int
+    accepted: int
+    rejected: int
+    batches: tuple[BatchRecord, ...]
+    candidates: tuple[CandidateLine, ...]
+    reigns: tuple[Reign, ...]
+    drift: str
+    drift_reason: str
+
+
+def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
+    """All that is known of a pipeline."""
+    lake, audit = Lake(settings, config), Audit(settings)
+    ledger = lake.ledger()
+    accepted = [one for one in ledger if one.verdict == "accepted"]
+    drift = _newest_drift(lake)
+    return PipelineHistory(
+        pipeline=config.name,
+        description=config.description,
+        primary=config.evaluation.primary,
+        rows=sum(one.accepted for one in accepted if one.feed == "observations"),
+        accepted=len(accepted),
+        rejected=len(ledger) - len(accepted),
+        batches=tuple(ledger),
+        candidates=tuple(_line(one, outcome, version) for one, outcome, version in judged(audit, config.name)),
+        reigns=tuple(audit.reigns(config.name)),
+        drift="–" if drift is None else drift.state,
+        drift_reason="" if drift is None else "; ".join(drift.reasons),
+    )
+
+
+def _newest_drift(lake: Lake) -> DriftVerdict | None:
+    rows = lake.read("decisions", ["at", "record"], where=pc.field("kind") == "drift")
+    if rows.num_rows == 0:
+        return None
+    newest = rows.sort_by([("at", "descending")]).slice(0, 1).to_pylist()[0]
+    return DriftVerdict.model_validate_json(newest["record"])
+
+
+def _line(candidate: Candidate, outcome: str, version: int | None) -> CandidateLine:
+    verdict = candidate.verdict
+    name = verdict.primary
+    held = verdict.champion_metrics.values.get(name) if verdict.champion_metrics else None
+    passed = "; ".join(gate.reason for gate in verdict.gates if gate.code == "Q02")
+    return CandidateLine(
+        version=version,
+        verdict=outcome,
+        train_rows=candidate.model.train_rows,
+        metric=verdict.metrics.values.get(name),
+        champion=held,
+        baseline=verdict.baseline.values.get(name),
+        reason="; ".join(verdict.reasons) or passed,
+    )

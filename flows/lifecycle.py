@@ -1,0 +1,182 @@
+"""The whole life of one model, wired: ingest, score, monitor, decide, train, deploy."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from prefect import flow
+
+from configs.schema import PipelineConfig
+from flows.context import actor, clock, open_pipeline, writing
+from flows.deploy import deploy
+from flows.ingest import ingest
+from flows.monitor import monitor
+from flows.progress import stage
+from flows.score import score
+from flows.settled import mark_settled
+from flows.train import train
+from tasks.errors import DataRejectedError, PerennialError, UsageError
+from tasks.monitoring.task import decide_retrain
+from tasks.refs import (
+    DriftVerdict,
+    IngestReport,
+    LifecycleReport,
+    Outcome,
+    Promotion,
+    RetrainDecision,
+    StageRecord,
+    Verdict,
+)
+from tasks.stores.audit import Audit
+from tasks.stores.environment import recipe
+from tasks.stores.lake import Lake
+from tasks.stores.settings import Settings
+
+
+class LifecycleError(PerennialError):
+    """A run that failed, with its report as far as it came. The champion is as before."""
+
+    def __init__(self, report: LifecycleReport) -> None:
+        super().__init__("; ".join(report.reasons))
+        self.report = report
+
+
+class _Life:
+    """One run: what each stage brought, for the report."""
+
+    def __init__(self, config: PipelineConfig, settings: Settings, moment: datetime) -> None:
+        self.config, self.settings, self.moment = config, settings, moment
+        self.stages: list[StageRecord] = []
+        self.ingested = IngestReport(pipeline=config.name)
+        self.drift: DriftVerdict | None = None
+        self.decision: RetrainDecision | None = None
+        self.verdict: Verdict | None = None
+        self.promotion: Promotion | None = None
+        self.refused = ""
+        self.scored = 0
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    def champion(self) -> int | None:
+        return Audit(self.settings).champion(self.name)
+
+    def ingest(self) -> None:
+        with stage("ingest", self.stages) as running:
+            self.ingested = ingest(self.name, self.moment)
+            accepted, rejected = self.ingested.accepted, self.ingested.rejected
+            rows = sum(batch.accepted for batch in accepted)
+            running.note = f"{len(accepted)} files accepted ({rows} rows), {len(rejected)} rejected"
+            running.skipped = not self.ingested.batches
+
+    def settle(self) -> None:
+        """Finish what a killed run left: candidates that were judged and not deployed."""
+        if Audit(self.settings).open_intents(self.name, "candidate"):
+            with stage("recover", self.stages) as running:
+                self.promotion = deploy(self.name, self.moment)
+                running.note = "deployed what an earlier run had judged"
+
+    def watch(self) -> None:
+        """Score what is new with the champion as it is, then look for drift."""
+        if self.champion() is None:
+            return
+        with stage("score", self.stages) as running:
+            self.scored = score(self.name, now=self.moment).rows
+            running.note, running.skipped = f"{self.scored} rows", not self.scored
+        if any(batch.feed == "observations" for batch in self.ingested.accepted):
+            with stage("monitor", self.stages) as running:
+                self.drift = monitor(self.name, self.moment)
+                running.note = f"drift {self.drift.state}: {self.drift.reasons[0]}"
+
+    def decide(self) -> bool:
+        with stage("decide", self.stages) as running:
+            lake = Lake(self.settings, self.config)
+            dataset = lake.dataset(lake.ledger(), labels_apart=self.config.labels is not None)
+            state = "unknown" if self.drift is None else self.drift.state
+            self.decision = decide_retrain(self.config, dataset, state, recipe(self.config), self.moment)
+            running.note = "; ".join(self.decision.reasons)
+            return self.decision.due
+
+    def renew(self) -> None:
+        """Train and deploy. Data that no model can be fitted on leave the champion as it is."""
+        try:
+            self.verdict = train(self.name, self.moment)
+        except DataRejectedError as error:
+            self.refused = str(error)
+            return
+        with stage("deploy", self.stages) as running:
+            self.promotion = deploy(self.name, self.moment)
+            running.note = "nothing waited" if self.promotion is None else _note(self.promotion)
+
+    def report(self) -> LifecycleReport:
+        outcome, reasons = self.outcome()
+        verdict, promotion = self.verdict, self.promotion
+        return LifecycleReport(
+            pipeline=self.name,
+            outcome=outcome,
+            reasons=reasons,
+            version=None if promotion is None else promotion.version,
+            champion=self.champion(),
+            metrics={} if verdict is None else verdict.metrics.values,
+            baseline={} if verdict is None else verdict.baseline.values,
+            champion_metrics={} if verdict is None or not verdict.champion_metrics else verdict.champion_metrics.values,
+            gates=() if verdict is None else verdict.gates,
+            drift=self.drift,
+            ingest=self.ingested,
+            scored=self.scored,
+            stages=tuple(self.stages),
+        )
+
+    def failure(self, error: Exception) -> LifecycleReport:
+        known = isinstance(error, PerennialError)
+        told = str(error) if known else f"{type(error).__name__}: {error}"
+        return self.report().model_copy(update={"outcome": "failed", "reasons": (told,)})
+
+    def outcome(self) -> tuple[Outcome, tuple[str, ...]]:
+        rejected = tuple(f"{one.path}: {'; '.join(one.reasons)}" for one in self.ingested.rejected)
+        if self.refused:
+            return "data_rejected", (self.refused, *rejected)
+        if self.promotion is not None:
+            return self.promotion.outcome, self.promotion.reasons
+        if rejected and not self.ingested.accepted:
+            return "data_rejected", rejected
+        reasons = () if self.decision is None else self.decision.reasons
+        if self.ingested.accepted and self.champion() is not None:
+            return "kept_champion", reasons
+        return "nothing_to_do", reasons if self.landed() else (f"nothing has landed in {self.landing()} yet",)
+
+    def landing(self) -> str:
+        return str(self.settings.landing(self.config.source.landing))
+
+    def landed(self) -> bool:
+        return bool(Lake(self.settings, self.config).ledger())
+
+
+def _note(promotion: Promotion) -> str:
+    return f"version {promotion.version} {'is champion' if promotion.outcome == 'promoted' else 'was turned down'}"
+
+
+@flow(name="lifecycle", flow_run_name="lifecycle-{pipeline}")
+def lifecycle(pipeline: str, now: datetime | None = None) -> LifecycleReport:
+    """Take in what landed, score and watch it, and, if the policy says so, train, judge and promote.
+
+    Args:
+        pipeline: The pipeline's name.
+        now: The run's clock; the present by default.
+    """
+    config, settings = open_pipeline(pipeline)
+    life = _Life(config, settings, clock(now))
+    try:
+        with writing(settings, pipeline, "model"):
+            life.ingest()
+            life.settle()
+            life.watch()
+            if life.decide():
+                life.renew()
+            mark_settled(config, settings, at=life.moment, actor=actor())
+    except UsageError:
+        raise
+    except Exception as error:
+        raise LifecycleError(life.failure(error)) from error
+    return life.report()

@@ -1,0 +1,98 @@
+"""What a run tells while it goes: stages begin and end, a reporter shows them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+from tasks.refs import StageRecord
+
+
+class Reporter(Protocol):
+    """Shows a run's progress to someone."""
+
+    def begin(self, stage: str) -> None:
+        """A stage begins."""
+
+    def end(self, record: StageRecord) -> None:
+        """A stage ended."""
+
+    def say(self, text: str) -> None:
+        """Something worth a line happened."""
+
+
+class _LogReporter:
+    """To the flow run's log: what a worker uses."""
+
+    def begin(self, stage: str) -> None:
+        self.say(f"{stage} begins")
+
+    def end(self, record: StageRecord) -> None:
+        self.say(f"{record.name} {record.state} in {record.seconds:.2f} s: {record.note}")
+
+    def say(self, text: str) -> None:
+        from prefect.exceptions import MissingContextError
+        from prefect.logging import get_run_logger
+
+        try:
+            get_run_logger().info(text)
+        except MissingContextError:
+            return  # outside of a run there is no log to write to
+
+
+_reporter: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
+_stages: ContextVar[list[StageRecord] | None] = ContextVar("stages", default=None)
+
+
+class Stage:
+    """A stage that is running; set `note` to a short account of its outcome, `skipped` if it had nothing to do."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.note = ""
+        self.skipped = False
+
+
+def say(text: str) -> None:
+    """Tell something worth a line."""
+    (_reporter.get() or _LogReporter()).say(text)
+
+
+@contextmanager
+def reporting(reporter: Reporter) -> Iterator[list[StageRecord]]:
+    """Send progress to a reporter while the block runs; gives the stages that ended, as they do."""
+    stages: list[StageRecord] = []
+    told, kept = _reporter.set(reporter), _stages.set(stages)
+    try:
+        yield stages
+    finally:
+        _reporter.reset(told)
+        _stages.reset(kept)
+
+
+@contextmanager
+def stage(name: str, into: list[StageRecord]) -> Iterator[Stage]:
+    """Time a stage, report it, and append its record to `into`."""
+    reporter = _reporter.get() or _LogReporter()
+    running = Stage(name)
+    reporter.begin(name)
+    started = time.perf_counter()
+    failed = True
+    try:
+        yield running
+        failed = False
+    finally:
+        record = StageRecord(
+            name=name,
+            state="failed" if failed else "skipped" if running.skipped else "done",
+            seconds=round(time.perf_counter() - started, 3),
+            note=running.note,
+        )
+        into.append(record)
+        outer = _stages.get()
+        if outer is not None:
+            outer.append(record)
+        reporter.end(record)

@@ -1,0 +1,27 @@
+"""One command's session with Prefect: an embedded server unless PREFECT_API_URL names one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flows.local_server import LocalServer, environment
+from tasks.stores.settings import Settings
+
+
+@contextmanager
+def prefect_session(settings: Settings) -> Iterator[None]:
+    """Make Prefect usable while the block runs; enter it before importing a flow."""
+    for name, value in environment(settings).items():
+        os.environ.setdefault(name, value)
+    if os.environ.get("PREFECT_API_URL"):
+        yield
+        return
+    server = LocalServer(settings)
+    server.start()
+    import prefect  # noqa: F401  # imported while the server starts
+
+    server.wait()
+    # It is stopped as the process exits, after Prefect has sent its last logs and events.
+    yield

@@ -1,0 +1,45 @@
+"""Observations become a judged candidate."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from prefect import flow
+
+from flows.context import actor, clock, open_pipeline, writing
+from flows.progress import stage
+from tasks.evaluation.task import judge
+from tasks.features.task import training_set
+from tasks.refs import StageRecord, Verdict
+from tasks.stores.environment import recipe
+from tasks.stores.lake import Lake
+from tasks.stores.tracking import Tracking
+from tasks.training.task import fit
+
+
+@flow(name="train", flow_run_name="train-{pipeline}")
+def train(pipeline: str, now: datetime | None = None) -> Verdict:
+    """Make a training set, fit a candidate and hold it against the gates. It waits for the deploy flow.
+
+    Args:
+        pipeline: The pipeline's name.
+        now: The run's clock; the present by default.
+    """
+    config, settings = open_pipeline(pipeline)
+    moment = clock(now)
+    stages: list[StageRecord] = []
+    lake = Lake(settings, config)
+    lake.create()
+    with writing(settings, pipeline, "model"):
+        with stage("features", stages) as running:
+            champion = Tracking(settings, pipeline).champion()
+            dataset = lake.dataset(lake.ledger(), labels_apart=config.labels is not None)
+            made = training_set(config, dataset, champion)
+            running.note = f"{made.train_rows} training rows, {made.holdout_rows} holdout rows"
+        with stage("train", stages) as running:
+            model = fit(config, made, recipe(config), moment)
+            running.note = config.training.estimator.rpartition(".")[2]
+        with stage("evaluate", stages) as running:
+            verdict = judge(config, made, model, champion, moment, actor())
+            running.note = "; ".join(verdict.reasons) or "every gate passed"
+    return verdict

@@ -1,0 +1,1 @@
+"""The prediction service. Prefect, Great Expectations and Evidently never enter its process."""

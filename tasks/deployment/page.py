@@ -1,0 +1,53 @@
+"""What people read of a deployment: the model card and the stage's page."""
+
+from __future__ import annotations
+
+from configs.schema import PipelineConfig
+from tasks.refs import Candidate, MetricSet, Promotion
+
+
+def model_card(config: PipelineConfig, candidate: Candidate) -> str:
+    """A card in markdown: what the model is for, what it was made from, how well it does, how it was judged."""
+    model, verdict = candidate.model, candidate.verdict
+    newest = f", newest event {model.newest_event:%Y-%m-%d %H:%M} UTC" if model.newest_event else ""
+    lines = [
+        f"# {config.name}",
+        config.description,
+        "",
+        f"- Owner: {config.owner or 'none named'}",
+        f"- Target: `{config.contract.target}` ({config.task})",
+        f"- Estimator: `{config.training.estimator}`",
+        f"- Features: {', '.join(f'`{name}`' for name in model.feature_columns)}",
+        f"- Trained on {model.train_rows} rows{newest}; dataset `{model.dataset_digest[:12]}`",
+        f"- Holdout: {verdict.metrics.rows} rows, {model.split.kind} split",
+        "",
+        metric_table(verdict.metrics, verdict.baseline, verdict.champion_metrics),
+        "",
+        gate_table(candidate),
+    ]
+    return "\n".join(lines)
+
+
+def metric_table(metrics: MetricSet, baseline: MetricSet, champion: MetricSet | None) -> str:
+    """Metrics beside the baseline's and the champion's."""
+    rows = ["| metric | candidate | champion | baseline |", "| --- | ---: | ---: | ---: |"]
+    for name, number in metrics.values.items():
+        held = f"{champion.values[name]:.4g}" if champion and name in champion.values else "–"
+        base = f"{baseline.values[name]:.4g}" if name in baseline.values else "–"
+        rows.append(f"| {name} | {number:.4g} | {held} | {base} |")
+    return "\n".join(rows)
+
+
+def gate_table(candidate: Candidate) -> str:
+    """The gates and what each found."""
+    rows = ["| gate | outcome | reason |", "| --- | --- | --- |"]
+    rows += [f"| {gate.code} {gate.title} | {gate.outcome} | {gate.reason} |" for gate in candidate.verdict.gates]
+    return "\n".join(rows)
+
+
+def promotion_page(config: PipelineConfig, promotion: Promotion) -> str:
+    """The stage's page."""
+    champion = "none" if promotion.champion is None else f"version {promotion.champion}"
+    reasons = "\n".join(f"- {reason}" for reason in promotion.reasons)
+    title = "promoted" if promotion.outcome == "promoted" else "champion kept"
+    return f"# {config.name}: {title}\n\nVersion {promotion.version}. Champion: {champion}.\n\n{reasons}"

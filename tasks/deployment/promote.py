@@ -1,0 +1,64 @@
+"""Registry moves: a candidate becomes a version, a passed one the champion. A crash between is settled later."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tasks.refs import Candidate
+from tasks.stores.audit import MOVE_CHAMPION, Audit
+from tasks.stores.tracking import Tracking
+
+
+def decide(candidate: Candidate, champion: int | None) -> tuple[bool, tuple[str, ...]]:
+    """Whether a judged candidate may take the champion's place now, and why not.
+
+    Args:
+        candidate: The candidate and the verdict on it.
+        champion: The champion as it is now; the verdict holds only against the one that it names.
+    """
+    verdict = candidate.verdict
+    if not verdict.passed:
+        return False, verdict.reasons
+    if verdict.champion_version != champion:
+        return False, (
+            f"it was judged against {_named(verdict.champion_version)}, but now there is {_named(champion)}",
+        )
+    return True, tuple(f"{gate.code}: {gate.reason}" for gate in verdict.gates if gate.code == "Q02")
+
+
+def move_champion(
+    tracking: Tracking, audit: Audit, version: int, previous: int | None, *, at: datetime, actor: str, reason: str
+) -> None:
+    """Point the alias to a version: intent audited before, done audited after. Hold the model lock around it."""
+    details = {"version": version, "previous": previous}
+    intent = audit.write(
+        tracking.pipeline, MOVE_CHAMPION, "intent", at=at, actor=actor, reason=reason, details={**details}
+    )
+    tracking.set_champion(version)
+    audit.write(
+        tracking.pipeline, MOVE_CHAMPION, "done", at=at, actor=actor, reason=reason, details={**details}, intent=intent
+    )
+
+
+def settle(tracking: Tracking, audit: Audit, *, at: datetime) -> list[str]:
+    """End the moves that a crash left between intent and done, by what the alias says; what was settled, in words."""
+    told = []
+    for entry in audit.open_intents(tracking.pipeline, MOVE_CHAMPION):
+        version = int(str(entry.details["version"]))
+        moved = tracking.champion_version() == version
+        audit.write(
+            tracking.pipeline,
+            MOVE_CHAMPION,
+            "done" if moved else "abandoned",
+            at=at,
+            actor=entry.actor,
+            reason=entry.reason if moved else "the alias was not moved",
+            details=entry.details,
+            intent=entry.id,
+        )
+        told.append(f"move to version {version}: {'done' if moved else 'abandoned'}")
+    return told
+
+
+def _named(champion: int | None) -> str:
+    return "no champion" if champion is None else f"champion {champion}"

@@ -1,0 +1,1 @@
+"""Candidate to verdict: metrics, paired bootstrap against the champion, gates as records."""

@@ -1,0 +1,147 @@
+"""Prefect tasks of evaluation."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from configs.schema import PipelineConfig
+from tasks.evaluation.page import verdict_page
+from tasks.refs import Candidate, ModelRef, TrainingSetRef, Verdict, digest
+from tasks.stores import candidates, models, staging
+from tasks.stores.audit import Audit
+from tasks.stores.environment import code_digest, environment_digest
+from tasks.stores.lake import Lake, decision_row
+from tasks.stores.settings import load_settings
+from tasks.stores.tracking import Tracking, metric_names
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tasks.evaluation.judge import Holdout
+    from tasks.evaluation.metrics import Answers
+
+_PROBE_SECONDS = 120
+
+
+@task(name="judge")
+def judge(
+    config: PipelineConfig, ref: TrainingSetRef, model: ModelRef, champion: ModelRef | None, now: datetime, actor: str
+) -> Verdict:
+    """Hold the candidate against the gates; the verdict is stored with the candidate until it is deployed."""
+    probe = _start_probe(config, model)
+    from tasks.evaluation.judge import Circumstances, answers, verdict
+    from tasks.features.frame import feature_frame
+
+    table = staging.read(Path(ref.folder) / "holdout.arrow")
+    frame = feature_frame(table, model.feature_columns, config.contract.columns)
+    trusted = config.training.trusted_types
+    found = verdict(
+        config,
+        _holdout(config, table, champion),
+        answers(models.load(Path(model.folder) / models.MODEL_FILE, trusted), frame),
+        answers(models.load(Path(model.folder) / models.EXTRA / models.BASELINE_FILE), frame),
+        _champion_answers(config, table, champion),
+        Circumstances(
+            champion_version=None if champion is None else champion.version,
+            train_rows=model.train_rows,
+            newest_event=model.newest_event,
+            now=now,
+            lineage=_lineage(config, model),
+        ),
+        lambda: _end_probe(probe),
+    )
+    _store(config, Candidate(model=model, verdict=found), now, actor)
+    return found
+
+
+def _holdout(config: PipelineConfig, table: pa.Table, champion: ModelRef | None) -> Holdout:
+    import numpy as np
+
+    from tasks.evaluation.judge import Holdout
+    from tasks.features.frame import target_values
+    from tasks.features.split import unseen_by
+    from tasks.features.training_set import event_times, split_hashes
+    from tasks.stores.hashing import row_hash
+
+    times = event_times(table, config.contract.event_time)
+    unit = config.evaluation.comparison.unit
+    units = None
+    if unit == "day" and times is not None:
+        units = times // 86_400_000_000
+    elif unit == "group" and config.split.kind == "group":
+        units = row_hash(table, [config.split.column])
+    unseen = np.ones(table.num_rows, dtype=bool)
+    if champion is not None:
+        sequences = np.asarray(table.column("_seq").to_numpy())
+        unseen = unseen_by(champion.split, champion.through_seq, sequences, times, split_hashes(table, champion.split))
+    truth = target_values(table.select(["_target"]), config.contract.columns[config.contract.target])
+    return Holdout(truth, units, unseen)
+
+
+def _champion_answers(config: PipelineConfig, table: pa.Table, champion: ModelRef | None) -> Answers | None:
+    """The champion's answers; None where there is none, or where the rows lack a column that it takes."""
+    from tasks.evaluation.judge import answers
+    from tasks.features.frame import feature_frame
+
+    if champion is None or not set(champion.feature_columns) <= set(table.column_names):
+        return None
+    frame = feature_frame(table, champion.feature_columns, config.contract.columns)
+    loaded = models.load(Path(champion.folder) / models.MODEL_FILE, config.training.trusted_types)
+    return answers(loaded, frame)
+
+
+def _start_probe(config: PipelineConfig, model: ModelRef) -> subprocess.Popen[str]:
+    """Gate S01's clean process, started early: it runs beside the rest of the evaluation."""
+    trusted = json.dumps(config.training.trusted_types)
+    command = [sys.executable, "-m", "tasks.stores.models", model.folder, trusted]
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _end_probe(probe: subprocess.Popen[str]) -> str:
+    try:
+        told, complaint = probe.communicate(timeout=_PROBE_SECONDS)
+    except subprocess.TimeoutExpired:
+        probe.kill()
+        probe.communicate()
+        return f"the clean process gave no answer within {_PROBE_SECONDS} s"
+    if probe.returncode != 0:
+        last = complaint.strip().splitlines()[-1:] or ["no message"]
+        return f"the clean process ended with {probe.returncode}: {last[0][:300]}"
+    return str(json.loads(told)["difference"])
+
+
+def _lineage(config: PipelineConfig, model: ModelRef) -> dict[str, str]:
+    return {
+        "dataset": model.dataset_digest,
+        "config": digest(config.model_dump(mode="json")),
+        "code": code_digest(["tasks/features", "tasks/training"]),
+        "environment": environment_digest(),
+        "run": model.run_id,
+    }
+
+
+def _store(config: PipelineConfig, candidate: Candidate, now: datetime, actor: str) -> None:
+    settings, verdict = load_settings(), candidate.verdict
+    tracking = Tracking(settings, config.name)
+    metrics: dict[str, Any] = {**verdict.metrics.values, **metric_names("baseline_", verdict.baseline)}
+    if verdict.champion_metrics is not None:
+        metrics |= metric_names("champion_", verdict.champion_metrics)
+    tracking.log_metrics(candidate.model.run_id, metrics)
+    page = verdict_page(config, verdict)
+    tracking.log_text(candidate.model.run_id, page, "verdict.md")
+    tracking.log_text(candidate.model.run_id, verdict.model_dump_json(indent=2), "verdict.json")
+    outcome = "passed" if verdict.passed else "rejected"
+    row = decision_row(now, "verdict", outcome, candidate.model.recipe, verdict.model_dump_json())
+    Lake(settings, config).append("decisions", row)
+    candidates.put(Audit(settings), candidate, at=now, actor=actor)
+    create_markdown_artifact(page, key=f"{config.name.replace('_', '-')}-evaluate", description=outcome)

@@ -1,0 +1,1 @@
+"""Observations to training set: features inside one scikit-learn Pipeline, labels joined, holdout split off."""

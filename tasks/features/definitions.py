@@ -1,0 +1,132 @@
+"""Feature definitions as one scikit-learn transformer: the same code for training, batch scoring and the service."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import JsonValue
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+
+from configs.schema import CalendarPart, Features
+from tasks.errors import UsageError
+
+_UNSEEN, _MISSING = -2, -1
+_HOUR, _DAY = 3_600_000_000, 86_400_000_000
+
+
+class Calendar(TransformerMixin, BaseEstimator):
+    """Parts of an event time (UTC) as numbers.
+
+    Args:
+        parts: Names of the parts, in the order of the output columns.
+    """
+
+    def __init__(self, parts: Sequence[CalendarPart] = ("hour",)) -> None:
+        self.parts = parts
+
+    def fit(self, X: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002  # scikit-learn's signature
+        """Remember the number of columns; there is nothing to learn."""
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """Times, shape (n_samples, 1), to parts, shape (n_samples, n_parts)."""
+        times = pd.to_datetime(X.iloc[:, 0]).to_numpy().astype("datetime64[us]")
+        return np.column_stack([_part(times, part) for part in self.parts])
+
+    def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:  # noqa: ARG002
+        """The names of the parts."""
+        return np.asarray(self.parts, dtype=object)
+
+
+class AsNumber(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Integers, booleans and numbers to float64; missing values to NaN."""
+
+    def fit(self, X: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002
+        """Remember the names of the columns; there is nothing to learn."""
+        self.n_features_in_ = X.shape[1]
+        self.feature_names_in_ = np.asarray(X.columns, dtype=object)
+        return self
+
+    def transform(self, X: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """Values, shape (n_samples, n_features), as float64 of the same shape."""
+        return X.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _part(times: npt.NDArray[np.datetime64], part: CalendarPart) -> npt.NDArray[np.float64]:
+    micros = times.astype(np.int64)
+    days = np.floor_divide(micros, _DAY)
+    weekday = (days + 3) % 7  # 1970-01-01 was a Thursday
+    hour = np.floor_divide(micros, _HOUR) % 24
+    values: Mapping[CalendarPart, Any] = {
+        "hour": lambda: hour,
+        "weekday": lambda: weekday,
+        "is_weekend": lambda: weekday >= 5,
+        "hour_of_week": lambda: weekday * 24 + hour,
+        "elapsed_days": lambda: days,
+        "month": lambda: times.astype("datetime64[M]").astype(np.int64) % 12 + 1,
+        "day": lambda: (times.astype("datetime64[D]") - times.astype("datetime64[M]")).astype(np.int64) + 1,
+        "day_of_year": lambda: (times.astype("datetime64[D]") - times.astype("datetime64[Y]")).astype(np.int64) + 1,
+    }
+    return np.where(np.isnat(times), np.nan, np.asarray(values[part](), dtype=np.float64))
+
+
+def build(features: Features, event_time: str | None) -> ColumnTransformer:
+    """The unfitted transformer from the feature row to numbers.
+
+    Raises:
+        UsageError: a custom transformer can't be imported or made.
+    """
+    steps: list[tuple[str, Any, list[str]]] = []
+    if features.numeric:
+        parts = [AsNumber(), SimpleImputer(strategy="median"), *([StandardScaler()] if features.scale else [])]
+        steps.append(("numeric", make_pipeline(*parts), list(features.numeric)))
+    if features.categorical:
+        steps.append(("categorical", _encoder(features), list(features.categorical)))
+    if features.calendar and event_time:
+        steps.append(("calendar", Calendar(tuple(features.calendar)), [event_time]))
+    for index, custom in enumerate(features.custom):
+        made = make(custom.transformer, custom.parameters, f"features.custom[{index}].transformer")
+        steps.append((custom.name, made, list(custom.columns)))
+    return ColumnTransformer(steps, n_jobs=1)
+
+
+def make(import_path: str, parameters: Mapping[str, JsonValue], field: str) -> Any:
+    """An instance of a class with `fit`, by import path.
+
+    Args:
+        import_path: For example sklearn.linear_model.Ridge.
+        parameters: Arguments of the class.
+        field: Where in the configuration it is named, for messages.
+
+    Raises:
+        UsageError: it can't be imported, is no estimator, or refuses the arguments.
+    """
+    module, _, name = import_path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{field}: {import_path!r} can't be imported: {error}.") from None
+    if not (isinstance(found, type) and hasattr(found, "fit") and hasattr(found, "get_params")):
+        raise UsageError(f"{field}: {import_path!r} is no scikit-learn-compatible class (fit, get_params).")
+    try:
+        return found(**parameters)
+    except TypeError as error:
+        raise UsageError(f"{field}: {import_path} refuses its parameters: {error}.") from None
+
+
+def _encoder(features: Features) -> Any:
+    if features.encoding == "ordinal":
+        return OrdinalEncoder(
+            handle_unknown="use_encoded_value", unknown_value=_UNSEEN, encoded_missing_value=_MISSING, dtype=np.float64
+        )
+    return OneHotEncoder(handle_unknown="ignore", sparse_output=False)

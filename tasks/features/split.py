@@ -1,0 +1,78 @@
+"""Which rows are held out. By time, or by a stable hash: a row once held out by hash is held out for ever."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from configs.schema import GroupSplit, Split, TimeSplit
+from tasks.refs import SplitRecord
+from tasks.stores.hashing import unit_interval
+
+Mask = npt.NDArray[np.bool_]
+# One salt for all pipelines and seeds: another salt would move rows that a champion trained on into the holdout.
+_SALT = 20260105
+
+
+def decide(split: Split, times_us: npt.NDArray[np.int64] | None) -> SplitRecord:
+    """The rule that chooses the holdout, made definite.
+
+    Args:
+        split: The configured split.
+        times_us: Event times of the labelled rows, shape (n_rows,), microseconds; needed for a time split.
+
+    Raises:
+        ValueError: a time split without times.
+    """
+    if isinstance(split, TimeSplit):
+        if times_us is None or times_us.size == 0:
+            raise ValueError("a time split needs event times")
+        place = min(int((1.0 - split.holdout) * times_us.size), times_us.size - 1)
+        boundary = int(np.partition(times_us, place)[place])
+        return SplitRecord(kind="time", holdout=split.holdout, boundary_us=boundary)
+    column = split.column if isinstance(split, GroupSplit) else None
+    return SplitRecord(kind=split.kind, holdout=split.holdout, column=column)
+
+
+def held_out(record: SplitRecord, times_us: npt.NDArray[np.int64] | None, hashes: npt.NDArray[np.int64] | None) -> Mask:
+    """Which rows the rule holds out, shape (n_rows,).
+
+    Args:
+        record: The rule.
+        times_us: Event times, shape (n_rows,), microseconds; for a time split.
+        hashes: Hashes of the key (random) or the group (group), shape (n_rows,).
+
+    Raises:
+        ValueError: what the rule needs is not given.
+    """
+    if record.kind == "time":
+        if times_us is None or record.boundary_us is None:
+            raise ValueError("a time split needs event times and a boundary")
+        return times_us >= record.boundary_us
+    if hashes is None:
+        raise ValueError(f"a {record.kind} split needs hashes")
+    return unit_interval(hashes, _SALT) < record.holdout
+
+
+def unseen_by(
+    record: SplitRecord,
+    through_seq: int,
+    sequences: npt.NDArray[np.int64],
+    times_us: npt.NDArray[np.int64] | None,
+    hashes: npt.NDArray[np.int64] | None,
+) -> Mask:
+    """Rows that a model cannot have trained on, shape (n_rows,).
+
+    Those are the rows that its own split held out, and those of batches that came after its training.
+
+    Args:
+        record: The split that the model was trained with.
+        through_seq: Sequence number of the newest batch that it saw.
+        sequences: Sequence number of each row's batch (or its label's, if later), shape (n_rows,).
+        times_us: Event times, shape (n_rows,), or None.
+        hashes: Hashes of what its split goes by, shape (n_rows,), or None where that column is not there any more.
+    """
+    later = sequences > through_seq
+    if record.kind == "time":
+        return later if times_us is None else later | held_out(record, times_us, None)
+    return later if hashes is None else later | held_out(record, None, hashes)

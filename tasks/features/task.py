@@ -1,0 +1,66 @@
+"""Prefect tasks of features."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from configs.schema import PipelineConfig
+from tasks.refs import DatasetRef, ModelRef, TrainingSetRef, digest
+from tasks.stores import staging
+from tasks.stores.lake import ROW_ID, SEQ, Lake
+from tasks.stores.settings import load_settings
+
+
+@task(name="training-set")
+def training_set(config: PipelineConfig, dataset: DatasetRef, champion: ModelRef | None) -> TrainingSetRef:
+    """Labelled observations, split, stored for training and evaluation. The champion's columns are kept too."""
+    from tasks.features.training_set import assemble, event_times, needed_columns
+
+    settings = load_settings()
+    lake = Lake(settings, config)
+    extra = [name for name in (champion.feature_columns if champion else ()) if name in config.observation_columns]
+    columns = list(dict.fromkeys([*needed_columns(config), *extra]))
+    labels = None
+    if config.labels is not None:
+        labels = lake.read("labels", [ROW_ID, SEQ, config.contract.target], version=dataset.labels)
+    made = assemble(config, lake.read("observations", columns, version=dataset.observations), labels)
+    base = settings.state / "training" / config.name
+    shutil.rmtree(base, ignore_errors=True)  # the model lock is held: no other run reads an older set
+    folder = base / digest([dataset.digest, config.model_dump_json()])[:16]
+    staging.write(folder / "train.arrow", made.train)
+    staging.write(folder / "holdout.arrow", made.holdout)
+    times = event_times(made.train, config.contract.event_time)
+    newest = None if times is None else datetime.fromtimestamp(int(times[-1]) / 1e6, tz=UTC)
+    ref = TrainingSetRef(
+        dataset=dataset,
+        folder=str(folder),
+        split=made.split,
+        train_rows=made.train.num_rows,
+        holdout_rows=made.holdout.num_rows,
+        newest_event=newest,
+    )
+    _tell(config, ref)
+    return ref
+
+
+def _tell(config: PipelineConfig, ref: TrainingSetRef) -> None:
+    boundary = ""
+    if ref.split.boundary_us is not None:
+        moment = datetime.fromtimestamp(ref.split.boundary_us / 1e6, tz=UTC)
+        boundary = f", from {moment:%Y-%m-%d %H:%M} UTC on"
+    text = (
+        f"# {config.name}: training set\n\n"
+        f"{ref.train_rows} training rows, {ref.holdout_rows} holdout rows ({ref.split.kind} split{boundary}).\n\n"
+        f"Dataset `{ref.dataset.digest[:12]}`, through batch {ref.dataset.through_seq}."
+    )
+    create_markdown_artifact(text, key=f"{config.name.replace('_', '-')}-features", description="training set")
+
+
+def holdout_path(ref: TrainingSetRef) -> Path:
+    """Where the holdout rows lie."""
+    return Path(ref.folder) / "holdout.arrow"

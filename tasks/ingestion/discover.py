@@ -1,0 +1,67 @@
+"""Find what landed and is not yet in the ledger. A file is known by its content."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from configs.schema import Source
+from tasks.refs import BatchRecord, Feed, LandedFile
+
+_BLOCK = 1 << 20
+ENDINGS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+
+def candidates(landing: Path, source: Source) -> Iterator[Path]:
+    """Files in the landing folder that the source takes, sorted by path. Hidden and '_' names are left alone."""
+    if not landing.is_dir():
+        return
+    root = landing.resolve()
+    for path in sorted(landing.rglob("*")):
+        name = path.name
+        if name.startswith((".", "_")) or not fnmatch.fnmatch(name, source.pattern):
+            continue
+        if path.is_file() and path.resolve().is_relative_to(root):
+            yield path
+
+
+def new_files(
+    landing: Path, source: Source, feed: Feed, ledger: Sequence[BatchRecord], known: Collection[str] = ()
+) -> list[LandedFile]:
+    """Landed files whose content the ledger does not have, each content once.
+
+    A file of a path, size and time that the ledger knows is not read again.
+    """
+    seen = {(batch.path, batch.size, batch.mtime_ns) for batch in ledger if batch.feed == feed}
+    contents = {batch.batch for batch in ledger if batch.feed == feed} | set(known)
+    found = []
+    for path in candidates(landing, source):
+        status = path.stat()
+        relative = path.relative_to(landing).as_posix()
+        if (relative, status.st_size, status.st_mtime_ns) in seen:
+            continue
+        sha256 = content_hash(path, feed)
+        if sha256 not in contents:
+            contents.add(sha256)
+            found.append(
+                LandedFile(
+                    feed=feed,
+                    path=relative,
+                    uri=str(path),
+                    size=status.st_size,
+                    mtime_ns=status.st_mtime_ns,
+                    sha256=sha256,
+                )
+            )
+    return found
+
+
+def content_hash(path: Path, feed: Feed) -> str:
+    """SHA-256 of a file's bytes, the feed mixed in: one file may land as observations and as labels."""
+    hasher = hashlib.sha256(feed.encode() + b"\0")
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            hasher.update(block)
+    return hasher.hexdigest()

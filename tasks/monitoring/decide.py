@@ -1,0 +1,39 @@
+"""Whether a new model is due. New data makes the flow decide, not train."""
+
+from __future__ import annotations
+
+from configs.schema import Retrain
+from tasks.refs import DriftState, RetrainDecision
+
+
+def retrain(
+    policy: Retrain, *, labelled: int, trained: int | None, drift: DriftState, recipe: str, last_recipe: str
+) -> RetrainDecision:
+    """Decide by the policy.
+
+    Args:
+        policy: The pipeline's `retrain` section.
+        labelled: Labelled rows there are.
+        trained: Labelled rows there were at the last training; None before the first.
+        drift: Verdict of the newest drift check.
+        recipe: Digest of the configuration, code and libraries that a training now would go by.
+        last_recipe: The same at the last training.
+    """
+    if labelled == 0:
+        return RetrainDecision(due=False, reasons=("no labelled row yet",), new_rows=0, recipe=recipe)
+    if trained is None:
+        told = (f"no model yet, {labelled} labelled rows",)
+        return RetrainDecision(due=True, reasons=told, new_rows=labelled, recipe=recipe)
+    new_rows = labelled - trained
+    needed = max(policy.new_rows, round(policy.new_share * trained))
+    reasons = []
+    if recipe != last_recipe:
+        reasons.append("configuration, code or libraries of training changed")
+    if new_rows >= needed:
+        reasons.append(f"{new_rows} new labelled rows, {needed} make it due")
+    if drift == "act" and policy.on_drift and new_rows > 0:
+        reasons.append("drift verdict: act")
+    if reasons:
+        return RetrainDecision(due=True, reasons=tuple(reasons), new_rows=new_rows, recipe=recipe)
+    waits = f"waits: {new_rows} of {needed} new labelled rows"
+    return RetrainDecision(due=False, reasons=(waits,), new_rows=new_rows, recipe=recipe)

@@ -1,0 +1,32 @@
+"""What people read of a drift check and of the decision to retrain."""
+
+from __future__ import annotations
+
+from tasks.refs import DriftVerdict, RetrainDecision
+
+
+def drift_page(pipeline: str, verdict: DriftVerdict) -> str:
+    """The drift check's page in markdown."""
+    rival = "no champion" if verdict.champion is None else f"champion version {verdict.champion}"
+    lines = [
+        f"# {pipeline}: drift {verdict.state}",
+        f"{verdict.window_rows} newest rows against {verdict.reference_rows} training rows of {rival}.",
+        *(f"- {reason}" for reason in verdict.reasons),
+    ]
+    if verdict.columns:
+        lines += ["", "| column | measure | effect | p-value | drifted |", "| --- | --- | ---: | ---: | --- |"]
+        lines += [
+            f"| {one.column} | {one.measure} | {one.effect:.3f} | {one.p_value:.2g} | {_yes(one.drifted)} |"
+            for one in verdict.columns
+        ]
+    return "\n".join(lines)
+
+
+def _yes(flag: bool) -> str:
+    return "yes" if flag else "no"
+
+
+def decision_page(pipeline: str, decision: RetrainDecision) -> str:
+    """The decision's page in markdown."""
+    reasons = "\n".join(f"- {reason}" for reason in decision.reasons)
+    return f"# {pipeline}: {'a new model is due' if decision.due else 'no new model is due'}\n\n{reasons}"

@@ -1,0 +1,326 @@
+"""The records that stages hand each other: small, frozen, printable. Frames stay in the lake."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from configs.schema import Metric
+
+Feed = Literal["observations", "labels"]
+BatchVerdict = Literal["accepted", "rejected"]
+GateOutcome = Literal["pass", "fail", "warn", "not_applicable", "error"]
+DriftState = Literal["ok", "warn", "act", "unknown"]
+Outcome = Literal[
+    "promoted",
+    "kept_champion",
+    "awaiting_approval",
+    "rolling_out",
+    "rolled_back",
+    "nothing_to_do",
+    "data_rejected",
+    "failed",
+]
+
+
+def digest(value: JsonValue | Mapping[str, JsonValue] | Iterable[JsonValue]) -> str:
+    """SHA-256, in hexadecimal, of a JSON value in its canonical form: sorted keys, no spaces."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class Record(BaseModel):
+    """A frozen fact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LandedFile(Record):
+    """A file in a landing folder, known by its content.
+
+    Attributes:
+        feed: Which table it is meant for.
+        path: Where it lies, relative to the landing folder.
+        uri: Where it lies, absolute.
+        size: Bytes.
+        mtime_ns: Time of its last change, nanoseconds since 1970.
+        sha256: Hexadecimal digest of its bytes: the batch's identity.
+    """
+
+    feed: Feed
+    path: str
+    uri: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+class StagedBatch(Record):
+    """A landed file read into the contract's types, waiting for validation, or the reason why it could not be read."""
+
+    file: LandedFile
+    staged: str = ""
+    rows: int = 0
+    refusal: str = ""
+
+
+class ExpectationResult(Record):
+    """What one expectation found in one batch."""
+
+    expectation: str
+    column: str
+    severity: Literal["critical", "warning"]
+    success: bool
+    unexpected: int
+    detail: str = ""
+
+
+class BatchRecord(Record):
+    """A row of the ledger: one file and what became of it."""
+
+    seq: int
+    batch: str
+    feed: Feed
+    path: str
+    size: int
+    mtime_ns: int
+    verdict: BatchVerdict
+    reasons: tuple[str, ...]
+    rows: int
+    accepted: int
+    quarantined: int
+    event_time_min: datetime | None
+    event_time_max: datetime | None
+    ingested_at: datetime
+
+
+class IngestReport(Record):
+    """What one ingest run did, batch by batch."""
+
+    pipeline: str
+    batches: tuple[BatchRecord, ...] = ()
+
+    @property
+    def accepted(self) -> tuple[BatchRecord, ...]:
+        """The batches that came in."""
+        return tuple(batch for batch in self.batches if batch.verdict == "accepted")
+
+    @property
+    def rejected(self) -> tuple[BatchRecord, ...]:
+        """The batches that were refused whole."""
+        return tuple(batch for batch in self.batches if batch.verdict == "rejected")
+
+
+class DatasetRef(Record):
+    """The accepted data of a pipeline at one moment.
+
+    Attributes:
+        digest: Identity: digest of the accepted batches' hashes. Unchanged by compaction.
+        observations: Version of the Delta table to read by; None before the first batch.
+        labels: The same of the labels' table; None where labels come with the observations.
+        through_seq: Sequence number of the newest accepted batch.
+        rows: Accepted observations.
+        labelled: Rows whose label is known, or the observations where labels come with them.
+    """
+
+    pipeline: str
+    digest: str
+    observations: int | None
+    labels: int | None
+    through_seq: int
+    rows: int
+    labelled: int
+
+
+class SplitRecord(Record):
+    """How a holdout was chosen: enough to tell of any row, later, whether it was in it.
+
+    Attributes:
+        boundary_us: For a time split, the event time (microseconds since 1970, UTC) from which rows are held out.
+    """
+
+    kind: Literal["time", "random", "group"]
+    holdout: float
+    column: str | None = None
+    boundary_us: int | None = None
+
+
+class TrainingSetRef(Record):
+    """Training and holdout rows, stored for the stages that follow."""
+
+    dataset: DatasetRef
+    folder: str
+    split: SplitRecord
+    train_rows: int
+    holdout_rows: int
+    newest_event: datetime | None
+
+
+class ModelRef(Record):
+    """One logged model: where it lies and what it was made from.
+
+    Attributes:
+        folder: Its files on local disk: model.skops and, below extra_files, a probe, a reference sample, the baseline.
+        recipe: Digest of all that decides what it is but the data: configuration, code, libraries, seed.
+        feature_columns: Columns that its Pipeline takes, in order.
+        through_seq: Sequence number of the newest batch that it was trained on.
+        labelled: Labelled rows there were when it was trained.
+    """
+
+    pipeline: str
+    run_id: str
+    model_uri: str
+    folder: str
+    version: int | None = None
+    recipe: str
+    feature_columns: tuple[str, ...]
+    dataset_digest: str
+    through_seq: int
+    labelled: int
+    train_rows: int
+    newest_event: datetime | None
+    split: SplitRecord
+
+
+class MetricSet(Record):
+    """Metrics of one model on one set of rows, each in its natural sign."""
+
+    rows: int
+    values: dict[str, float]
+
+
+class Interval(Record):
+    """An estimate with its confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
+    confidence: float
+
+
+class GateResult(Record):
+    """What one gate found."""
+
+    code: str
+    title: str
+    severity: Literal["block", "warn"]
+    outcome: GateOutcome
+    reason: str
+    evidence: dict[str, JsonValue] = {}
+
+    @property
+    def blocks(self) -> bool:
+        """Whether this result keeps the candidate from being promoted."""
+        return self.severity == "block" and self.outcome in ("fail", "not_applicable", "error")
+
+
+class Verdict(Record):
+    """The gates' judgement of a candidate against one champion."""
+
+    passed: bool
+    gates: tuple[GateResult, ...]
+    metrics: MetricSet
+    baseline: MetricSet
+    champion_version: int | None
+    champion_metrics: MetricSet | None
+    primary: Metric
+    comparison: Interval | None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it was turned down; empty where it passed."""
+        return tuple(f"{gate.code} {gate.title}: {gate.reason}" for gate in self.gates if gate.blocks)
+
+
+class Candidate(Record):
+    """A judged candidate, waiting for deployment: what the audit keeps of a training."""
+
+    model: ModelRef
+    verdict: Verdict
+
+
+class Promotion(Record):
+    """What became of a judged candidate."""
+
+    outcome: Outcome
+    version: int
+    champion: int | None
+    previous: int | None
+    reasons: tuple[str, ...]
+
+
+class ColumnDrift(Record):
+    """Drift of one column.
+
+    Attributes:
+        effect: Wasserstein distance in standard deviations of the reference, or Jensen-Shannon distance.
+        p_value: Holm-adjusted over the watched columns.
+    """
+
+    column: str
+    measure: Literal["wasserstein", "jensen_shannon", "missing"]
+    effect: float
+    p_value: float
+    drifted: bool
+
+
+class DriftVerdict(Record):
+    """Whether newest data still look like what the champion was trained on."""
+
+    state: DriftState
+    reasons: tuple[str, ...]
+    champion: int | None
+    columns: tuple[ColumnDrift, ...] = ()
+    window_rows: int = 0
+    reference_rows: int = 0
+    batches: tuple[str, ...] = ()
+
+
+class RetrainDecision(Record):
+    """Whether a new model is due, and why."""
+
+    due: bool
+    reasons: tuple[str, ...]
+    new_rows: int
+    recipe: str
+
+
+class ScoreReport(Record):
+    """What one scoring run wrote."""
+
+    version: int
+    rows: int
+    batches: tuple[str, ...] = ()
+    output: str = ""
+
+
+class StageRecord(Record):
+    """One stage of one run."""
+
+    name: str
+    state: Literal["done", "skipped", "failed"]
+    seconds: float
+    note: str = ""
+
+
+class LifecycleReport(Record):
+    """What one run of a pipeline's whole life came to."""
+
+    pipeline: str
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    version: int | None = None
+    champion: int | None = None
+    metrics: dict[str, float] = {}
+    baseline: dict[str, float] = {}
+    champion_metrics: dict[str, float] = {}
+    gates: tuple[GateResult, ...] = ()
+    drift: DriftVerdict | None = None
+    ingest: IngestReport
+    scored: int = 0
+    stages: tuple[StageRecord, ...] = ()

@@ -1,0 +1,1 @@
+"""Observations or a file to predictions: by the champion, exactly once per input and model version."""

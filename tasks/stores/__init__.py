@@ -1,0 +1,1 @@
+"""Every effect, named by role: lake, tracking, audit, models, locks, settings."""

@@ -1,0 +1,65 @@
+"""Candidates between training and deployment, kept in the audit so that a killed run loses none."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tasks.refs import Candidate, Outcome
+from tasks.stores.audit import Audit, Entry
+
+_ACTION = "candidate"
+
+
+def put(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> int:
+    """Keep a judged candidate until it is deployed or turned down; its id in the audit."""
+    return audit.write(
+        candidate.model.pipeline,
+        _ACTION,
+        "intent",
+        at=at,
+        actor=actor,
+        reason="passed the gates" if candidate.verdict.passed else "; ".join(candidate.verdict.reasons),
+        details={"candidate": candidate.model_dump(mode="json")},
+    )
+
+
+def waiting(audit: Audit, pipeline: str) -> list[tuple[int, Candidate]]:
+    """Candidates that were judged and neither deployed nor turned down, oldest first."""
+    return [(entry.id, _read(entry)) for entry in audit.open_intents(pipeline, _ACTION)]
+
+
+def settle(
+    audit: Audit, pipeline: str, intent: int, outcome: Outcome, version: int, *, at: datetime, actor: str
+) -> None:
+    """Note what became of a candidate."""
+    details = {"outcome": outcome, "version": version}
+    audit.write(pipeline, _ACTION, "done", at=at, actor=actor, reason=outcome, details={**details}, intent=intent)
+
+
+def newest(audit: Audit, pipeline: str) -> Candidate | None:
+    """The newest candidate ever judged: what the last training was made from."""
+    entries = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "intent"]
+    return _read(entries[-1]) if entries else None
+
+
+def judged(audit: Audit, pipeline: str) -> list[tuple[Candidate, str, int | None]]:
+    """Every candidate with what became of it (`waiting` if nothing yet) and its version, oldest first."""
+    entries = audit.entries(pipeline, _ACTION)
+    ends = {entry.intent: entry.details for entry in entries if entry.phase == "done"}
+    found = []
+    for entry in entries:
+        if entry.phase == "intent":
+            end = ends.get(entry.id)
+            version = None if end is None else int(str(end["version"]))
+            found.append((_read(entry), "waiting" if end is None else str(end["outcome"]), version))
+    return found
+
+
+def first_through(audit: Audit, pipeline: str) -> int:
+    """Sequence number of the newest batch that the pipeline's first candidate was trained on; 0 before any."""
+    entries = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "intent"]
+    return _read(entries[0]).model.through_seq if entries else 0
+
+
+def _read(entry: Entry) -> Candidate:
+    return Candidate.model_validate(entry.details["candidate"])

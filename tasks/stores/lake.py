@@ -1,0 +1,240 @@
+"""The lake: one set of Delta tables a pipeline. The only module that talks to deltalake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from configs.schema import Column, ColumnType, PipelineConfig
+from tasks.refs import BatchRecord, DatasetRef, digest
+from tasks.stores.settings import Settings
+
+TableName = Literal["batches", "observations", "quarantine", "labels", "predictions", "decisions"]
+
+ROW_ID, SEQ, BATCH, ROW = "_row_id", "_seq", "_batch", "_row"
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "timestamp": TIMESTAMP,
+}
+PROVENANCE = (
+    pa.field(ROW_ID, pa.int64()),
+    pa.field(SEQ, pa.int64()),
+    pa.field(BATCH, pa.string()),
+    pa.field(ROW, pa.int64()),
+)
+# Without these, ordinary appends make versions that models refer to unreadable after thirty days.
+_CONFIGURATION = {
+    "delta.logRetentionDuration": "interval 3650 days",
+    "delta.enableExpiredLogCleanup": "false",
+}
+_LEDGER = pa.schema(
+    [
+        ("seq", pa.int64()),
+        ("batch", pa.string()),
+        ("feed", pa.string()),
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("verdict", pa.string()),
+        ("reasons", pa.list_(pa.string())),
+        ("rows", pa.int64()),
+        ("accepted", pa.int64()),
+        ("quarantined", pa.int64()),
+        ("event_time_min", TIMESTAMP),
+        ("event_time_max", TIMESTAMP),
+        ("ingested_at", TIMESTAMP),
+    ]
+)
+QUARANTINE = pa.schema(
+    [
+        ("batch", pa.string()),
+        ("path", pa.string()),
+        ("feed", pa.string()),
+        ("kind", pa.string()),
+        ("row", pa.int64()),
+        ("expectation", pa.string()),
+        ("reason", pa.string()),
+        ("key", pa.string()),
+        ("content", pa.string()),
+        ("at", TIMESTAMP),
+    ]
+)
+_DECISIONS = pa.schema(
+    [
+        ("at", TIMESTAMP),
+        ("kind", pa.string()),
+        ("outcome", pa.string()),
+        ("fingerprint", pa.string()),
+        ("record", pa.string()),
+    ]
+)
+_MAX_TRIES = 8
+
+
+class LakeConflictError(RuntimeError):
+    """Other writers won every one of several tries at one commit."""
+
+
+def column_schema(columns: Mapping[str, Column]) -> pa.Schema:
+    """Arrow schema of contract columns, in their order."""
+    return pa.schema([(name, ARROW_TYPES[column.type]) for name, column in columns.items()])
+
+
+class Lake:
+    """The Delta tables of one pipeline.
+
+    Args:
+        settings: Says where the lake is.
+        config: Says what columns the tables have.
+    """
+
+    def __init__(self, settings: Settings, config: PipelineConfig) -> None:
+        self.pipeline = config.name
+        self._root = f"{settings.lake.rstrip('/')}/{config.name}"
+        self._schemas = _schemas(config)
+
+    def url(self, table: TableName) -> str:
+        """Where a table lies."""
+        return f"{self._root}/{table}"
+
+    def create(self) -> None:
+        """Make the tables that are not there yet, with the retention that models need."""
+        for name, schema in self._schemas.items():
+            if not DeltaTable.is_deltatable(self.url(name)):
+                DeltaTable.create(self.url(name), schema, mode="ignore", configuration=dict(_CONFIGURATION))
+
+    def open(self, table: TableName, version: int | None = None) -> DeltaTable | None:
+        """A table at a version (newest by default); None where it was never made."""
+        try:
+            return DeltaTable(self.url(table), version=version)
+        except TableNotFoundError:
+            return None
+
+    def transaction(self, table: TableName, app_id: str) -> int | None:
+        """The version that an application transaction was committed with; None if it never was."""
+        opened = self.open(table)
+        return None if opened is None else opened.transaction_version(app_id)
+
+    def append_once(self, table: TableName, rows: pa.Table, app_id: str, version: int) -> bool:
+        """Append rows under an application transaction, unless it was committed before.
+
+        The transaction is looked up in, and written with, the same open table: a writer that raced with
+        this one makes the commit fail, and the look-up is done again.
+
+        Returns:
+            Whether this call wrote the rows.
+
+        Raises:
+            LakeConflictError: others won every try.
+        """
+        for _ in range(_MAX_TRIES):
+            opened = self._open_or_create(table)
+            if opened.transaction_version(app_id) is not None:
+                return False
+            try:
+                write_deltalake(
+                    opened,
+                    rows,
+                    mode="append",
+                    schema_mode="merge",
+                    commit_properties=CommitProperties(app_transactions=[Transaction(app_id, version)]),
+                )
+            except CommitFailedError:
+                continue
+            return True
+        raise LakeConflictError(f"{self.url(table)}: {_MAX_TRIES} commits of {app_id} lost against other writers")
+
+    def append(self, table: TableName, rows: pa.Table) -> None:
+        """Append rows whose repetition does no harm."""
+        write_deltalake(self._open_or_create(table), rows, mode="append", schema_mode="merge")
+
+    def read(
+        self,
+        table: TableName,
+        columns: Sequence[str] | None = None,
+        where: pc.Expression | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """Rows of a table: the named columns, the rows that the filter keeps. Columns it lacks are left out."""
+        opened = self.open(table, version)
+        if opened is None:
+            return self._schemas[table].empty_table()
+        dataset: ds.Dataset = opened.to_pyarrow_dataset()
+        present = None if columns is None else [name for name in columns if name in dataset.schema.names]
+        return dataset.to_table(columns=present, filter=where)
+
+    def ledger(self) -> list[BatchRecord]:
+        """Every batch ever taken, oldest first."""
+        rows = self.read("batches").sort_by("seq").to_pylist()
+        return [BatchRecord.model_validate(row) for row in rows]
+
+    def enter(self, record: BatchRecord) -> bool:
+        """Write a batch into the ledger, once."""
+        rows = pa.Table.from_pylist([record.model_dump()], schema=_LEDGER)
+        return self.append_once("batches", rows, record.batch, record.seq)
+
+    def dataset(self, ledger: Sequence[BatchRecord], *, labels_apart: bool) -> DatasetRef:
+        """The accepted data as of now. Its digest is made of the accepted batches' hashes alone."""
+        accepted = [batch for batch in ledger if batch.verdict == "accepted"]
+        rows = sum(batch.accepted for batch in accepted if batch.feed == "observations")
+        labels = sum(batch.accepted for batch in accepted if batch.feed == "labels")
+        return DatasetRef(
+            pipeline=self.pipeline,
+            digest=digest(sorted(f"{batch.feed}:{batch.batch}" for batch in accepted)),
+            observations=self._version("observations"),
+            labels=self._version("labels") if labels_apart else None,
+            through_seq=max((batch.seq for batch in accepted), default=0),
+            rows=rows,
+            labelled=labels if labels_apart else rows,
+        )
+
+    def _version(self, table: TableName) -> int | None:
+        opened = self.open(table)
+        return None if opened is None else int(opened.version())
+
+    def _open_or_create(self, table: TableName) -> DeltaTable:
+        opened = self.open(table)
+        if opened is not None:
+            return opened
+        return DeltaTable.create(
+            self.url(table), self._schemas[table], mode="ignore", configuration=dict(_CONFIGURATION)
+        )
+
+
+def _schemas(config: PipelineConfig) -> dict[TableName, pa.Schema]:
+    observations = pa.schema([*column_schema(config.observation_columns), *PROVENANCE])
+    schemas: dict[TableName, pa.Schema] = {
+        "batches": _LEDGER,
+        "observations": observations,
+        "quarantine": QUARANTINE,
+        "predictions": prediction_schema(config),
+        "decisions": _DECISIONS,
+    }
+    if config.labels is not None:
+        schemas["labels"] = pa.schema([*column_schema(config.label_columns), *PROVENANCE])
+    return schemas
+
+
+def prediction_schema(config: PipelineConfig) -> pa.Schema:
+    """Arrow schema of stored predictions, without the class probabilities, which merge in as classes are known."""
+    target = config.contract.columns[config.contract.target]
+    predicted = pa.float64() if config.task == "regression" else ARROW_TYPES[target.type]
+    keys = {name: config.contract.columns[name] for name in config.contract.key}
+    provenance = [("prediction", predicted), ("model_version", pa.int64()), ("scored_at", TIMESTAMP)]
+    return pa.schema([*column_schema(keys), *PROVENANCE, *[pa.field(name, kind) for name, kind in provenance]])
+
+
+def decision_row(at: object, kind: str, outcome: str, fingerprint: str, record: str) -> pa.Table:
+    """One row for `decisions`."""
+    row = {"at": at, "kind": kind, "outcome": outcome, "fingerprint": fingerprint, "record": record}
+    return pa.Table.from_pylist([row], schema=_DECISIONS)

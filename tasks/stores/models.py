@@ -1,0 +1,141 @@
+"""Fitted models on disk, by skops with an audited list of types; and what they predict. The only skops module.
+
+Run as a program it is the clean process of gate S01: it loads a model and answers its stored sample.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import skops.io as sio
+
+from tasks.errors import PerennialError
+
+# Types that skops does not trust by itself and that were read and found safe to construct: plain holders of
+# arrays and parameters, whose restoring runs no code from the file.
+AUDITED = (
+    "numpy.dtype",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn._loss.loss.AbsoluteError",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss.loss.HalfMultinomialLoss",
+    "sklearn._loss.loss.HalfPoissonLoss",
+    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn._loss.loss.PinballLoss",
+    "sklearn._loss.link.IdentityLink",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogLink",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.link.MultinomialLogit",
+    "tasks.features.definitions.AsNumber",
+    "tasks.features.definitions.Calendar",
+)
+MODEL_FILE = "model.skops"
+EXTRA = "extra_files"
+PROBE_FILE, REFERENCE_FILE, BASELINE_FILE = "probe.parquet", "reference.parquet", "baseline.skops"
+PROBE_PREDICTION = "_prediction"
+
+
+class ModelError(PerennialError):
+    """A model that can't be stored or loaded."""
+
+
+def untrusted_types(path: Path, trusted: Sequence[str] = ()) -> list[str]:
+    """Types in a stored model that are neither audited nor trusted by the configuration, sorted."""
+    found = sio.get_untrusted_types(file=path)
+    return sorted(set(found) - set(AUDITED) - set(trusted))
+
+
+def present_types(model: Any, trusted: Sequence[str] = ()) -> list[str]:
+    """Types of a fitted model that a loader must trust, all of them audited or trusted by the configuration.
+
+    Raises:
+        ModelError: the model holds a type that is neither.
+    """
+    found = sio.get_untrusted_types(data=sio.dumps(model))
+    _refuse_unknown(set(found) - set(AUDITED) - set(trusted), "the fitted model")
+    return sorted(found)
+
+
+def save(model: Any, path: Path) -> None:
+    """Write a fitted model."""
+    sio.dump(model, path)
+
+
+def load(path: Path, trusted: Sequence[str] = ()) -> Any:
+    """A stored model. Its types are looked at before any is constructed.
+
+    Raises:
+        ModelError: the file is missing, damaged, or holds a type that is neither audited nor trusted.
+    """
+    try:
+        unknown = untrusted_types(path, trusted)
+        _refuse_unknown(set(unknown), str(path))
+        return sio.load(path, trusted=[*AUDITED, *trusted])
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"{path}: can't be loaded as a model: {error}") from None
+
+
+def _refuse_unknown(unknown: set[str], where: str) -> None:
+    if unknown:
+        raise ModelError(
+            f"{where} holds types that are not audited: {', '.join(sorted(unknown))}. "
+            "Review them; if restoring them runs no code from the file, name them in training.trusted_types."
+        )
+
+
+def predict(model: Any, frame: pd.DataFrame) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
+    """Predictions, shape (n_rows,), and for a classifier that gives them, probabilities, shape (n_rows, n_classes)."""
+    if hasattr(model, "predict_proba") and hasattr(model, "classes_"):
+        probabilities = np.asarray(model.predict_proba(frame), dtype=np.float64)
+        return np.asarray(model.classes_)[probabilities.argmax(axis=1)], probabilities
+    return np.asarray(model.predict(frame)), None
+
+
+def prediction_columns(model: Any, frame: pd.DataFrame) -> dict[str, pa.Array]:
+    """`prediction`, and `probability_<class>` for each class of a classifier, as Arrow columns of n_rows."""
+    predicted, probabilities = predict(model, frame)
+    columns = {"prediction": pa.array(predicted.tolist() if predicted.dtype == object else predicted)}
+    if probabilities is not None:
+        for index, name in enumerate(model.classes_):
+            columns[f"probability_{name}"] = pa.array(probabilities[:, index])
+    return columns
+
+
+def probe(model: Any, frame: pd.DataFrame) -> pa.Table:
+    """A stored sample: feature rows and what the model answers for them."""
+    answers = prediction_columns(model, frame)["prediction"]
+    return pa.Table.from_pandas(frame, preserve_index=False).append_column(PROBE_PREDICTION, answers)
+
+
+def answers_probe(folder: Path, trusted: Sequence[str] = ()) -> str:
+    """Load the model in a folder and answer its stored sample: empty if every answer is equal, else what differs."""
+    model = load(folder / MODEL_FILE, trusted)
+    stored = pq.read_table(folder / EXTRA / PROBE_FILE)
+    frame = stored.drop_columns([PROBE_PREDICTION]).to_pandas()
+    answers = prediction_columns(model, frame)["prediction"]
+    expected = stored.column(PROBE_PREDICTION).combine_chunks()
+    if answers.equals(expected.cast(answers.type)):
+        return ""
+    differing = sum(1 for one, other in zip(answers.to_pylist(), expected.to_pylist(), strict=True) if one != other)
+    return f"{differing} of {len(answers)} answers differ from those recorded at training"
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    try:
+        difference = answers_probe(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    except PerennialError as failure:
+        difference = str(failure)
+    sys.stdout.write(json.dumps({"difference": difference}))

@@ -1,0 +1,108 @@
+"""Where everything lies and how vendors are told to behave: settings from the environment, all PERENNIAL_*."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.errors import UsageError
+
+QUIET = {
+    "DO_NOT_TRACK": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+
+
+class Settings(BaseSettings):
+    """Places and addresses.
+
+    Attributes:
+        home: Folder of everything below, unless told otherwise.
+        state_dir: What needs transactions: audit, locks, MLflow's and Prefect's databases. A local disk.
+        lake_url: The Delta tables: a folder, or any object store that deltalake reaches.
+        state_url: SQLAlchemy address of the audit; SQLite in state_dir by default.
+        mlflow_tracking_uri: MLflow's address; SQLite in state_dir by default.
+        lock_timeout: Seconds to wait for another writer of the same pipeline.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")
+
+    home: Path = Path(".perennial")
+    state_dir: Path | None = None
+    lake_url: str | None = None
+    state_url: str | None = None
+    mlflow_tracking_uri: str | None = None
+    lock_timeout: float = 3600.0
+
+    @property
+    def root(self) -> Path:
+        """Home, absolute."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def state(self) -> Path:
+        """The state folder, absolute."""
+        return (self.state_dir or self.root / "state").expanduser().resolve()
+
+    @property
+    def lake(self) -> str:
+        """The lake's address."""
+        return self.lake_url or str(self.root / "lake")
+
+    @property
+    def audit_url(self) -> str:
+        """The audit's SQLAlchemy address."""
+        return self.state_url or f"sqlite:///{self.state / 'audit.db'}"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's address."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.state / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of MLflow's files, where MLflow is embedded."""
+        return self.root / "models"
+
+    @property
+    def prefect_home(self) -> Path:
+        """Prefect's own folder: database, profiles, stored results."""
+        return self.root / "prefect"
+
+    def landing(self, folder: str) -> Path:
+        """A landing folder: as given where absolute, else below home/landing."""
+        return self.root / "landing" / Path(folder).expanduser()
+
+
+def load_settings() -> Settings:
+    """The settings as the environment has them now."""
+    return Settings()
+
+
+def prepare(settings: Settings) -> None:
+    """Make the folders and keep vendors from phoning home.
+
+    Raises:
+        UsageError: a folder can't be made or written.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    folders = [settings.root, settings.state, settings.state / "locks", settings.state / "staging"]
+    if "://" not in settings.lake:
+        folders.append(Path(settings.lake))
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UsageError(
+                f"{folder} can't be written ({error.strerror or error}). "
+                "Set PERENNIAL_HOME to a folder that this user may write."
+            ) from None

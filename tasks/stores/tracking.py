@@ -1,0 +1,213 @@
+"""Runs, models and the registry. The only module that talks to MLflow."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import JsonValue
+
+from tasks.refs import DatasetRef, MetricSet, ModelRef, Record, Verdict
+from tasks.stores.settings import QUIET, Settings
+
+CHAMPION = "champion"
+_REF_TAG = "perennial.model"
+_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
+
+
+class Logging(Record):
+    """What is logged with a model beside the model itself."""
+
+    run_name: str
+    params: dict[str, JsonValue]
+    tags: dict[str, str]
+    dataset_uri: str
+
+
+class Tracking:
+    """MLflow, as one pipeline sees it.
+
+    Args:
+        settings: Says where MLflow is.
+        pipeline: Name of the experiment and of the registered model.
+    """
+
+    def __init__(self, settings: Settings, pipeline: str) -> None:
+        self.pipeline = pipeline
+        self._settings = settings
+        self._client = _connect(settings.tracking_uri)
+
+    def log_model(
+        self,
+        model: Any,
+        sample: pd.DataFrame,
+        prediction: Any,
+        *,
+        logged: Logging,
+        dataset: DatasetRef,
+        types: Sequence[str],
+        extra: Sequence[Path],
+    ) -> tuple[str, str, str]:
+        """Log a fitted Pipeline in a run of its own.
+
+        Args:
+            model: The fitted Pipeline.
+            sample: A few feature rows, for the signature.
+            prediction: What the model answers for them.
+            logged: Parameters, tags and names.
+            dataset: What it was trained on.
+            types: Types that a loader must trust.
+            extra: Files stored with the model.
+
+        Returns:
+            The run's id, the model's address, and its folder on local disk.
+        """
+        import mlflow
+        from mlflow.data.delta_dataset_source import DeltaDatasetSource
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.models import infer_signature
+
+        with mlflow.start_run(experiment_id=self._experiment(), run_name=logged.run_name) as run:
+            mlflow.log_params({name: _short(value) for name, value in logged.params.items()})
+            mlflow.set_tags(logged.tags)
+            source = DeltaDatasetSource(path=logged.dataset_uri, delta_table_version=dataset.observations)
+            # MLflow's digests hold 36 characters.
+            mlflow.log_input(MetaDataset(source, name=self.pipeline, digest=dataset.digest[:36]), context="training")
+            info = mlflow.sklearn.log_model(
+                model,
+                name="model",
+                serialization_format="skops",
+                skops_trusted_types=list(types),
+                signature=_signature(infer_signature, sample, prediction),
+                pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
+                extra_files=[str(path) for path in extra],
+            )
+        return run.info.run_id, info.model_uri, self._folder(info.model_uri)
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Add metrics to a run."""
+        for name, value in metrics.items():
+            self._client.log_metric(run_id, name, value)
+
+    def log_text(self, run_id: str, text: str, file: str) -> None:
+        """Add a text file to a run."""
+        self._client.log_text(run_id, text, file)
+
+    def register(self, ref: ModelRef, verdict: Verdict, tags: Mapping[str, str], description: str) -> int:
+        """Register a judged candidate as a version, once; its number."""
+        from mlflow.exceptions import MlflowException
+
+        known = self.version_of_run(ref.run_id)
+        if known is not None:
+            return known
+        try:
+            self._client.get_registered_model(self.pipeline)
+        except MlflowException as error:
+            if not _is_missing(error):
+                raise
+            self._client.create_registered_model(self.pipeline)
+        status = "passed" if verdict.passed else "rejected"
+        made = self._client.create_model_version(
+            self.pipeline,
+            source=ref.model_uri,
+            run_id=ref.run_id,
+            tags={**tags, "validation_status": status, _REF_TAG: ref.model_dump_json()},
+            description=description,
+        )
+        return int(made.version)
+
+    def version_of_run(self, run_id: str) -> int | None:
+        """The version that was registered from a run, if any."""
+        found = self._client.search_model_versions(f"name = '{self.pipeline}' and run_id = '{run_id}'")
+        return int(found[0].version) if found else None
+
+    def champion(self) -> ModelRef | None:
+        """The version that the alias champion points to, with its files on local disk."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self._client.get_model_version_by_alias(self.pipeline, CHAMPION)
+        except MlflowException as error:
+            if not _is_missing(error):
+                raise
+            return None
+        return self._ref(found)
+
+    def model(self, version: int) -> ModelRef:
+        """A registered version, with its files on local disk."""
+        return self._ref(self._client.get_model_version(self.pipeline, str(version)))
+
+    def set_champion(self, version: int) -> None:
+        """Point the alias champion to a version: one atomic write."""
+        self._client.set_registered_model_alias(self.pipeline, CHAMPION, str(version))
+
+    def champion_version(self) -> int | None:
+        """The number of the version that the alias champion points to."""
+        found = self.champion()
+        return None if found is None else found.version
+
+    def _ref(self, found: Any) -> ModelRef:
+        stored = ModelRef.model_validate_json(found.tags[_REF_TAG])
+        folder = self._folder(stored.model_uri)
+        return stored.model_copy(update={"version": int(found.version), "folder": folder})
+
+    def _folder(self, model_uri: str) -> str:
+        import mlflow
+
+        return str(Path(mlflow.artifacts.download_artifacts(model_uri)))
+
+    def _experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self.pipeline)
+        if found is not None:
+            return str(found.experiment_id)
+        local = self._settings.mlflow_tracking_uri is None
+        location = (self._settings.artifacts / self.pipeline).as_uri() if local else None
+        return str(self._client.create_experiment(self.pipeline, artifact_location=location))
+
+
+@cache
+def _connect(uri: str) -> Any:
+    os.environ.update(QUIET)
+    import mlflow
+
+    for noisy in ("mlflow", "alembic"):  # MLflow sets its own levels while it is imported
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return mlflow.MlflowClient(uri, uri)
+
+
+def _is_missing(error: Exception) -> bool:
+    """Whether MLflow said that a thing is not there, rather than that it could not look."""
+    return getattr(error, "error_code", "") in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def _signature(infer: Any, sample: pd.DataFrame, prediction: Any) -> Any:
+    with warnings.catch_warnings():
+        # MLflow warns that integer columns can't hold missing values; the contract says which can.
+        warnings.simplefilter("ignore")
+        return infer(sample, prediction)
+
+
+def _short(value: JsonValue) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 500 else text[:497] + "..."
+
+
+def metric_names(prefix: str, metrics: MetricSet) -> dict[str, float]:
+    """Metrics with a prefix, for one run's page."""
+    return {f"{prefix}{name}": value for name, value in metrics.values.items()}
+
+
+def utc(moment: datetime) -> str:
+    """A time as ISO 8601 text in UTC."""
+    return moment.astimezone(UTC).isoformat()

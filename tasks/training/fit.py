@@ -1,0 +1,63 @@
+"""Fit the estimator, and a dummy baseline beside it: one scikit-learn Pipeline from feature row to prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import clone
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.pipeline import Pipeline
+
+from configs.schema import PipelineConfig
+from tasks.errors import DataRejectedError, UsageError
+
+
+def assemble(config: PipelineConfig, transformer: Any, estimator: Any) -> Pipeline:
+    """The unfitted Pipeline, every random state seeded and every n_jobs 1 (more gives forests that vary by call)."""
+    pipeline = Pipeline([("features", transformer), ("model", estimator)])
+    names = pipeline.get_params()
+    fixed: dict[str, Any] = {name: config.seed for name in names if name.rpartition("__")[2] == "random_state"}
+    # None is 1 already, and some estimators deprecate being told.
+    fixed.update({name: 1 for name, value in names.items() if name.rpartition("__")[2] == "n_jobs" and value})
+    return pipeline.set_params(**fixed)
+
+
+def fit(pipeline: Pipeline, features: pd.DataFrame, target: npt.NDArray[Any]) -> Pipeline:
+    """A fitted clone of the Pipeline.
+
+    Args:
+        pipeline: The unfitted Pipeline.
+        features: Feature rows, shape (n_samples, n_columns).
+        target: Targets, shape (n_samples,).
+
+    Raises:
+        UsageError: the estimator refuses its parameters.
+        DataRejectedError: the estimator refuses the data.
+    """
+    from sklearn.utils._param_validation import InvalidParameterError
+
+    try:
+        return clone(pipeline).fit(features, target)
+    except InvalidParameterError as error:
+        raise UsageError(f"training.parameters: {error}") from None
+    except ValueError as error:
+        first = (str(error).splitlines() or ["no message"])[0]
+        raise DataRejectedError(
+            f"{type(pipeline[-1]).__name__} can't be fitted on these {len(features)} rows: {first}"
+        ) from error
+
+
+def fit_baseline(task: str, target: npt.NDArray[Any]) -> Any:
+    """A dummy fitted on the target alone: the mean, or the class shares."""
+    dummy = DummyRegressor(strategy="mean") if task == "regression" else DummyClassifier(strategy="prior")
+    return dummy.fit(np.zeros((len(target), 1)), target)
+
+
+def sample_positions(n_rows: int, size: int, seed: int) -> npt.NDArray[np.int64]:
+    """Seeded positions of a sample without repeats, ascending, shape (min(n_rows, size),)."""
+    if n_rows <= size:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(seed).choice(n_rows, size=size, replace=False))

@@ -1,0 +1,1 @@
+"""Batches to observations: contract, expectations, quarantine; accepted rows are appended exactly once."""

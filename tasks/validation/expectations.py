@@ -1,0 +1,127 @@
+"""Expectations, checked by Great Expectations. The only module that talks to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from configs.schema import Expectation
+from tasks.errors import UsageError
+from tasks.refs import ExpectationResult, Record
+
+
+class Check(Record):
+    """One expectation's result and the rows it failed.
+
+    Attributes:
+        about_rows: Whether it judges each row; if not, it judges the table.
+        mostly: Whether it tolerates a share of failing rows; if that is not reached, the file is refused.
+        rows: Positions of the failing rows in the frame, ascending.
+    """
+
+    result: ExpectationResult
+    about_rows: bool
+    mostly: bool = False
+    rows: tuple[int, ...] = ()
+
+
+def needed_columns(expectations: Sequence[Expectation]) -> list[str]:
+    """Columns that the expectations name, in their order, each once."""
+    names: dict[str, None] = {}
+    for expectation in expectations:
+        for argument, value in expectation.arguments.items():
+            if argument in ("column", "column_A", "column_B") and isinstance(value, str):
+                names[value] = None
+            elif argument in ("column_list", "column_set") and isinstance(value, list):
+                names.update(dict.fromkeys(str(item) for item in value))
+    return list(names)
+
+
+def check(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Check]:
+    """Check a frame with a 0..n-1 index against expectations; results come in their order.
+
+    Raises:
+        UsageError: an expectation that Great Expectations does not know, or arguments it refuses.
+    """
+    import great_expectations as gx
+
+    built = [_build(expectation, number) for number, expectation in enumerate(expectations)]
+    context = _context()
+    source = context.data_sources.add_or_update_pandas("batch")
+    batch = source.add_dataframe_asset("batch").add_batch_definition_whole_dataframe("batch")
+    suite = gx.ExpectationSuite(name="contract", expectations=built)
+    report = batch.get_batch({"dataframe": frame}).validate(
+        suite, result_format={"result_format": "COMPLETE", "partial_unexpected_count": 3}
+    )
+    by_number = {int(one.expectation_config.meta["number"]): one for one in report.results}
+    return [_read(by_number[number], expectation) for number, expectation in enumerate(expectations)]
+
+
+@cache
+def _context() -> Any:
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    # Its own account of every metric it computes is noise beside ours.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context
+
+
+def _build(expectation: Expectation, number: int) -> Any:
+    from great_expectations.exceptions import ExpectationNotFoundError
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    try:
+        implementation = get_expectation_impl(expectation.type)
+        return implementation(**expectation.arguments, severity=expectation.severity, meta={"number": number})
+    except ExpectationNotFoundError:
+        raise UsageError(
+            f"expectations: Great Expectations has no {expectation.type!r}. Look the name up in its gallery."
+        ) from None
+    except (ValueError, TypeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise UsageError(f"expectations: {expectation.type} refuses its arguments: {'; '.join(lines[1:3])}") from None
+
+
+def _read(found: Any, expectation: Expectation) -> Check:
+    result: dict[str, Any] = found.result or {}
+    raised = _raised(found.exception_info)
+    about_rows = "unexpected_index_list" in result or "unexpected_count" in result
+    rows = np.unique(np.asarray(result.get("unexpected_index_list") or [], dtype=np.int64))
+    detail = raised or _detail(result, expectation, rows)
+    column = expectation.arguments.get("column", "")
+    return Check(
+        result=ExpectationResult(
+            expectation=expectation.type,
+            column=str(column),
+            severity=expectation.severity,
+            success=bool(found.success),
+            unexpected=int(result.get("unexpected_count") or 0),
+            detail="" if found.success else detail,
+        ),
+        about_rows=about_rows and not raised,
+        mostly="mostly" in expectation.arguments,
+        rows=tuple(rows.tolist()),
+    )
+
+
+def _raised(info: dict[str, Any]) -> str:
+    """The message of an exception inside Great Expectations; flat, or one for each metric."""
+    entries = [info] if "raised_exception" in info else list(info.values())
+    return next((str(one["exception_message"]) for one in entries if one.get("raised_exception")), "")
+
+
+def _detail(result: dict[str, Any], expectation: Expectation, rows: npt.NDArray[np.int64]) -> str:
+    wanted = ", ".join(f"{name}={value}" for name, value in expectation.arguments.items() if name != "column")
+    if rows.size:
+        return f"expected {wanted}" if wanted else ""
+    observed = result.get("observed_value")
+    return f"observed {observed}, expected {wanted}"
