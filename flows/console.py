@@ -63,7 +63,7 @@ def summary(report: LifecycleReport) -> str:
     lines += [f"  {reason}" for reason in report.reasons]
     if report.metrics:
         lines.append(_metrics(report))
-    lines += [_gate(gate) for gate in report.gates if gate.outcome != "pass"]
+    lines += [_gate(gate) for gate in report.gates if gate.outcome != "pass" and not gate.blocks]
     champion = "none" if report.champion is None else f"version {report.champion}"
     lines.append(f"  champion: {champion}")
     return "\n".join(lines)

@@ -10,7 +10,6 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from configs.schema import Bound, Metric, PipelineConfig
-from tasks.evaluation.metrics import KINDS
 from tasks.refs import GateOutcome, GateResult, Interval, MetricSet
 
 _TITLES = {
@@ -112,10 +111,10 @@ def against_champion(config: PipelineConfig, facts: Facts) -> GateResult:
     evidence |= {**interval.model_dump(), "mode": rule.mode, "margin": rule.margin}
     superior = rule.mode == "superiority" or facts.champion_version is None
     needed = rule.margin if superior else -rule.margin
-    unit = "higher" if KINDS[metric].greater_is_better else "lower"
+    better = "better" if interval.estimate >= 0 else "worse"
     told = (
-        f"{metric} {unit} by {interval.estimate:.4g} than {rival} "
-        f"[{interval.low:.4g}, {interval.high:.4g}] on {facts.compared_rows} rows; above {needed:g} is asked"
+        f"{metric} {better} by {abs(interval.estimate):.4g} than {rival} on {facts.compared_rows} rows "
+        f"(improvement {interval.low:.4g} to {interval.high:.4g}, all of it above {needed:g} is asked)"
     )
     return _result("Q02", "pass" if interval.low > needed else "fail", told, evidence)
 
