@@ -8,9 +8,11 @@ from prefect import flow
 
 from flows.context import clock, open_pipeline, writing
 from flows.progress import say
-from tasks.ingestion.task import discover, read
+from tasks.ingestion.task import discover, groups, read
 from tasks.refs import BatchRecord, IngestReport
 from tasks.validation.task import validate
+
+_SHOWN = 10
 
 
 @flow(name="ingest", flow_run_name="ingest-{pipeline}", log_prints=False)
@@ -26,10 +28,12 @@ def ingest(pipeline: str, now: datetime | None = None) -> IngestReport:
     batches: list[BatchRecord] = []
     with writing(settings, pipeline, "data"):
         files = discover(config)
-        for number, file in enumerate(files, start=1):
-            record = validate(config, read(config, file), moment)
-            batches.append(record)
-            say(f"{number}/{len(files)} {told(record)}")
+        for group in groups(files):
+            batches += validate(config, read(config, group), moment)
+            say(f"{len(batches)} of {len(files)} files taken")
+            for record in batches[-len(group) :]:
+                if record.quarantined or record.verdict == "rejected" or len(files) <= _SHOWN:
+                    say(told(record))
     return IngestReport(pipeline=pipeline, batches=tuple(batches))
 
 

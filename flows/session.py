@@ -20,8 +20,10 @@ def prefect_session(settings: Settings) -> Iterator[None]:
         return
     server = LocalServer(settings)
     server.start()
-    import prefect  # noqa: F401  # imported while the server starts
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # while the server starts
 
     server.wait()
-    # It is stopped as the process exits, after Prefect has sent its last logs and events.
-    yield
+    # A server that ends with this process needs no heartbeats of it, and each flow would wait up to a second for its
+    # heartbeat thread to end. The server is stopped at exit, after Prefect has sent its last logs and events.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield

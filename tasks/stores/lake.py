@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -90,6 +90,14 @@ def column_schema(columns: Mapping[str, Column]) -> pa.Schema:
     return pa.schema([(name, ARROW_TYPES[column.type]) for name, column in columns.items()])
 
 
+class Part(NamedTuple):
+    """Rows and the application transaction that they are written under."""
+
+    app_id: str
+    version: int
+    rows: pa.Table
+
+
 class Lake:
     """The Delta tables of one pipeline.
 
@@ -120,16 +128,16 @@ class Lake:
         except TableNotFoundError:
             return None
 
-    def transaction(self, table: TableName, app_id: str) -> int | None:
-        """The version that an application transaction was committed with; None if it never was."""
+    def transactions(self, table: TableName, app_ids: Iterable[str]) -> dict[str, int]:
+        """The versions that application transactions were committed with; those that never were are left out."""
         opened = self.open(table)
-        return None if opened is None else opened.transaction_version(app_id)
+        if opened is None:
+            return {}
+        found = {app_id: opened.transaction_version(app_id) for app_id in app_ids}
+        return {app_id: version for app_id, version in found.items() if version is not None}
 
     def append_once(self, table: TableName, rows: pa.Table, app_id: str, version: int) -> bool:
         """Append rows under an application transaction, unless it was committed before.
-
-        The transaction is looked up in, and written with, the same open table: a writer that raced with
-        this one makes the commit fail, and the look-up is done again.
 
         Returns:
             Whether this call wrote the rows.
@@ -137,22 +145,39 @@ class Lake:
         Raises:
             LakeConflictError: others won every try.
         """
+        return self.append_parts_once(table, [Part(app_id, version, rows)]) == 1
+
+    def append_parts_once(self, table: TableName, parts: Sequence[Part]) -> int:
+        """Append several parts in one commit, each under its own application transaction, each once.
+
+        The transactions are looked up in, and written with, the same open table: a writer that raced with this one
+        makes the commit fail, and the look-up is done again.
+
+        Returns:
+            How many parts this call wrote; the others were committed before.
+
+        Raises:
+            LakeConflictError: others won every try.
+        """
         for _ in range(_MAX_TRIES):
             opened = self._open_or_create(table)
-            if opened.transaction_version(app_id) is not None:
-                return False
+            due = [part for part in parts if opened.transaction_version(part.app_id) is None]
+            if not due:
+                return 0
             try:
                 write_deltalake(
                     opened,
-                    rows,
+                    pa.concat_tables([part.rows for part in due]),
                     mode="append",
                     schema_mode="merge",
-                    commit_properties=CommitProperties(app_transactions=[Transaction(app_id, version)]),
+                    commit_properties=CommitProperties(
+                        app_transactions=[Transaction(part.app_id, part.version) for part in due]
+                    ),
                 )
             except CommitFailedError:
                 continue
-            return True
-        raise LakeConflictError(f"{self.url(table)}: {_MAX_TRIES} commits of {app_id} lost against other writers")
+            return len(due)
+        raise LakeConflictError(f"{self.url(table)}: {_MAX_TRIES} commits lost against other writers")
 
     def append(self, table: TableName, rows: pa.Table) -> None:
         """Append rows whose repetition does no harm."""
@@ -178,10 +203,10 @@ class Lake:
         rows = self.read("batches").sort_by("seq").to_pylist()
         return [BatchRecord.model_validate(row) for row in rows]
 
-    def enter(self, record: BatchRecord) -> bool:
-        """Write a batch into the ledger, once."""
-        rows = pa.Table.from_pylist([record.model_dump()], schema=_LEDGER)
-        return self.append_once("batches", rows, record.batch, record.seq)
+    def enter(self, records: Sequence[BatchRecord]) -> int:
+        """Write batches into the ledger, each once; how many were new to it."""
+        parts = [Part(one.batch, one.seq, pa.Table.from_pylist([one.model_dump()], schema=_LEDGER)) for one in records]
+        return self.append_parts_once("batches", parts)
 
     def dataset(self, ledger: Sequence[BatchRecord], *, labels_apart: bool) -> DatasetRef:
         """The accepted data as of now. Its digest is made of the accepted batches' hashes alone."""

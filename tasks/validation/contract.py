@@ -25,9 +25,7 @@ def suite(config: PipelineConfig, feed: Feed) -> tuple[Expectation, ...]:
     columns = columns_of(config, feed)
     never_missing = {*config.contract.key, config.contract.event_time or ""}
     implied = [one for name, column in columns.items() for one in _implied(name, column, name in never_missing)]
-    # An empty batch passes every column expectation: the row count is always expected.
-    rows = Expectation(type="expect_table_row_count_to_be_between", arguments={"min_value": 1})
-    return (rows, *implied, *(config.expectations if feed == "observations" else ()))
+    return (*implied, *(config.expectations if feed == "observations" else ()))
 
 
 def _implied(name: str, column: Column, never_missing: bool) -> Iterator[Expectation]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -30,6 +31,36 @@ class Check(Record):
     mostly: bool = False
     rows: tuple[int, ...] = ()
 
+    def within(self, start: int, stop: int) -> Check:
+        """The same for the rows from `start` to before `stop` alone, positions counted from `start`."""
+        first, last = bisect_left(self.rows, start), bisect_left(self.rows, stop)
+        mine = tuple(row - start for row in self.rows[first:last])
+        raised = not self.about_rows
+        result = self.result.model_copy(update={"unexpected": len(mine), "success": not mine and not raised})
+        return self.model_copy(update={"rows": mine, "result": result})
+
+
+# These judge a row by its neighbours: batches must not be pooled for them.
+_BY_NEIGHBOURS = (
+    "expect_column_values_to_be_unique",
+    "expect_compound_columns_to_be_unique",
+    "expect_column_values_to_be_increasing",
+    "expect_column_values_to_be_decreasing",
+)
+
+
+def poolable(expectation: Expectation) -> bool:
+    """Whether an expectation judges each row by itself, so that several batches can be asked of at once."""
+    from great_expectations.expectations.expectation import (
+        ColumnMapExpectation,
+        ColumnPairMapExpectation,
+        MulticolumnMapExpectation,
+    )
+
+    found = _implementation(expectation)
+    maps = issubclass(found, ColumnMapExpectation | ColumnPairMapExpectation | MulticolumnMapExpectation)
+    return maps and expectation.type not in _BY_NEIGHBOURS and "mostly" not in expectation.arguments
+
 
 def needed_columns(expectations: Sequence[Expectation]) -> list[str]:
     """Columns that the expectations name, in their order, each once."""
@@ -52,9 +83,7 @@ def check(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Chec
     import great_expectations as gx
 
     built = [_build(expectation, number) for number, expectation in enumerate(expectations)]
-    context = _context()
-    source = context.data_sources.add_or_update_pandas("batch")
-    batch = source.add_dataframe_asset("batch").add_batch_definition_whole_dataframe("batch")
+    batch = _batch_definition()
     suite = gx.ExpectationSuite(name="contract", expectations=built)
     report = batch.get_batch({"dataframe": frame}).validate(
         suite, result_format={"result_format": "COMPLETE", "partial_unexpected_count": 3}
@@ -64,7 +93,7 @@ def check(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Chec
 
 
 @cache
-def _context() -> Any:
+def _batch_definition() -> Any:
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -72,23 +101,30 @@ def _context() -> Any:
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    return context
+    asset = context.data_sources.add_pandas("batch").add_dataframe_asset("batch")
+    return asset.add_batch_definition_whole_dataframe("batch")
 
 
 def _build(expectation: Expectation, number: int) -> Any:
+    implementation = _implementation(expectation)
+    try:
+        return implementation(**expectation.arguments, severity=expectation.severity, meta={"number": number})
+    except (ValueError, TypeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise UsageError(f"expectations: {expectation.type} refuses its arguments: {'; '.join(lines[1:3])}") from None
+
+
+def _implementation(expectation: Expectation) -> Any:
+    import great_expectations.expectations  # noqa: F401  # registers them
     from great_expectations.exceptions import ExpectationNotFoundError
     from great_expectations.expectations.registry import get_expectation_impl
 
     try:
-        implementation = get_expectation_impl(expectation.type)
-        return implementation(**expectation.arguments, severity=expectation.severity, meta={"number": number})
+        return get_expectation_impl(expectation.type)
     except ExpectationNotFoundError:
         raise UsageError(
             f"expectations: Great Expectations has no {expectation.type!r}. Look the name up in its gallery."
         ) from None
-    except (ValueError, TypeError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise UsageError(f"expectations: {expectation.type} refuses its arguments: {'; '.join(lines[1:3])}") from None
 
 
 def _read(found: Any, expectation: Expectation) -> Check:

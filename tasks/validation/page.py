@@ -1,4 +1,4 @@
-"""What people read of a validated batch."""
+"""What people read of validated batches."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from collections.abc import Sequence
 from tasks.refs import BatchRecord, ExpectationResult
 
 
-def batch_page(record: BatchRecord, results: Sequence[ExpectationResult], counts: dict[str, int]) -> str:
-    """A batch's page in markdown: verdict, rows, reasons, expectations that failed."""
+def batches_page(pipeline: str, judged: Sequence[tuple[BatchRecord, Sequence[ExpectationResult]]]) -> str:
+    """A page in markdown: each file's verdict, rows and reasons, and the expectations that failed."""
+    accepted = sum(record.verdict == "accepted" for record, _ in judged)
     lines = [
-        f"# {record.path}: {record.verdict}",
-        f"{record.feed}: {record.rows} rows, {record.accepted} accepted, {record.quarantined} in quarantine.",
-        *(f"- {reason}" for reason in record.reasons),
+        f"# {pipeline}: {accepted} of {len(judged)} files accepted",
+        "| file | verdict | rows | accepted | quarantined | reasons |",
+        "| --- | --- | ---: | ---: | ---: | --- |",
     ]
-    if counts:
-        lines += ["", "| reason | rows |", "| --- | ---: |"]
-        lines += [f"| {name} | {count} |" for name, count in counts.items()]
-    failed = [one for one in results if not one.success]
+    for one, _ in judged:
+        rows = f"{one.rows} | {one.accepted} | {one.quarantined}"
+        lines.append(f"| {one.path} | **{one.verdict}** | {rows} | {'; '.join(one.reasons)} |")
+    failed = [(record, result) for record, results in judged for result in results if not result.success]
     if failed:
-        lines += ["", "| expectation | column | severity | failing | found |", "| --- | --- | --- | ---: | --- |"]
+        lines += ["", "| file | expectation | column | severity | failing | detail |"]
+        lines += ["| --- | --- | --- | --- | ---: | --- |"]
         lines += [
-            f"| {one.expectation} | {one.column} | {one.severity} | {one.unexpected} | {one.detail} |" for one in failed
+            f"| {record.path} | {one.expectation} | {one.column} | {one.severity} | {one.unexpected} | {one.detail} |"
+            for record, one in failed
         ]
     else:
-        lines.append(f"\nAll {len(results)} expectations hold.")
+        lines.append("\nEvery expectation holds.")
     return "\n".join(lines)

@@ -64,9 +64,12 @@ def whole_file_reasons(checks: Sequence[Check], refusals: Refusals, max_share: f
     reasons = [_sentence(check.result) for check in failed if check.mostly or not check.about_rows]
     total, refused = len(refusals.reason), int((~refusals.accepted).sum())
     counts = ", ".join(f"{count} {name}" for name, count in refusals.counts().items())
-    if refused == total:
+    if total == 0:
+        # An empty batch passes every column expectation: it is refused for itself.
+        reasons.append("no rows; expected at least one")
+    elif refused == total:
         reasons.append(f"no row is left: {total} of {total} refused ({counts})")
-    elif total and refused / total > max_share:
+    elif refused / total > max_share:
         share = f"{refused} of {total} rows refused ({refused / total:.1%}), allowed {max_share:.1%}"
         reasons.append(f"{share}: {counts}")
     return reasons

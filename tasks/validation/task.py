@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,94 +13,95 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, ExpectationResult, StagedBatch
+from tasks.refs import BatchRecord, StagedBatch
 from tasks.stores import staging
-from tasks.stores.lake import BATCH, ROW_ID, Lake
+from tasks.stores.lake import BATCH, ROW_ID, Lake, Part
 from tasks.stores.settings import load_settings
-from tasks.validation.page import batch_page
-from tasks.validation.quarantine import file_entry
+from tasks.validation.page import batches_page
+
+if TYPE_CHECKING:
+    from tasks.validation.judge import Judgement
 
 
-@task(name="validate", task_run_name="validate-{batch.file.path}")
-def validate(config: PipelineConfig, batch: StagedBatch, now: datetime) -> BatchRecord:
-    """Judge a staged batch and write what comes of it, each part once; the ledger last. The data lock is held."""
-    from tasks.validation.judge import judge, time_range, with_sequence
-
+@task(name="validate", task_run_name="validate-{batches[0].file.path}")
+def validate(config: PipelineConfig, batches: Sequence[StagedBatch], now: datetime) -> tuple[BatchRecord, ...]:
+    """Judge staged batches of one feed and write what comes of them, each part once; the ledger last. Lock held."""
     lake = Lake(load_settings(), config)
-    if batch.refusal:
-        return _refuse(config, lake, batch, now)
-    table = staging.read(Path(batch.staged))
-    found = judge(config, batch, table, lambda ids: _kept(config, lake, batch, ids), now)
-    seq = _sequence(lake, batch)
-    if found.refused.num_rows:
-        lake.append_once("quarantine", found.refused, batch.file.sha256, seq)
-    if found.accepted is not None:
-        lake.append_once(batch.file.feed, with_sequence(found.accepted, seq), batch.file.sha256, seq)
-    accepted = 0 if found.accepted is None else found.accepted.num_rows
-    first, last = (None, None) if found.accepted is None else time_range(found.accepted, config.contract.event_time)
-    record = BatchRecord(
-        **_origin(batch, seq, now),
-        verdict="rejected" if found.reasons else "accepted",
-        reasons=found.reasons,
-        rows=found.rows,
+    found = _judge(config, lake, batches, now)
+    numbers = _sequences(lake, batches)
+    pairs = list(zip(batches, found, strict=True))
+    refused = [Part(b.file.sha256, numbers[b.file.sha256], j.refused) for b, j in pairs if j.refused.num_rows]
+    accepted = [_part(batch, judged, numbers[batch.file.sha256]) for batch, judged in pairs if not judged.reasons]
+    lake.append_parts_once("quarantine", refused)
+    lake.append_parts_once(batches[0].file.feed, accepted)
+    records = [_record(config, batch, judged, numbers[batch.file.sha256], now) for batch, judged in pairs]
+    lake.enter(records)
+    for batch in batches:
+        if batch.staged:
+            Path(batch.staged).unlink(missing_ok=True)
+    key = f"{config.name.replace('_', '-')}-validate"
+    page = batches_page(config.name, [(record, judged.results) for record, judged in zip(records, found, strict=True)])
+    create_markdown_artifact(page, key=key, description=f"{len(accepted)} of {len(batches)} files accepted")
+    return tuple(records)
+
+
+def _judge(config: PipelineConfig, lake: Lake, batches: Sequence[StagedBatch], now: datetime) -> list[Judgement]:
+    """Judgements in the batches' order; a batch that could not be read is refused for that."""
+    from tasks.validation.judge import Judgement, judge
+    from tasks.validation.quarantine import file_entry
+
+    readable = [batch for batch in batches if not batch.refusal]
+    tables = [staging.read(Path(batch.staged)) for batch in readable]
+    own = {batch.file.sha256 for batch in readable}
+    judged = judge(config, readable, tables, lambda ids: _kept(config, lake, batches, own, ids), now) if own else []
+    rest = iter(judged)
+    return [
+        Judgement(None, file_entry(batch.file, [batch.refusal], now), (batch.refusal,), (), {}, 0)
+        if batch.refusal
+        else next(rest)
+        for batch in batches
+    ]
+
+
+def _part(batch: StagedBatch, judged: Judgement, seq: int) -> Part:
+    from tasks.validation.judge import with_sequence
+
+    return Part(batch.file.sha256, seq, with_sequence(judged.accepted, seq))
+
+
+def _record(config: PipelineConfig, batch: StagedBatch, judged: Judgement, seq: int, now: datetime) -> BatchRecord:
+    from tasks.validation.judge import time_range
+
+    accepted = 0 if judged.accepted is None else judged.accepted.num_rows
+    first, last = time_range(judged.accepted, config.contract.event_time)
+    return BatchRecord(
+        seq=seq,
+        batch=batch.file.sha256,
+        feed=batch.file.feed,
+        path=batch.file.path,
+        size=batch.file.size,
+        mtime_ns=batch.file.mtime_ns,
+        verdict="rejected" if judged.reasons else "accepted",
+        reasons=judged.reasons,
+        rows=judged.rows,
         accepted=accepted,
-        quarantined=found.rows - accepted,
+        quarantined=judged.rows - accepted,
         event_time_min=first,
         event_time_max=last,
+        ingested_at=now,
     )
-    lake.enter(record)
-    Path(batch.staged).unlink(missing_ok=True)
-    _tell(config, record, found.results, Counter(found.refused.column("expectation").to_pylist()))
-    return record
 
 
-def _refuse(config: PipelineConfig, lake: Lake, batch: StagedBatch, now: datetime) -> BatchRecord:
-    seq = _sequence(lake, batch)
-    lake.append_once("quarantine", file_entry(batch.file, [batch.refusal], now), batch.file.sha256, seq)
-    record = BatchRecord(
-        **_origin(batch, seq, now),
-        verdict="rejected",
-        reasons=(batch.refusal,),
-        rows=0,
-        accepted=0,
-        quarantined=0,
-        event_time_min=None,
-        event_time_max=None,
-    )
-    lake.enter(record)
-    _tell(config, record, (), Counter())
-    return record
+def _sequences(lake: Lake, batches: Sequence[StagedBatch]) -> dict[str, int]:
+    """The batches' numbers: those that a killed run gave them, or the next."""
+    hashes = [batch.file.sha256 for batch in batches]
+    given = {**lake.transactions("quarantine", hashes), **lake.transactions(batches[0].file.feed, hashes)}
+    highest = max([*(known.seq for known in lake.ledger()), *given.values()], default=0)
+    fresh = [one for one in hashes if one not in given]
+    return {**given, **{one: number for number, one in enumerate(fresh, start=highest + 1)}}
 
 
-def _origin(batch: StagedBatch, seq: int, now: datetime) -> dict[str, object]:
-    file = batch.file
-    return {
-        "seq": seq,
-        "batch": file.sha256,
-        "feed": file.feed,
-        "path": file.path,
-        "size": file.size,
-        "mtime_ns": file.mtime_ns,
-        "ingested_at": now,
-    }
-
-
-def _sequence(lake: Lake, batch: StagedBatch) -> int:
-    """The batch's number: the one it was given by a run that was killed, or the next."""
-    given = lake.transaction(batch.file.feed, batch.file.sha256) or lake.transaction("quarantine", batch.file.sha256)
-    return given or 1 + max((known.seq for known in lake.ledger()), default=0)
-
-
-def _kept(config: PipelineConfig, lake: Lake, batch: StagedBatch, ids: object) -> pa.Table:
+def _kept(config: PipelineConfig, lake: Lake, batches: Sequence[StagedBatch], own: set[str], ids: object) -> pa.Table:
     """Keys that came in with other batches and whose hash is among `ids`."""
-    feed = batch.file.feed
-    columns = [*config.contract.key, ROW_ID]
-    other = pc.not_equal(pc.field(BATCH), batch.file.sha256)
-    return lake.read(feed, columns, where=other & pc.field(ROW_ID).isin(pa.array(ids)))
-
-
-def _tell(
-    config: PipelineConfig, record: BatchRecord, results: tuple[ExpectationResult, ...], counts: Counter[str]
-) -> None:
-    key = f"{config.name.replace('_', '-')}-validate"
-    create_markdown_artifact(batch_page(record, results, dict(counts)), key=key, description=record.verdict)
+    other = ~pc.field(BATCH).isin(sorted(own))
+    return lake.read(batches[0].file.feed, config.contract.key, where=other & pc.field(ROW_ID).isin(pa.array(ids)))
