@@ -11,7 +11,7 @@ from flows.context import actor, clock, open_pipeline, writing
 from flows.deploy import deploy
 from flows.ingest import ingest
 from flows.monitor import monitor
-from flows.progress import stage
+from flows.progress import collecting, stage
 from flows.score import score
 from flows.settled import mark_settled
 from flows.train import train
@@ -63,7 +63,7 @@ class _Life:
         return Audit(self.settings).champion(self.name)
 
     def ingest(self) -> None:
-        with stage("ingest", self.stages) as running:
+        with stage("ingest") as running:
             self.ingested = ingest(self.name, self.moment)
             accepted, rejected = self.ingested.accepted, self.ingested.rejected
             rows = sum(batch.accepted for batch in accepted)
@@ -73,7 +73,7 @@ class _Life:
     def settle(self) -> None:
         """Finish what a killed run left: candidates that were judged and not deployed."""
         if Audit(self.settings).open_intents(self.name, "candidate"):
-            with stage("recover", self.stages) as running:
+            with stage("recover") as running:
                 self.promotion = deploy(self.name, self.moment)
                 running.note = "deployed what an earlier run had judged"
 
@@ -81,16 +81,16 @@ class _Life:
         """Score what is new with the champion as it is, then look for drift."""
         if self.champion() is None:
             return
-        with stage("score", self.stages) as running:
+        with stage("score") as running:
             self.scored = score(self.name, now=self.moment).rows
             running.note, running.skipped = f"{self.scored} rows", not self.scored
         if any(batch.feed == "observations" for batch in self.ingested.accepted):
-            with stage("monitor", self.stages) as running:
+            with stage("monitor") as running:
                 self.drift = monitor(self.name, self.moment)
                 running.note = f"drift {self.drift.state}: {self.drift.reasons[0]}"
 
     def decide(self) -> bool:
-        with stage("decide", self.stages) as running:
+        with stage("decide") as running:
             lake = Lake(self.settings, self.config)
             dataset = lake.dataset(lake.ledger(), labels_apart=self.config.labels is not None)
             state = "unknown" if self.drift is None else self.drift.state
@@ -105,7 +105,7 @@ class _Life:
         except DataRejectedError as error:
             self.refused = str(error)
             return
-        with stage("deploy", self.stages) as running:
+        with stage("deploy") as running:
             self.promotion = deploy(self.name, self.moment)
             running.note = "nothing waited" if self.promotion is None else _note(self.promotion)
 
@@ -168,7 +168,7 @@ def lifecycle(pipeline: str, now: datetime | None = None) -> LifecycleReport:
     config, settings = open_pipeline(pipeline)
     life = _Life(config, settings, clock(now))
     try:
-        with writing(settings, pipeline, "model"):
+        with collecting() as life.stages, writing(settings, pipeline, "model"):
             life.ingest()
             life.settle()
             life.watch()

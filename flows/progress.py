@@ -62,20 +62,29 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def reporting(reporter: Reporter) -> Iterator[list[StageRecord]]:
-    """Send progress to a reporter while the block runs; gives the stages that ended, as they do."""
+def reporting(reporter: Reporter) -> Iterator[None]:
+    """Send progress to a reporter while the block runs."""
+    told = _reporter.set(reporter)
+    try:
+        yield
+    finally:
+        _reporter.reset(told)
+
+
+@contextmanager
+def collecting() -> Iterator[list[StageRecord]]:
+    """Collect the stages that end while the block runs, those of flows that it calls too."""
     stages: list[StageRecord] = []
-    told, kept = _reporter.set(reporter), _stages.set(stages)
+    kept = _stages.set(stages)
     try:
         yield stages
     finally:
-        _reporter.reset(told)
         _stages.reset(kept)
 
 
 @contextmanager
-def stage(name: str, into: list[StageRecord]) -> Iterator[Stage]:
-    """Time a stage, report it, and append its record to `into`."""
+def stage(name: str) -> Iterator[Stage]:
+    """Time a stage, report it, and collect its record."""
     reporter = _reporter.get() or _LogReporter()
     running = Stage(name)
     reporter.begin(name)
@@ -91,8 +100,7 @@ def stage(name: str, into: list[StageRecord]) -> Iterator[Stage]:
             seconds=round(time.perf_counter() - started, 3),
             note=running.note,
         )
-        into.append(record)
-        outer = _stages.get()
-        if outer is not None:
-            outer.append(record)
+        collected = _stages.get()
+        if collected is not None:
+            collected.append(record)
         reporter.end(record)

@@ -8,9 +8,10 @@ from prefect import flow
 
 from flows.context import actor, clock, open_pipeline, writing
 from flows.progress import stage
+from tasks.evaluation.probe import clean_process
 from tasks.evaluation.task import judge
 from tasks.features.task import training_set
-from tasks.refs import StageRecord, Verdict
+from tasks.refs import Verdict
 from tasks.stores.environment import recipe
 from tasks.stores.lake import Lake
 from tasks.stores.tracking import Tracking
@@ -27,19 +28,18 @@ def train(pipeline: str, now: datetime | None = None) -> Verdict:
     """
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
-    stages: list[StageRecord] = []
     lake = Lake(settings, config)
     lake.create()
-    with writing(settings, pipeline, "model"):
-        with stage("features", stages) as running:
+    with writing(settings, pipeline, "model"), clean_process() as probe:
+        with stage("features") as running:
             champion = Tracking(settings, pipeline).champion()
             dataset = lake.dataset(lake.ledger(), labels_apart=config.labels is not None)
             made = training_set(config, dataset, champion)
             running.note = f"{made.train_rows} training rows, {made.holdout_rows} holdout rows"
-        with stage("train", stages) as running:
+        with stage("train") as running:
             model = fit(config, made, recipe(config), moment)
             running.note = config.training.estimator.rpartition(".")[2]
-        with stage("evaluate", stages) as running:
-            verdict = judge(config, made, model, champion, moment, actor())
+        with stage("evaluate") as running:
+            verdict = judge(config, made, model, champion, probe, moment, actor())
             running.note = "; ".join(verdict.reasons) or "every gate passed"
     return verdict

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.deployment import page, promote
@@ -18,7 +19,7 @@ from tasks.stores.settings import load_settings
 from tasks.stores.tracking import Tracking
 
 
-@task(name="settle")
+@task(name="settle", cache_policy=NO_CACHE)
 def settle(config: PipelineConfig, now: datetime) -> tuple[str, ...]:
     """End what a crash left between; what was settled, in words. The model lock is held."""
     settings = load_settings()
@@ -28,13 +29,13 @@ def settle(config: PipelineConfig, now: datetime) -> tuple[str, ...]:
     return tuple(promote.settle(Tracking(settings, config.name), audit, at=now))
 
 
-@task(name="waiting-candidates")
+@task(name="waiting-candidates", cache_policy=NO_CACHE)
 def waiting(config: PipelineConfig) -> list[tuple[int, Candidate]]:
     """Judged candidates that were not deployed or turned down yet, oldest first."""
     return candidates.waiting(Audit(load_settings()), config.name)
 
 
-@task(name="deploy-candidate")
+@task(name="deploy-candidate", cache_policy=NO_CACHE)
 def deploy_candidate(config: PipelineConfig, intent: int, candidate: Candidate, now: datetime, actor: str) -> Promotion:
     """Register a candidate, and make it champion where its verdict and the present champion allow. Lock held."""
     settings = load_settings()

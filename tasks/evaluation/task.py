@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.evaluation.page import verdict_page
+from tasks.evaluation.probe import CleanProcess
 from tasks.refs import Candidate, ModelRef, TrainingSetRef, Verdict, digest
 from tasks.stores import candidates, models, staging
 from tasks.stores.audit import Audit
@@ -28,15 +27,18 @@ if TYPE_CHECKING:
     from tasks.evaluation.judge import Holdout
     from tasks.evaluation.metrics import Answers
 
-_PROBE_SECONDS = 120
 
-
-@task(name="judge")
+@task(name="judge", cache_policy=NO_CACHE)
 def judge(
-    config: PipelineConfig, ref: TrainingSetRef, model: ModelRef, champion: ModelRef | None, now: datetime, actor: str
+    config: PipelineConfig,
+    ref: TrainingSetRef,
+    model: ModelRef,
+    champion: ModelRef | None,
+    probe: CleanProcess,
+    now: datetime,
+    actor: str,
 ) -> Verdict:
     """Hold the candidate against the gates; the verdict is stored with the candidate until it is deployed."""
-    probe = _start_probe(config, model)
     from tasks.evaluation.judge import Circumstances, answers, verdict
     from tasks.features.frame import feature_frame
 
@@ -56,7 +58,7 @@ def judge(
             now=now,
             lineage=_lineage(config, model),
         ),
-        lambda: _end_probe(probe),
+        lambda: probe.difference(model.folder, trusted),
     )
     _store(config, Candidate(model=model, verdict=found), now, actor)
     return found
@@ -96,28 +98,6 @@ def _champion_answers(config: PipelineConfig, table: pa.Table, champion: ModelRe
     frame = feature_frame(table, champion.feature_columns, config.contract.columns)
     loaded = models.load(Path(champion.folder) / models.MODEL_FILE, config.training.trusted_types)
     return answers(loaded, frame)
-
-
-def _start_probe(config: PipelineConfig, model: ModelRef) -> subprocess.Popen[str]:
-    """Gate S01's clean process, started early: it runs beside the rest of the evaluation."""
-    trusted = json.dumps(config.training.trusted_types)
-    command = [sys.executable, "-m", "tasks.stores.models", model.folder, trusted]
-    return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def _end_probe(probe: subprocess.Popen[str]) -> str:
-    try:
-        told, complaint = probe.communicate(timeout=_PROBE_SECONDS)
-    except subprocess.TimeoutExpired:
-        probe.kill()
-        probe.communicate()
-        return f"the clean process gave no answer within {_PROBE_SECONDS} s"
-    if probe.returncode != 0:
-        last = complaint.strip().splitlines()[-1:] or ["no message"]
-        return f"the clean process ended with {probe.returncode}: {last[0][:300]}"
-    return str(json.loads(told)["difference"])
 
 
 def _lineage(config: PipelineConfig, model: ModelRef) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.refs import DatasetRef, ModelRef, TrainingSetRef, digest
@@ -16,7 +17,7 @@ from tasks.stores.lake import ROW_ID, SEQ, Lake
 from tasks.stores.settings import load_settings
 
 
-@task(name="training-set")
+@task(name="training-set", cache_policy=NO_CACHE)
 def training_set(config: PipelineConfig, dataset: DatasetRef, champion: ModelRef | None) -> TrainingSetRef:
     """Labelled observations, split, stored for training and evaluation. The champion's columns are kept too."""
     from tasks.features.training_set import assemble, event_times, needed_columns

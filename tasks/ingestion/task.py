@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from configs.schema import Column, PipelineConfig, Source
 from tasks.errors import DataRejectedError
@@ -20,7 +21,7 @@ _GROUP_FILES = 64
 _GROUP_BYTES = 32 << 20
 
 
-@task(name="discover")
+@task(name="discover", cache_policy=NO_CACHE)
 def discover(config: PipelineConfig) -> tuple[LandedFile, ...]:
     """Landed files that the ledger does not have. Those that a killed run had half taken come first."""
     settings = load_settings()
@@ -57,7 +58,7 @@ def groups(files: Sequence[LandedFile]) -> Iterator[tuple[LandedFile, ...]]:
         yield tuple(group)
 
 
-@task(name="read", task_run_name="read-{files[0].path}")
+@task(name="read", task_run_name="read-{files[0].path}", cache_policy=NO_CACHE)
 def read(config: PipelineConfig, files: Sequence[LandedFile]) -> tuple[StagedBatch, ...]:
     """Landed files, staged in the contract's types; or the reason why one can't be read."""
     return tuple(_stage(config, file) for file in files)
@@ -84,7 +85,7 @@ def _staged(
     return StagedBatch(file=file, staged=str(staged), rows=table.num_rows)
 
 
-@task(name="read-for-scoring", task_run_name="read-{source.name}")
+@task(name="read-for-scoring", task_run_name="read-{source.name}", cache_policy=NO_CACHE)
 def read_for_scoring(config: PipelineConfig, source: Path, champion: ModelRef) -> StagedBatch:
     """A file that is to be scored, staged in the contract's types: key and feature columns."""
     names = list(dict.fromkeys([*config.contract.key, *champion.feature_columns]))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.monitoring import decide, page
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@task(name="check-drift")
+@task(name="check-drift", cache_policy=NO_CACHE)
 def check_drift(config: PipelineConfig, champion: ModelRef | None, now: datetime) -> DriftVerdict:
     """Hold the newest batches against what the champion was trained on."""
     lake = Lake(load_settings(), config)
@@ -104,7 +105,7 @@ def _current(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Seq
     return feature_frame(table, [name for name in names if name in table.column_names], config.contract.columns)
 
 
-@task(name="decide-retrain")
+@task(name="decide-retrain", cache_policy=NO_CACHE)
 def decide_retrain(
     config: PipelineConfig, dataset: DatasetRef, drift: DriftState, recipe: str, now: datetime
 ) -> RetrainDecision:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError, UsageError
@@ -24,7 +25,7 @@ from tasks.stores.settings import load_settings
 WRITERS = (".csv", ".parquet", ".jsonl")
 
 
-@task(name="score-new")
+@task(name="score-new", cache_policy=NO_CACHE)
 def score_new(config: PipelineConfig, champion: ModelRef, now: datetime) -> ScoreReport:
     """Score, with the champion, accepted batches that came after the first training and have no prediction yet."""
     from tasks.scoring.predict import needed_columns, stored_table
@@ -58,7 +59,7 @@ def unscored(lake: Lake, after: int) -> list[BatchRecord]:
     ]
 
 
-@task(name="score-file")
+@task(name="score-file", cache_policy=NO_CACHE)
 def score_file(config: PipelineConfig, champion: ModelRef, batch: StagedBatch, output: str) -> ScoreReport:
     """Score a staged file and write the result, whole or not at all.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.refs import ModelRef, TrainingSetRef
@@ -23,7 +24,7 @@ _PROBE_ROWS = 20
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-@task(name="fit")
+@task(name="fit", cache_policy=NO_CACHE)
 def fit(config: PipelineConfig, ref: TrainingSetRef, recipe: str, now: datetime) -> ModelRef:
     """Fit the estimator and a baseline on the training rows, and log both with what monitoring will need."""
     from tasks.features.definitions import build, make

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.refs import BatchRecord, StagedBatch
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tasks.validation.judge import Judgement
 
 
-@task(name="validate", task_run_name="validate-{batches[0].file.path}")
+@task(name="validate", task_run_name="validate-{batches[0].file.path}", cache_policy=NO_CACHE)
 def validate(config: PipelineConfig, batches: Sequence[StagedBatch], now: datetime) -> tuple[BatchRecord, ...]:
     """Judge staged batches of one feed and write what comes of them, each part once; the ledger last. Lock held."""
     lake = Lake(load_settings(), config)

@@ -1,0 +1,49 @@
+"""Gate S01's clean process: it loads a candidate as a service would, and answers its stored sample."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+_ANSWER_SECONDS = 120
+
+
+class CleanProcess:
+    """A process that has imported what a loader needs and nothing of this one's state. It ends with its input."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tasks.stores.models"]
+        self._child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def difference(self, folder: str, trusted: Sequence[str]) -> str:
+        """Ask it, once, to load the model in a folder and answer its sample: what differed, empty if nothing."""
+        question = json.dumps({"folder": folder, "trusted": list(trusted)})
+        try:
+            told, complaint = self._child.communicate(question, timeout=_ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"the clean process gave no answer within {_ANSWER_SECONDS} s"
+        if self._child.returncode != 0:
+            last = complaint.strip().splitlines()[-1:] or ["no message"]
+            return f"the clean process ended with {self._child.returncode}: {last[0][:300]}"
+        return str(json.loads(told)["difference"])
+
+    def end(self) -> None:
+        """End it, if it still runs."""
+        if self._child.poll() is None:
+            self._child.kill()
+            self._child.communicate()
+
+
+@contextmanager
+def clean_process() -> Iterator[CleanProcess]:
+    """A clean process, started at once: its imports run beside the training."""
+    process = CleanProcess()
+    try:
+        yield process
+    finally:
+        process.end()
