@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from examples.breast_cancer.land import land
 from examples.transit.simulate import Scenario, land_arrivals, land_delays
 from flows.console import ConsoleReporter, console, table
 from flows.context import open_pipeline
@@ -74,10 +76,10 @@ def play(*, keep: bool) -> None:
         demo = _Play(settings, told)
         _acts(demo)
         _score(demo)
+        _real(demo)
     told.print()
-    head = ("what happened", "outcome", "champion", "mae", "of champion", "rows in", "refused", "drift")
-    print(table([head, *demo.rows]))  # noqa: T201  # the demo's result
-    print(_where(settings, time.monotonic() - started))  # noqa: T201
+    head = ("what happened", "outcome", "champion", "candidate", "champion before", "rows in", "refused", "drift")
+    sys.stdout.write(table([head, *demo.rows]) + "\n" + _where(settings, time.monotonic() - started))
 
 
 def _acts(demo: _Play) -> None:
@@ -107,9 +109,20 @@ def _score(demo: _Play) -> None:
     demo.rows.append(("tomorrow is scored", f"{report.rows} rows", f"version {report.version}", *["–"] * 5))
 
 
+def _real(demo: _Play) -> None:
+    """A second pipeline, on real data that come with scikit-learn."""
+    from flows.lifecycle import lifecycle
+
+    demo.console.print("\n[bold]real data: breast_cancer lands[/]", highlight=False)
+    land(demo.settings.landing("breast_cancer"))
+    demo.rows.append(("real data: breast_cancer", *_told(lifecycle("breast_cancer"))))
+
+
 def _told(report: LifecycleReport) -> tuple[str, ...]:
+    metric = "mae" if report.pipeline == PIPELINE else "log_loss"
+
     def number(metrics: dict[str, float]) -> str:
-        return f"{metrics['mae']:.2f}" if "mae" in metrics else "–"
+        return f"{metric} {metrics[metric]:.2f}" if metric in metrics else "–"
 
     champion = "none" if report.champion is None else f"version {report.champion}"
     batches = report.ingest.batches
@@ -149,7 +162,7 @@ def _where(settings: Settings, seconds: float) -> str:
     home = settings.root
     return f"""
 {seconds:.0f} s. Where to look:
-  perennial status {PIPELINE}
+  perennial status; perennial status {PIPELINE}
   {home / "demo" / "scored.csv"}
   runs and artifacts  PREFECT_HOME={settings.prefect_home} prefect server start
   models and metrics  mlflow server --backend-store-uri {settings.tracking_uri} --port 5000

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import cast
 
 from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from configs.schema import PipelineConfig
 from flows.context import actor, clock, open_pipeline, writing
 from flows.deploy import deploy
 from flows.ingest import ingest
 from flows.monitor import monitor
+from flows.page import report_page
 from flows.progress import collecting, stage
 from flows.score import score
 from flows.settled import mark_settled
@@ -27,7 +32,8 @@ from tasks.refs import (
     StageRecord,
     Verdict,
 )
-from tasks.stores.audit import Audit
+from tasks.stores import candidates
+from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.environment import recipe
 from tasks.stores.lake import Lake
 from tasks.stores.settings import Settings
@@ -72,9 +78,12 @@ class _Life:
 
     def settle(self) -> None:
         """Finish what a killed run left: candidates that were judged and not deployed."""
-        if Audit(self.settings).open_intents(self.name, "candidate"):
+        audit = Audit(self.settings)
+        waiting = candidates.waiting(audit, self.name)
+        if waiting or audit.open_intents(self.name, MOVE_CHAMPION):
             with stage("recover") as running:
                 self.promotion = deploy(self.name, self.moment)
+                self.verdict = waiting[-1][1].verdict if waiting else None
                 running.note = "deployed what an earlier run had judged"
 
     def watch(self) -> None:
@@ -157,8 +166,13 @@ def _note(promotion: Promotion) -> str:
     return f"version {promotion.version} {'is champion' if promotion.outcome == 'promoted' else 'was turned down'}"
 
 
-@flow(name="lifecycle", flow_run_name="lifecycle-{pipeline}")
 def lifecycle(pipeline: str, now: datetime | None = None) -> LifecycleReport:
+    """The whole life of a pipeline, once: see `lifecycle_flow`."""
+    return cast("LifecycleReport", lifecycle_flow(pipeline, now))
+
+
+@flow(name="lifecycle", flow_run_name="lifecycle-{pipeline}")
+def lifecycle_flow(pipeline: str, now: datetime | None = None) -> State[LifecycleReport]:
     """Take in what landed, score and watch it, and, if the policy says so, train, judge and promote.
 
     Args:
@@ -179,4 +193,9 @@ def lifecycle(pipeline: str, now: datetime | None = None) -> LifecycleReport:
         raise
     except Exception as error:
         raise LifecycleError(life.failure(error)) from error
-    return life.report()
+    report = life.report()
+    create_markdown_artifact(
+        report_page(report), key=f"{pipeline.replace('_', '-')}-lifecycle", description=report.outcome
+    )
+    told = report.outcome.replace("_", " ").capitalize()
+    return Completed(name=told, message="; ".join(report.reasons)[:500], data=report)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -24,23 +25,28 @@ class Reporter(Protocol):
         """Something worth a line happened."""
 
 
-class _LogReporter:
-    """To the flow run's log: what a worker uses."""
+class _Silent:
+    """Shows nothing: where no one watches but the run's own log."""
 
     def begin(self, stage: str) -> None:
-        self.say(f"{stage} begins")
+        pass
 
     def end(self, record: StageRecord) -> None:
-        self.say(f"{record.name} {record.state} in {record.seconds:.2f} s: {record.note}")
+        pass
 
     def say(self, text: str) -> None:
-        from prefect.exceptions import MissingContextError
-        from prefect.logging import get_run_logger
+        pass
 
-        try:
-            get_run_logger().info(text)
-        except MissingContextError:
-            return  # outside of a run there is no log to write to
+
+def _log(text: str) -> None:
+    """A line in the flow run's log, which the Prefect page shows; nothing outside of a run."""
+    if "prefect" not in sys.modules:
+        return
+    from prefect.exceptions import MissingContextError
+    from prefect.logging import get_run_logger
+
+    with suppress(MissingContextError):
+        get_run_logger().info(text)
 
 
 _reporter: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
@@ -58,7 +64,8 @@ class Stage:
 
 def say(text: str) -> None:
     """Tell something worth a line."""
-    (_reporter.get() or _LogReporter()).say(text)
+    _log(text)
+    (_reporter.get() or _Silent()).say(text)
 
 
 @contextmanager
@@ -85,7 +92,7 @@ def collecting() -> Iterator[list[StageRecord]]:
 @contextmanager
 def stage(name: str) -> Iterator[Stage]:
     """Time a stage, report it, and collect its record."""
-    reporter = _reporter.get() or _LogReporter()
+    reporter = _reporter.get() or _Silent()
     running = Stage(name)
     reporter.begin(name)
     started = time.perf_counter()
@@ -103,4 +110,5 @@ def stage(name: str) -> Iterator[Stage]:
         collected = _stages.get()
         if collected is not None:
             collected.append(record)
+        _log(f"{name} {record.state} in {record.seconds:.1f} s: {running.note}")
         reporter.end(record)

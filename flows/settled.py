@@ -8,6 +8,7 @@ from configs.schema import PipelineConfig
 from tasks.ingestion.discover import new_files
 from tasks.refs import digest
 from tasks.stores.audit import MOVE_CHAMPION, Audit
+from tasks.stores.candidates import waiting
 from tasks.stores.environment import recipe
 from tasks.stores.lake import Lake
 from tasks.stores.settings import Settings
@@ -32,7 +33,7 @@ def nothing_new(config: PipelineConfig, settings: Settings) -> bool:
     """Whether the last run ended on just the state there is now, and nothing landed since."""
     audit, lake = Audit(settings), Lake(settings, config)
     ended = audit.entries(config.name, _ACTION)
-    if not ended or audit.open_intents(config.name, "candidate") or audit.open_intents(config.name, MOVE_CHAMPION):
+    if not ended or waiting(audit, config.name) or audit.open_intents(config.name, MOVE_CHAMPION):
         return False
     ledger = lake.ledger()
     for source, feed in ((config.source, "observations"), (config.labels, "labels")):

@@ -10,8 +10,10 @@ def model_card(config: PipelineConfig, candidate: Candidate) -> str:
     """A card in markdown: what the model is for, what it was made from, how well it does, how it was judged."""
     model, verdict = candidate.model, candidate.verdict
     newest = f", newest event {model.newest_event:%Y-%m-%d %H:%M} UTC" if model.newest_event else ""
+    told = "passed every gate" if verdict.passed else "turned down"
     lines = [
-        f"# {config.name}",
+        f"{config.name}, {told}: {verdict.primary} {verdict.metrics.values.get(verdict.primary, float('nan')):.4g}",
+        "",
         config.description,
         "",
         f"- Owner: {config.owner or 'none named'}",

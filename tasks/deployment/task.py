@@ -41,9 +41,8 @@ def deploy_candidate(config: PipelineConfig, intent: int, candidate: Candidate, 
     settings = load_settings()
     tracking, audit = Tracking(settings, config.name), Audit(settings)
     previous = tracking.champion_version()
-    version = tracking.register(
-        candidate.model, candidate.verdict, _tags(candidate), page.model_card(config, candidate)
-    )
+    card = page.model_card(config, candidate)
+    version = tracking.register(candidate.model, candidate.verdict, _tags(candidate), card, config.description)
     moved = previous == version
     allowed, reasons = (True, ()) if moved else promote.decide(candidate, previous)
     if allowed and not moved:

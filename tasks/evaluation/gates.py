@@ -78,7 +78,7 @@ def quality(config: PipelineConfig, facts: Facts) -> GateResult:
         return _result("Q01", "error", f"{primary} can't be computed on {facts.metrics.rows} holdout rows", evidence)
     if broken:
         return _result("Q01", "fail", "; ".join(broken), evidence)
-    limits = f"{len(config.evaluation.bounds)} bounds hold" if config.evaluation.bounds else "no bound is set"
+    limits = "every bound holds" if config.evaluation.bounds else "no bound is set"
     return _result("Q01", "pass", f"{shown} on {facts.metrics.rows} holdout rows; {limits}", evidence)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from tasks.refs import BatchRecord, ModelRef, ScoreReport, StagedBatch
 from tasks.stores import models, staging
 from tasks.stores.audit import Audit
 from tasks.stores.candidates import first_through
-from tasks.stores.lake import PROVENANCE, SEQ, Lake
+from tasks.stores.lake import PROVENANCE, SEQ, Lake, Part
 from tasks.stores.settings import load_settings
 
+_GROUP_ROWS = 250_000
 WRITERS = (".csv", ".parquet", ".jsonl")
 
 
@@ -36,14 +38,30 @@ def score_new(config: PipelineConfig, champion: ModelRef, now: datetime) -> Scor
     model = _load(config, champion) if due else None
     columns = [*needed_columns(config, champion), *(field.name for field in PROVENANCE)]
     total = 0
-    for batch in due:
-        table = lake.read("observations", columns, where=pc.field(SEQ) == batch.seq)
+    for group in _groups(due):
+        table = lake.read("observations", columns, where=pc.field(SEQ).isin([one.seq for one in group]))
         scored = stored_table(config, champion, model, table, now)
-        lake.append_once("predictions", scored, batch.batch, champion.version or 0)
+        parts = [
+            Part(one.batch, champion.version or 0, scored.filter(pc.equal(scored.column(SEQ), one.seq)))
+            for one in group
+        ]
+        lake.append_parts_once("predictions", parts)
         total += scored.num_rows
     report = ScoreReport(version=champion.version or 0, rows=total, batches=tuple(one.path for one in due))
     _tell(config, report)
     return report
+
+
+def _groups(batches: Sequence[BatchRecord]) -> Iterator[list[BatchRecord]]:
+    """Small batches together, as many as make a good commit; a large one alone."""
+    group: list[BatchRecord] = []
+    for batch in batches:
+        if group and sum(one.accepted for one in group) + batch.accepted > _GROUP_ROWS:
+            yield group
+            group = []
+        group.append(batch)
+    if group:
+        yield group
 
 
 def unscored(lake: Lake, after: int) -> list[BatchRecord]:

@@ -102,8 +102,16 @@ class Tracking:
         """Add a text file to a run."""
         self._client.log_text(run_id, text, file)
 
-    def register(self, ref: ModelRef, verdict: Verdict, tags: Mapping[str, str], description: str) -> int:
-        """Register a judged candidate as a version, once; its number."""
+    def register(self, ref: ModelRef, verdict: Verdict, tags: Mapping[str, str], description: str, about: str) -> int:
+        """Register a judged candidate as a version, once; its number.
+
+        Args:
+            ref: The candidate.
+            verdict: What the gates said.
+            tags: Tags of the version.
+            description: Of the version.
+            about: Of the model, used when its first version is made.
+        """
         from mlflow.exceptions import MlflowException
 
         known = self.version_of_run(ref.run_id)
@@ -114,7 +122,7 @@ class Tracking:
         except MlflowException as error:
             if not _is_missing(error):
                 raise
-            self._client.create_registered_model(self.pipeline)
+            self._client.create_registered_model(self.pipeline, description=about)
         status = "passed" if verdict.passed else "rejected"
         made = self._client.create_model_version(
             self.pipeline,
