@@ -21,6 +21,7 @@ class Problem(NamedTuple):
 
 def problems(config: PipelineConfig) -> Iterator[Problem]:
     """Every rule that the configuration breaks; none means it is sound."""
+    yield from _columns(config)
     yield from _contract(config)
     yield from _features(config)
     yield from _split(config)
@@ -30,6 +31,13 @@ def problems(config: PipelineConfig) -> Iterator[Problem]:
 def _known(config: PipelineConfig, path: Path, name: str) -> Iterator[Problem]:
     if name not in config.contract.columns:
         yield Problem(path, repr(name), "a column of contract.columns: " + ", ".join(config.contract.columns))
+
+
+def _columns(config: PipelineConfig) -> Iterator[Problem]:
+    for name, column in config.contract.columns.items():
+        if column.minimum is not None and column.maximum is not None and column.minimum > column.maximum:
+            found = f"{column.minimum:g}, above the maximum {column.maximum:g}"
+            yield Problem(("contract", "columns", name, "minimum"), found, "at most the maximum")
 
 
 def _contract(config: PipelineConfig) -> Iterator[Problem]:
@@ -52,8 +60,11 @@ def _contract(config: PipelineConfig) -> Iterator[Problem]:
         yield Problem(("contract", "timezone"), repr(contract.timezone), "an IANA time zone, such as Europe/Berlin")
     for index, expectation in enumerate(config.expectations):
         column_argument = expectation.arguments.get("column")
+        path: Path = ("expectations", index, "arguments", "column")
         if isinstance(column_argument, str):
-            yield from _known(config, ("expectations", index, "arguments", "column"), column_argument)
+            yield from _known(config, path, column_argument)
+            if config.labels is not None and column_argument == contract.target:
+                yield Problem(path, f"{column_argument!r}, which lands with the labels", "a column of the observations")
 
 
 def _target(config: PipelineConfig) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -43,6 +44,10 @@ def _boolean(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> bool | str:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:bool", _boolean)
+# YAML 1.1 takes 1e-3 for text; everyone means the number.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def folder() -> Path:
@@ -98,18 +103,24 @@ def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: can't be read: {error}") from None
+    try:
+        return _compose(path, text)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{line}: not YAML: {error.problem}") from None
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not YAML that says plain values: {str(error).splitlines()[0]}") from None
+
+
+def _compose(path: Path, text: str) -> tuple[yaml.Node | None, Any]:
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
         _refuse_repeats(path, node)
         data = loader.construct_document(node) if node is not None else None
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{line}: not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from None
     finally:
         loader.dispose()
+    json.dumps(data)  # what JSON can't hold, no field can
     return node, data
 
 
@@ -140,7 +151,10 @@ def _problem(details: ErrorDetails, data: Any) -> Problem:
     found = details["input"]
     shown = "nothing" if found is None else f"{_shorten(found)} ({type(found).__name__})"
     allowed = details["msg"][0].lower() + details["msg"][1:]
-    expected = str(details.get("ctx", {}).get("expected", ""))
+    context = details.get("ctx", {})
+    expected = str(context.get("expected") or context.get("expected_tags", ""))
+    if "tag" in context:
+        found = context["tag"]
     near = difflib.get_close_matches(
         str(found), [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")]
     )

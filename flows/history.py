@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
@@ -13,8 +15,9 @@ from tasks.stores.settings import Settings
 
 
 class CandidateLine(Record):
-    """One candidate: its version, what the gates said, the primary metric of all three."""
+    """One candidate: when it was judged, its version, what became of it, the primary metric of all three."""
 
+    at: datetime
     version: int | None
     verdict: str
     train_rows: int
@@ -28,7 +31,7 @@ class CandidateLine(Record):
         """As text."""
         numbers = tuple("–" if one is None else f"{one:.4g}" for one in (self.metric, self.champion, self.baseline))
         version = "–" if self.version is None else str(self.version)
-        return (version, self.verdict, str(self.train_rows), *numbers, self.reason)
+        return (f"{self.at:%Y-%m-%d %H:%M}", version, self.verdict, str(self.train_rows), *numbers, self.reason)
 
 
 class PipelineHistory(Record):
@@ -61,7 +64,7 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
         accepted=len(accepted),
         rejected=len(ledger) - len(accepted),
         batches=tuple(ledger),
-        candidates=tuple(_line(one, outcome, version) for one, outcome, version in judged(audit, config.name)),
+        candidates=tuple(_line(*one) for one in judged(audit, config.name)),
         reigns=tuple(audit.reigns(config.name)),
         drift="–" if drift is None else drift.state,
         drift_reason="" if drift is None else "; ".join(drift.reasons),
@@ -76,12 +79,13 @@ def _newest_drift(lake: Lake) -> DriftVerdict | None:
     return DriftVerdict.model_validate_json(newest["record"])
 
 
-def _line(candidate: Candidate, outcome: str, version: int | None) -> CandidateLine:
+def _line(at: datetime, candidate: Candidate, outcome: str, version: int | None) -> CandidateLine:
     verdict = candidate.verdict
     name = verdict.primary
     held = verdict.champion_metrics.values.get(name) if verdict.champion_metrics else None
     passed = "; ".join(gate.reason for gate in verdict.gates if gate.code == "Q02")
     return CandidateLine(
+        at=at,
         version=version,
         verdict=outcome,
         train_rows=candidate.model.train_rows,

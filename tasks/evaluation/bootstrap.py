@@ -17,7 +17,7 @@ from tasks.evaluation.metrics import KINDS, Answers, Floats, MetricKind, value
 from tasks.refs import Interval
 
 Units = npt.NDArray[np.int64]
-_MOST_UNITS = 10_000
+_MOST_UNITS = 2_000
 _MOST_ROWS = 20_000
 _CHUNK = 100
 
@@ -32,8 +32,10 @@ def improvement(
     resamples: int,
     confidence: float,
     seed: int,
-) -> Interval:
+) -> Interval | None:
     """Improvement of the candidate over the champion, positive where it is better, in the metric's unit.
+
+    None where the metric is no number on these rows, as the area under a ROC curve of one class alone.
 
     Args:
         metric: The metric compared.
@@ -54,7 +56,10 @@ def improvement(
     else:
         draws = sign * _whole_draws(metric, truth, (candidate, champion), units, resamples, rng)
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(draws[np.isfinite(draws)], [tail, 1.0 - tail])
+    finite = draws[np.isfinite(draws)]
+    if not np.isfinite(estimate) or finite.size == 0:
+        return None
+    low, high = np.quantile(finite, [tail, 1.0 - tail])
     return Interval(estimate=estimate, low=float(low), high=float(high), confidence=confidence)
 
 

@@ -29,7 +29,7 @@ class Facts:
         baseline: The dummy's, on the same rows.
         champion_version: The champion, None before the first.
         comparison: Improvement over the champion, or over the baseline before the first champion; None where too few
-            rows were unseen by both.
+            rows were unseen by both, or where the metric is not a number on them.
         compared_rows: Holdout rows that neither model has seen.
         probe_difference: What differed when a clean process answered the stored sample; empty if nothing.
         train_rows: Training rows.
@@ -103,11 +103,12 @@ def against_champion(config: PipelineConfig, facts: Facts) -> GateResult:
     rival = f"champion {facts.champion_version}" if facts.champion_version is not None else "the baseline"
     interval = facts.comparison
     evidence: dict[str, JsonValue] = {"rival": rival, "rows": facts.compared_rows, "metric": metric}
+    if interval is None and facts.compared_rows >= rule.min_rows:
+        told = f"{metric} against {rival} is not a number on {facts.compared_rows} rows"
+        return _result("Q02", "error", told, evidence)
     if interval is None:
         why = f"{facts.compared_rows} holdout rows are unseen by both, {rule.min_rows} are needed"
         return _result("Q02", "not_applicable", f"can't be compared with {rival}: {why}", evidence)
-    if not math.isfinite(interval.estimate + interval.low + interval.high):
-        return _result("Q02", "error", f"{metric} against {rival} is not a number on these rows", evidence)
     evidence |= {**interval.model_dump(), "mode": rule.mode, "margin": rule.margin}
     superior = rule.mode == "superiority" or facts.champion_version is None
     needed = rule.margin if superior else -rule.margin

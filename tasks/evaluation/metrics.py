@@ -75,7 +75,8 @@ def _log_loss(truth: npt.NDArray[Any], answers: Answers) -> Floats:
 def _brier(truth: npt.NDArray[Any], answers: Answers) -> Floats:
     """Brier score summed over classes and halved, so that two classes give Brier's (1950) single-column form."""
     _, one_hot = _probability_of_truth(truth, answers)
-    squared: Floats = ((_probabilities(answers) - one_hot) ** 2).sum(axis=1) / 2.0
+    unseen = 1.0 - one_hot.sum(axis=1)  # a class the model never saw was given probability 0
+    squared: Floats = (((_probabilities(answers) - one_hot) ** 2).sum(axis=1) + unseen) / 2.0
     return squared
 
 

@@ -13,7 +13,10 @@ from tasks.stores.lake import ARROW_TYPES, TIMESTAMP
 
 Mask = npt.NDArray[np.bool_]
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
-_ZONE = r"(?i)(z|[+-]\d\d:?\d\d)$"
+# An offset stands behind a time of day; the end of a date, -01, is none.
+_ZONE = r"(?i)(?:z|\d[t ]\s*\d\d[\d:.,]*\s*[+-]\d\d(?::?\d\d)?)\s*$"
+_NANOSECONDS = r"(\.\d{6})\d+"
+_INTEGER = r"^[+-]?(\d{1,19}(\.0+)?|0[xX][0-9a-fA-F]{1,16})$"
 
 
 def cast_column(values: pa.ChunkedArray, column: Column, timezone: str) -> tuple[pa.ChunkedArray, Mask]:
@@ -57,19 +60,30 @@ def _cast(values: pa.ChunkedArray, kind: ColumnType, timezone: str) -> pa.Chunke
         values = pc.if_else(
             pc.and_(whole, pc.less(pc.abs(values), float(1 << 53))), values, pa.scalar(None, values.type)
         )
+    return _each(values, target)
+
+
+def _each(values: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
+    """Cast what can be cast; what can't becomes missing, by itself: halves are tried until the bad cell is alone."""
     try:
         return values.cast(target)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+    except pa.ArrowNotImplementedError:
         return pa.chunked_array([pa.nulls(len(values), target)])
+    except pa.ArrowInvalid:
+        if len(values) == 1:
+            return pa.chunked_array([pa.nulls(1, target)])
+        half = len(values) // 2
+        sides = (_each(values.slice(0, half), target), _each(values.slice(half), target))
+        return pa.chunked_array([chunk for side in sides for chunk in side.chunks], target)
 
 
 def _from_text(values: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray:
     text = pc.utf8_trim_whitespace(values)
     none = pa.scalar(None, text.type)
     if kind == "integer":
-        whole = pc.match_substring_regex(text, r"^[+-]?\d{1,18}(\.0+)?$")
+        whole = pc.match_substring_regex(text, _INTEGER)
         digits = pc.replace_substring_regex(pc.if_else(whole, text, none), r"^\+|\.0+$", "")
-        return digits.cast(pa.int64())
+        return _each(digits, pa.int64())
     if kind == "number":
         numeric = pc.match_substring_regex(text, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
         return pc.replace_substring_regex(pc.if_else(numeric, text, none), r"^\+", "").cast(pa.float64())
@@ -93,7 +107,11 @@ def _timestamps(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
 
 
 def _timestamps_from_text(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
-    series = pd.Series(values.to_numpy(), dtype="str")
+    # Microseconds are kept: finer digits would narrow the range of the whole column. A time begins with a digit, unlike
+    # `now` and `today`, which pandas reads as the clock.
+    text = pc.replace_substring_regex(values.cast(pa.string()), _NANOSECONDS, r"\1")
+    text = pc.if_else(pc.match_substring_regex(text, r"^\s*\d"), text, pa.scalar(None, pa.string()))
+    series = pd.Series(text.to_numpy(), dtype="str")
     parsed = pd.to_datetime(series, format="ISO8601", errors="coerce", utc=True)
     if timezone != "UTC":
         naive = ~series.str.contains(_ZONE, regex=True, na=True).to_numpy(dtype=bool)

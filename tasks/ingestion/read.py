@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv as text_csv
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
@@ -23,6 +25,8 @@ from tasks.stores.lake import ROW
 UNREADABLE = "_unreadable"
 _NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 _DELIMITERS = ",;\t|"
+_NO_ROWS = "no rows below the header; expected at least one"
+_HEADER_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def read_file(path: Path, source: Source, columns: Mapping[str, Column], timezon
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError, LookupError) as error:
         raise DataRejectedError(f"can't be read as {kind}: {_first_line(error)}") from None
     if raw.table.num_rows + len(raw.broken) == 0:
-        raise DataRejectedError("no rows below the header; expected at least one")
+        raise DataRejectedError(_NO_ROWS)
     return _typed(raw, columns, timezone)
 
 
@@ -95,6 +99,8 @@ def _read_csv(path: Path, source: Source, columns: Mapping[str, Column]) -> _Raw
     delimiter = "\t" if path.suffix.lower() == ".tsv" and source.delimiter == "," else source.delimiter
     header = _csv_header(path, source.encoding, delimiter)
     _require(header, columns, hint=_delimiter_hint(header, delimiter))
+    if path.stat().st_size < _HEADER_BYTES and path.read_bytes().rstrip().count(b"\n") == 0:
+        raise DataRejectedError(_NO_ROWS)  # Arrow calls a header without a line end an empty file
     wanted = [name for name in columns if name in header]
     read = pacsv.ReadOptions(encoding=source.encoding)
     # Timestamps stay text here: Arrow's parser takes either zoned or zoneless ones, ours takes both.
@@ -104,12 +110,13 @@ def _read_csv(path: Path, source: Source, columns: Mapping[str, Column]) -> _Raw
             path, read_options=read, parse_options=_parse(delimiter), convert_options=_convert(source, types, wanted)
         )
     except pa.ArrowInvalid:
-        return _read_csv_leniently(path, source, delimiter, wanted)
+        return _read_csv_leniently(path, source, delimiter, {name: columns[name] for name in wanted})
     return _Raw(table, np.arange(1, table.num_rows + 1, dtype=np.int64))
 
 
-def _read_csv_leniently(path: Path, source: Source, delimiter: str, wanted: Sequence[str]) -> _Raw:
+def _read_csv_leniently(path: Path, source: Source, delimiter: str, columns: Mapping[str, Column]) -> _Raw:
     """All cells as text, rows of a wrong number of fields set aside. Slower: one thread, for the row numbers."""
+    wanted = list(columns)
     broken: dict[int, str] = {}
 
     def set_aside(row: pacsv.InvalidRow) -> str:
@@ -126,12 +133,13 @@ def _read_csv_leniently(path: Path, source: Source, delimiter: str, wanted: Sequ
     every = np.arange(1, table.num_rows + len(broken) + 1, dtype=np.int64)
     rows = np.setdiff1d(every, np.fromiter(broken, dtype=np.int64, count=len(broken)))
     if source.decimal == ",":
-        table = pa.table({name: _decimal_comma(table.column(name)) for name in table.column_names})
+        numbers = {name: _decimal_comma(table.column(name)) for name in wanted if columns[name].type == "number"}
+        table = pa.table({name: numbers.get(name, table.column(name)) for name in table.column_names})
     return _Raw(table, rows, broken)
 
 
 def _decimal_comma(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pa.compute.replace_substring_regex(values, r"^([+-]?\d+),(\d+)$", r"\1.\2")
+    return pc.replace_substring_regex(values, r"^(\s*[+-]?\d*),(\d*(?:[eE][+-]?\d+)?\s*)$", r"\1.\2")
 
 
 def _parse(delimiter: str, handler: object = None) -> pacsv.ParseOptions:
@@ -154,7 +162,9 @@ def _csv_type(column: Column) -> pa.DataType:
 
 
 def _csv_header(path: Path, encoding: str, delimiter: str) -> list[str]:
-    with path.open(encoding="utf-8-sig" if encoding in ("utf8", "utf-8") else encoding, newline="") as handle:
+    # A byte order mark is no part of the first name; codecs.lookup knows all of an encoding's names.
+    known = codecs.lookup(encoding).name
+    with path.open(encoding="utf-8-sig" if known == "utf-8" else encoding, newline="") as handle:
         try:
             return next(text_csv.reader(handle, delimiter=delimiter))
         except (text_csv.Error, StopIteration) as error:
@@ -190,6 +200,7 @@ def _read_parquet(path: Path, _source: Source, columns: Mapping[str, Column]) ->
 def _read_jsonl(path: Path, _source: Source, columns: Mapping[str, Column]) -> _Raw:
     schema = pa.schema([(name, _csv_type(column)) for name, column in columns.items()])
     options = pajson.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+    _refuse_other_bytes(path)
     _require(_json_names(path), columns)
     try:
         table = pajson.read_json(path, parse_options=options)
@@ -198,9 +209,18 @@ def _read_jsonl(path: Path, _source: Source, columns: Mapping[str, Column]) -> _
     return _Raw(table, np.arange(1, table.num_rows + 1, dtype=np.int64))
 
 
+def _refuse_other_bytes(path: Path) -> None:
+    """Arrow's JSON reader lets bytes that are no UTF-8 through."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as handle:
+        while block := handle.read(_HEADER_BYTES):
+            decoder.decode(block)
+    decoder.decode(b"", final=True)
+
+
 def _json_names(path: Path, lines: int = 100) -> list[str]:
     names: dict[str, None] = {}
-    with path.open(encoding="utf-8") as handle:
+    with path.open(encoding="utf-8-sig") as handle:
         for _, line in zip(range(lines), handle, strict=False):
             try:
                 names.update(dict.fromkeys(json.loads(line)))
@@ -213,8 +233,10 @@ def _read_jsonl_leniently(path: Path, columns: Mapping[str, Column]) -> _Raw:
     cells: dict[str, list[str | None]] = {name: [] for name in columns}
     rows: list[int] = []
     broken: dict[int, str] = {}
-    with path.open(encoding="utf-8", errors="replace") as handle:
+    with path.open(encoding="utf-8-sig") as handle:
         for number, line in enumerate(handle, start=1):
+            if not line.strip():
+                continue
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):

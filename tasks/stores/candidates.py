@@ -42,8 +42,8 @@ def newest(audit: Audit, pipeline: str) -> Candidate | None:
     return _read(entries[-1]) if entries else None
 
 
-def judged(audit: Audit, pipeline: str) -> list[tuple[Candidate, str, int | None]]:
-    """Every candidate with what became of it (`waiting` if nothing yet) and its version, oldest first."""
+def judged(audit: Audit, pipeline: str) -> list[tuple[datetime, Candidate, str, int | None]]:
+    """Every candidate with its time, what became of it (`waiting` if nothing yet) and its version, oldest first."""
     entries = audit.entries(pipeline, _ACTION)
     ends = {entry.intent: entry.details for entry in entries if entry.phase == "done"}
     found = []
@@ -51,7 +51,7 @@ def judged(audit: Audit, pipeline: str) -> list[tuple[Candidate, str, int | None
         if entry.phase == "intent":
             end = ends.get(entry.id)
             version = None if end is None else int(str(end["version"]))
-            found.append((_read(entry), "waiting" if end is None else str(end["outcome"]), version))
+            found.append((entry.at, _read(entry), "waiting" if end is None else str(end["outcome"]), version))
     return found
 
 

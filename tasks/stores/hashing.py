@@ -41,8 +41,13 @@ def _column_hash(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
         column = column.cast(pa.timestamp("us", tz=kind.tz)).cast(pa.int64())
     elif pa.types.is_boolean(kind):
         column = column.cast(pa.int64())
-    values: npt.NDArray[Any] = column.to_numpy()
-    return pd.util.hash_array(values)
+    if pa.types.is_floating(kind):
+        # Adding 0 turns -0.0 into 0.0; missing values are NaN, which hashes alike.
+        return pd.util.hash_array(np.asarray(column.to_numpy(), dtype=np.float64) + 0.0)
+    # Without its missing values a column of integers stays one of integers.
+    present: npt.NDArray[Any] = column.fill_null(0).to_numpy()
+    hashes = pd.util.hash_array(present)
+    return np.where(column.is_null().to_numpy(), np.uint64(0), hashes)
 
 
 def _text_hash(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
@@ -79,6 +79,7 @@ _DECISIONS = pa.schema(
     ]
 )
 _MAX_TRIES = 8
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class LakeConflictError(RuntimeError):
@@ -159,9 +160,10 @@ class Lake:
         Raises:
             LakeConflictError: others won every try.
         """
+        distinct = {part.app_id: part for part in parts}.values()
         for _ in range(_MAX_TRIES):
             opened = self._open_or_create(table)
-            due = [part for part in parts if opened.transaction_version(part.app_id) is None]
+            due = [part for part in distinct if opened.transaction_version(part.app_id) is None]
             if not due:
                 return 0
             try:
@@ -194,14 +196,20 @@ class Lake:
         opened = self.open(table, version)
         if opened is None:
             return self._schemas[table].empty_table()
-        dataset: ds.Dataset = opened.to_pyarrow_dataset()
+        dataset = opened.to_pyarrow_dataset()
         present = None if columns is None else [name for name in columns if name in dataset.schema.names]
         return dataset.to_table(columns=present, filter=where)
 
     def ledger(self) -> list[BatchRecord]:
-        """Every batch ever taken, oldest first."""
-        rows = self.read("batches").sort_by("seq").to_pylist()
-        return [BatchRecord.model_validate(row) for row in rows]
+        """Every batch ever taken, oldest first. Read without pandas, which Arrow's datasets and times import."""
+        opened = self.open("batches")
+        if opened is None:
+            return []
+        found = pa.RecordBatchReader.from_stream(opened.scan()).read_all().select(_LEDGER.names)
+        moments = [field.name for field in _LEDGER if pa.types.is_timestamp(field.type)]
+        plain = pa.schema([(one.name, pa.int64() if one.name in moments else one.type) for one in _LEDGER])
+        rows = found.cast(plain).sort_by("seq").to_pylist()
+        return [BatchRecord.model_validate({**row, **{name: _moment(row[name]) for name in moments}}) for row in rows]
 
     def enter(self, records: Sequence[BatchRecord]) -> int:
         """Write batches into the ledger, each once; how many were new to it."""
@@ -234,6 +242,10 @@ class Lake:
         return DeltaTable.create(
             self.url(table), self._schemas[table], mode="ignore", configuration=dict(_CONFIGURATION)
         )
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else _EPOCH + timedelta(microseconds=micros)
 
 
 def _schemas(config: PipelineConfig) -> dict[TableName, pa.Schema]:

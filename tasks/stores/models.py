@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,7 @@ AUDITED = (
     "sklearn._loss.link.LogLink",
     "sklearn._loss.link.LogitLink",
     "sklearn._loss.link.MultinomialLogit",
+    "sklearn.tree._tree.Tree",
     "tasks.features.definitions.AsNumber",
     "tasks.features.definitions.Calendar",
 )
@@ -83,7 +85,7 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
         unknown = untrusted_types(path, trusted)
         _refuse_unknown(set(unknown), str(path))
         return sio.load(path, trusted=[*AUDITED, *trusted])
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, BadZipFile) as error:
         raise ModelError(f"{path}: can't be loaded as a model: {error}") from None
 
 
@@ -136,8 +138,11 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     try:
         # What a loader needs is imported by now; the question may come much later, or never.
-        question = json.loads(sys.stdin.read() or "null")
-        difference = answers_probe(Path(question["folder"]), question["trusted"]) if question else ""
+        asked = sys.stdin.read()
+        if not asked:
+            sys.exit("no question was asked")
+        question = json.loads(asked)
+        difference = answers_probe(Path(question["folder"]), question["trusted"])
     except PerennialError as failure:
         difference = str(failure)
     sys.stdout.write(json.dumps({"difference": difference}))

@@ -52,7 +52,8 @@ def _log(
     types = models.present_types(model, config.training.trusted_types)
     reference = frame.iloc[sample_positions(len(frame), config.monitoring.sample_rows, config.seed)]
     sample = reference.head(_PROBE_ROWS)
-    with tempfile.TemporaryDirectory(dir=settings.state / "staging") as name:
+    # Beside the training set: the next training clears away what a killed one left.
+    with tempfile.TemporaryDirectory(dir=Path(ref.folder).parent) as name:
         folder = Path(name)
         pq.write_table(models.probe(model, sample), folder / models.PROBE_FILE)
         pq.write_table(pa.Table.from_pandas(reference, preserve_index=False), folder / models.REFERENCE_FILE)

@@ -1,0 +1,343 @@
+"""Each gate passes, fails, warns, errs or does not apply; what blocks, blocks."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.schema import PipelineConfig
+from tasks.evaluation.gates import Facts, against_champion, judge, policy, quality, servable
+from tasks.evaluation.judge import Circumstances, Holdout, verdict
+from tasks.evaluation.metrics import Answers
+from tasks.refs import GateResult, Interval, MetricSet, Verdict
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+BASE: dict[str, Any] = {
+    "name": "demand",
+    "description": "x",
+    "owner": "ana",
+    "task": "regression",
+    "source": {"landing": "demand"},
+    "contract": {"target": "y", "columns": {name: {"type": "number"} for name in ("x", "z", "y")}},
+    "features": {"numeric": ("x", "z")},
+    "split": {"kind": "random"},
+    "training": {"estimator": "sklearn.linear_model.Ridge"},
+    "evaluation": {"primary": "mae"},
+}
+FACTS = Facts(
+    metrics=MetricSet(rows=80, values={"mae": 1.0, "rmse": 1.5, "r2": 0.6}),
+    baseline=MetricSet(rows=80, values={"mae": 3.0, "rmse": 3.5, "r2": 0.0}),
+    champion_version=3,
+    comparison=Interval(estimate=0.5, low=0.2, high=0.8, confidence=0.95),
+    compared_rows=80,
+    probe_difference="",
+    train_rows=500,
+    newest_event=NOW - timedelta(days=2),
+    now=NOW,
+    lineage={"dataset": "d", "config": "c"},
+)
+
+
+def config(**changes: Any) -> PipelineConfig:
+    return PipelineConfig.model_validate({**BASE, **changes})
+
+
+def evaluated(primary: str = "mae", **changes: Any) -> PipelineConfig:
+    return config(evaluation={"primary": primary, **changes})
+
+
+def bounded(*bounds: dict[str, Any]) -> PipelineConfig:
+    return evaluated(bounds=bounds)
+
+
+def compared(low: float, high: float = 9.0, **rule: Any) -> GateResult:
+    interval = Interval(estimate=(low + high) / 2, low=low, high=high, confidence=0.95)
+    return against_champion(evaluated(comparison=rule), replace(FACTS, comparison=interval))
+
+
+# --- Q01 ---
+
+
+def test_quality_passes_where_all_bounds_hold() -> None:
+    found = quality(bounded({"metric": "r2", "minimum": 0.5, "maximum": 0.9}, {"metric": "mae", "maximum": 2.0}), FACTS)
+    assert (found.code, found.severity, found.outcome) == ("Q01", "block", "pass")
+    assert found.reason == "mae 1 on 80 holdout rows; every bound holds"
+    assert found.evidence == {"rows": 80, "mae": 1.0, "rmse": 1.5, "r2": 0.6}
+
+
+def test_quality_passes_without_bounds_and_says_so() -> None:
+    assert quality(config(), FACTS).outcome == "pass"
+    assert "no bound is set" in quality(config(), FACTS).reason
+
+
+@pytest.mark.parametrize(
+    ("bound", "reason"),
+    [
+        ({"metric": "r2", "minimum": 0.61}, "r2 is 0.6, at least 0.61 is asked"),
+        ({"metric": "mae", "maximum": 0.99}, "mae is 1, at most 0.99 is asked"),
+        ({"metric": "rmse", "minimum": 2, "maximum": 3}, "rmse is 1.5, at least 2 is asked"),
+    ],
+)
+def test_quality_fails_where_a_bound_is_broken(bound: dict[str, Any], reason: str) -> None:
+    found = quality(bounded({"metric": "mae", "maximum": 2.0}, bound), FACTS)
+    assert (found.outcome, found.reason, found.blocks) == ("fail", reason, True)
+
+
+@pytest.mark.parametrize("bound", [{"metric": "r2", "minimum": 0.6}, {"metric": "mae", "maximum": 1.0}])
+def test_a_bound_reached_exactly_holds(bound: dict[str, Any]) -> None:
+    assert quality(bounded(bound), FACTS).outcome == "pass"
+
+
+def test_quality_fails_where_a_bounded_metric_is_not_there() -> None:
+    facts = replace(FACTS, metrics=MetricSet(rows=1, values={"mae": 1.0}))
+    found = quality(bounded({"metric": "r2", "minimum": 0.1}), facts)
+    assert (found.outcome, found.reason) == ("fail", "r2 can't be computed")
+
+
+def test_quality_errs_where_the_primary_metric_is_not_there() -> None:
+    found = quality(evaluated("r2"), replace(FACTS, metrics=MetricSet(rows=1, values={"mae": 1.0})))
+    assert (found.outcome, found.blocks) == ("error", True)
+    assert found.reason == "r2 can't be computed on 1 holdout rows"
+
+
+def test_all_broken_bounds_are_told() -> None:
+    found = quality(bounded({"metric": "r2", "minimum": 0.9}, {"metric": "mae", "maximum": 0.5}), FACTS)
+    assert found.reason == "r2 is 0.6, at least 0.9 is asked; mae is 1, at most 0.5 is asked"
+
+
+# --- Q02 ---
+
+
+@pytest.mark.parametrize(
+    ("mode", "margin", "low", "outcome"),
+    [
+        ("superiority", 0.0, 0.01, "pass"),
+        ("superiority", 0.0, 0.0, "fail"),
+        ("superiority", 0.0, -0.01, "fail"),
+        ("superiority", 0.2, 0.21, "pass"),
+        ("superiority", 0.2, 0.19, "fail"),
+        ("non_inferiority", 0.2, -0.19, "pass"),
+        ("non_inferiority", 0.2, -0.2, "fail"),
+        ("non_inferiority", 0.2, -0.21, "fail"),
+        ("non_inferiority", 0.0, 0.0, "fail"),
+    ],
+)
+def test_the_whole_interval_must_lie_above(mode: str, margin: float, low: float, outcome: str) -> None:
+    found = compared(low, mode=mode, margin=margin)
+    assert (found.code, found.severity, found.outcome) == ("Q02", "block", outcome)
+    assert found.evidence["mode"] == mode
+    assert found.evidence["low"] == low
+
+
+@given(st.floats(-2, 2), st.floats(0, 2), st.floats(0, 1))
+def test_what_is_superior_is_not_inferior(low: float, length: float, margin: float) -> None:
+    superior = compared(low, low + length, mode="superiority", margin=margin).outcome
+    non_inferior = compared(low, low + length, mode="non_inferiority", margin=margin).outcome
+    if superior == "pass":
+        assert non_inferior == "pass"
+
+
+def test_the_first_model_must_be_better_than_the_baseline_in_any_mode() -> None:
+    rule = evaluated(comparison={"mode": "non_inferiority", "margin": 0.3})
+    interval = Interval(estimate=0.1, low=-0.1, high=0.3, confidence=0.95)
+    first = against_champion(rule, replace(FACTS, champion_version=None, comparison=interval))
+    later = against_champion(rule, replace(FACTS, comparison=interval))
+    assert (first.outcome, first.evidence["rival"]) == ("fail", "the baseline")
+    assert (later.outcome, later.evidence["rival"]) == ("pass", "champion 3")
+
+
+def test_too_few_rows_unseen_by_both_do_not_apply_and_block() -> None:
+    found = against_champion(evaluated(comparison={"min_rows": 50}), replace(FACTS, comparison=None, compared_rows=12))
+    assert (found.outcome, found.blocks) == ("not_applicable", True)
+    assert found.reason == ("can't be compared with champion 3: 12 holdout rows are unseen by both, 50 are needed")
+
+
+def test_a_metric_that_is_no_number_on_enough_rows_errs_and_blocks() -> None:
+    found = against_champion(config(), replace(FACTS, comparison=None))
+    assert (found.outcome, found.blocks) == ("error", True)
+    assert found.reason == "mae against champion 3 is not a number on 80 rows"
+
+
+def test_worse_is_told_as_worse() -> None:
+    assert "mae worse by 1 than champion 3 on 80 rows" in compared(-1.5, -0.5).reason
+    assert "mae better by 1 than champion 3 on 80 rows" in compared(0.5, 1.5).reason
+
+
+# --- S01 ---
+
+
+def test_servable_passes_or_fails() -> None:
+    assert servable(FACTS).outcome == "pass"
+    found = servable(replace(FACTS, probe_difference="3 of 20 answers differ"))
+    assert (found.code, found.outcome, found.reason, found.blocks) == ("S01", "fail", "3 of 20 answers differ", True)
+
+
+# --- P01 ---
+
+ALLOWED = {"allowed_estimators": ("sklearn.svm.SVR",)}
+RULES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "a banned feature": ({"policy": {"banned_features": ("z", "y")}}, {}, "banned features are used: z"),
+    "no owner": ({"owner": ""}, {}, "the pipeline names no owner"),
+    "too few rows": ({"policy": {"min_training_rows": 501}}, {}, "500 training rows, at least 501 are asked"),
+    "too old": ({"policy": {"max_data_age_days": 1.5}}, {}, "newest training row is 2.0 days old, at most 1.5"),
+    "no age": ({"policy": {"max_data_age_days": 9.0}}, {"newest_event": None}, "the data's age is unknown"),
+    "another estimator": ({"policy": ALLOWED}, {}, "estimator sklearn.linear_model.Ridge is not allowed"),
+    "no lineage": ({}, {"lineage": {"dataset": "d", "code": "", "run": ""}}, "lineage lacks code, run"),
+}
+
+
+def test_policy_passes_where_every_rule_holds() -> None:
+    rules = {
+        "banned_features": ("y",),
+        "min_training_rows": 500,
+        "max_data_age_days": 2.0,
+        "allowed_estimators": ("sklearn.linear_model.Ridge",),
+    }
+    for profile in ("production", "development"):
+        found = policy(config(policy={**rules, "profile": profile}), FACTS)
+        assert (found.code, found.outcome, found.reason) == ("P01", "pass", "every rule holds")
+        assert not found.blocks
+        assert found.evidence["dataset"] == "d"
+
+
+@pytest.mark.parametrize(("changes", "facts", "reason"), RULES.values(), ids=RULES.keys())
+def test_a_broken_rule_blocks_in_production_and_warns_in_development(
+    changes: dict[str, Any], facts: dict[str, Any], reason: str
+) -> None:
+    for profile, outcome, severity in (("production", "fail", "block"), ("development", "warn", "warn")):
+        made = config(**{**changes, "policy": {**changes.get("policy", {}), "profile": profile}})
+        found = policy(made, replace(FACTS, **facts))
+        assert (found.outcome, found.severity, found.blocks) == (outcome, severity, profile == "production")
+        assert found.reason.startswith(reason)
+
+
+def test_all_broken_rules_are_told() -> None:
+    found = policy(config(owner="", policy={"min_training_rows": 1000, "banned_features": ("x",)}), FACTS)
+    assert len(found.reason.split("; ")) == 3
+    assert found.evidence["broken"] == found.reason.split("; ")
+
+
+# --- together ---
+
+
+@pytest.mark.parametrize(
+    ("severity", "outcome", "blocks"),
+    [
+        ("block", "pass", False),
+        ("block", "warn", False),
+        ("block", "fail", True),
+        ("block", "not_applicable", True),
+        ("block", "error", True),
+        *[("warn", outcome, False) for outcome in ("pass", "warn", "fail", "not_applicable", "error")],
+    ],
+)
+def test_a_blocking_gate_that_is_not_sure_blocks(severity: Any, outcome: Any, blocks: bool) -> None:
+    result = GateResult(code="Q01", title="t", severity=severity, outcome=outcome, reason="r")
+    assert result.blocks is blocks
+
+
+def test_all_gates_are_asked() -> None:
+    assert [gate.code for gate in judge(config(), FACTS)] == ["Q01", "Q02", "P01", "S01"]
+    assert {gate.outcome for gate in judge(config(), FACTS)} == {"pass"}
+
+
+RNG = np.random.default_rng(0)
+TRUTH = RNG.normal(0, 2, 200)
+GOOD, BAD, DUMMY = (
+    Answers(TRUTH + RNG.normal(0, 0.3, 200)),
+    Answers(TRUTH + RNG.normal(0, 3, 200)),
+    Answers(0 * TRUTH),
+)
+
+
+def judged(
+    candidate: Answers,
+    champion: Answers | None,
+    version: int | None,
+    unseen: int = 200,
+    difference: str = "",
+    **changes: Any,
+) -> Verdict:
+    return verdict(
+        config(**changes),
+        Holdout(TRUTH, None, np.arange(200) < unseen),
+        candidate,
+        DUMMY,
+        champion,
+        Circumstances(version, 500, NOW, NOW, {"dataset": "d"}),
+        lambda: difference,
+    )
+
+
+def test_a_better_candidate_passes() -> None:
+    found = judged(GOOD, BAD, 3)
+    assert found.passed
+    assert found.reasons == ()
+    assert found.comparison is not None
+    assert found.comparison.low > 0
+    assert found.metrics.values["mae"] < found.baseline.values["mae"]
+    assert found.champion_metrics is not None
+    assert found.champion_metrics.rows == 200
+
+
+def test_a_worse_candidate_is_turned_down_with_its_reason() -> None:
+    found = judged(BAD, GOOD, 3)
+    assert not found.passed
+    assert [reason.split(" ")[0] for reason in found.reasons] == ["Q02"]
+    assert "worse" in found.reasons[0]
+
+
+def test_the_first_candidate_is_held_against_the_baseline() -> None:
+    assert judged(GOOD, None, None).passed
+    assert not judged(Answers(TRUTH + 5), None, None).passed
+    assert judged(GOOD, None, None).champion_metrics is None
+
+
+def test_a_champion_that_can_t_be_asked_is_no_win() -> None:
+    found = judged(GOOD, None, 3)
+    assert not found.passed
+    assert found.comparison is None
+    assert {gate.code: gate.outcome for gate in found.gates}["Q02"] == "not_applicable"
+
+
+def test_a_primary_metric_of_one_class_alone_errs_and_blocks() -> None:
+    """All holdout rows are of one class: the area under the ROC curve is no number, and nothing is promoted by it."""
+    truth = np.array(["no"] * 200, dtype=object)
+    answers = Answers(truth, np.column_stack([np.linspace(0.6, 0.9, 200), np.linspace(0.4, 0.1, 200)]), ("no", "yes"))
+    columns = {"x": {"type": "number"}, "y": {"type": "string"}}
+    made = config(
+        task="classification",
+        contract={"target": "y", "columns": columns},
+        features={"numeric": ("x",)},
+        evaluation={"primary": "roc_auc"},
+    )
+    circumstances = Circumstances(3, 500, NOW, NOW, {"dataset": "d"})
+    found = verdict(made, Holdout(truth, None, truth == "no"), answers, answers, answers, circumstances, lambda: "")
+    assert {gate.code: gate.outcome for gate in found.gates if gate.blocks} == {"Q01": "error", "Q02": "error"}
+    assert not found.passed
+
+
+@pytest.mark.parametrize(("unseen", "outcome"), [(49, "not_applicable"), (50, "pass"), (0, "not_applicable")])
+def test_only_rows_unseen_by_both_are_compared(unseen: int, outcome: str) -> None:
+    found = judged(GOOD, BAD, 3, unseen)
+    gate = {gate.code: gate for gate in found.gates}["Q02"]
+    assert (gate.outcome, gate.evidence["rows"]) == (outcome, unseen)
+    assert found.metrics.rows == 200
+
+
+def test_rows_that_the_champion_saw_count_for_nothing() -> None:
+    cheat = Answers(np.where(np.arange(200) < 100, TRUTH + 4, TRUTH))
+    assert judged(cheat, DUMMY, 3, unseen=200).passed is False
+    clean = Answers(np.where(np.arange(200) < 100, TRUTH, TRUTH + 9))
+    assert judged(clean, DUMMY, 3, unseen=100).comparison is not None
+    assert judged(clean, DUMMY, 3, unseen=100).passed
+
+
+def test_one_blocking_gate_is_enough() -> None:
+    assert not judged(GOOD, BAD, 3, difference="other answers").passed
+    assert not judged(GOOD, BAD, 3, owner="").passed
+    assert judged(GOOD, BAD, 3, owner="", policy={"profile": "development"}).passed

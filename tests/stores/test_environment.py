@@ -1,0 +1,173 @@
+"""Digests of code and libraries: layout changes nothing, any other change does."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from configs.schema import PipelineConfig, RandomSplit
+from tasks.stores import environment
+
+CODE = '''\
+"""What it is for."""
+
+class Half:
+    """Halves."""
+
+    def of(self, number):
+        """Half of a number."""
+        return number / 2  # exact
+'''
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.delenv("PERENNIAL_GIT_COMMIT", raising=False)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "half.py").write_text(CODE)
+    return tmp_path
+
+
+def digest_of(root: Path, code: str) -> str:
+    (root / "tasks" / "half.py").write_text(code)
+    return environment.code_digest(["tasks"])
+
+
+SAME = {
+    "a comment": CODE.replace("# exact", "# not for odd integers"),
+    "a module's docstring": CODE.replace("What it is for.", "What it was for."),
+    "a docstring gone": CODE.replace('        """Half of a number."""\n', ""),
+    "all docstrings gone": "class Half:\n    def of(self, number):\n        return number / 2\n",
+    "layout": CODE.replace("number / 2", "(\n            number\n            / 2\n        )"),
+    "blank lines": CODE.replace("class", "\n\n\nclass"),
+}
+OTHER = {
+    "a number": CODE.replace("/ 2", "/ 3"),
+    "an operator": CODE.replace("/ 2", "// 2"),
+    "a name": CODE.replace("def of", "def from_"),
+    "a default": CODE.replace("self, number", "self, number=1"),
+    "a type of a number": CODE.replace("/ 2", "/ 2.0"),
+    "a text that is no docstring": CODE + 'UNIT = "halves"\n',
+    "a line more": CODE + "x = 1\n",
+    "nothing left": "",
+}
+
+
+@pytest.mark.parametrize("code", SAME.values(), ids=SAME.keys())
+def test_what_does_not_run_changes_nothing(code: str, root: Path) -> None:
+    assert code != CODE
+    assert digest_of(root, code) == digest_of(root, CODE)
+
+
+@pytest.mark.parametrize("code", OTHER.values(), ids=OTHER.keys())
+def test_what_runs_changes_the_digest(code: str, root: Path) -> None:
+    assert code != CODE
+    assert digest_of(root, code) != digest_of(root, CODE)
+
+
+def test_a_function_of_a_docstring_alone_is_as_good_as_pass(root: Path) -> None:
+    assert digest_of(root, 'def f():\n    """Nothing."""\n') == digest_of(root, "def f():\n    pass\n")
+
+
+def test_a_new_moved_or_lost_module_changes_the_digest(root: Path) -> None:
+    before = environment.code_digest(["tasks"])
+    (root / "tasks" / "inner").mkdir()
+    (root / "tasks" / "inner" / "more.py").write_text("x = 1\n")
+    more = environment.code_digest(["tasks"])
+    (root / "tasks" / "inner" / "more.py").rename(root / "tasks" / "more.py")
+    moved = environment.code_digest(["tasks"])
+    (root / "tasks" / "half.py").unlink()
+    assert len({before, more, moved, environment.code_digest(["tasks"])}) == 4
+
+
+def test_other_folders_and_files_do_not_count(root: Path) -> None:
+    before = environment.code_digest(["tasks"])
+    (root / "flows").mkdir()
+    (root / "flows" / "x.py").write_text("x = 1\n")
+    (root / "tasks" / "notes.md").write_text("x")
+    assert environment.code_digest(["tasks"]) == before
+    assert environment.code_digest(["tasks", "flows"]) != before
+
+
+def test_the_digest_does_not_say_where_the_checkout_is(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = environment.code_digest(["tasks"])
+    other = tmp_path_factory.mktemp("elsewhere")
+    (other / "tasks").mkdir()
+    (other / "tasks" / "half.py").write_text(CODE)
+    monkeypatch.setattr(environment, "ROOT", other)
+    assert environment.code_digest(["tasks"]) == before
+
+
+def test_the_lock_is_known_by_its_bytes(root: Path) -> None:
+    assert environment.lock_digest() == ""
+    (root / "requirements.lock").write_bytes(b"numpy==1\n")
+    assert environment.lock_digest() == hashlib.sha256(b"numpy==1\n").hexdigest()
+
+
+def test_the_commit_can_be_told_where_there_is_no_checkout(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert environment.git_commit() == ""
+    monkeypatch.setenv("PERENNIAL_GIT_COMMIT", "abc123")
+    assert environment.git_commit() == "abc123"
+
+
+def test_versions_are_those_installed() -> None:
+    import numpy as np
+    import sklearn
+
+    found = environment.library_versions()
+    assert found["numpy"] == np.__version__
+    assert found["scikit-learn"] == sklearn.__version__
+    assert set(found) == set(environment.LIBRARIES)
+
+
+def config(**changes: object) -> PipelineConfig:
+    base = {
+        "name": "demand",
+        "description": "x",
+        "task": "regression",
+        "source": {"landing": "demand"},
+        "contract": {"target": "y", "key": ("id",), "columns": {n: {"type": "number"} for n in ("id", "x", "y")}},
+        "features": {"numeric": ("x",)},
+        "split": {"kind": "random"},
+        "training": {"estimator": "sklearn.linear_model.Ridge", "parameters": {"alpha": 1.0}},
+        "evaluation": {"primary": "mae"},
+    }
+    return PipelineConfig.model_validate({**base, **changes})
+
+
+def test_a_recipe_is_the_same_for_the_same() -> None:
+    assert environment.recipe(config()) == environment.recipe(config())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"training": {"estimator": "sklearn.linear_model.Ridge", "parameters": {"alpha": 2.0}}},
+        {"features": {"numeric": ("x",), "scale": True}},
+        {"split": RandomSplit(kind="random", holdout=0.3)},
+        {"evaluation": {"primary": "rmse"}},
+        {"policy": {"min_training_rows": 7}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_decides_a_model_changes_its_recipe(changes: dict[str, object]) -> None:
+    assert environment.recipe(config(**changes)) != environment.recipe(config())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"owner": "ana"}, {"retrain": {"new_rows": 9}}, {"monitoring": {"min_rows": 99}}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_decides_nothing_leaves_the_recipe(changes: dict[str, object]) -> None:
+    assert environment.recipe(config(**changes)) == environment.recipe(config())
+
+
+def test_a_library_version_changes_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = environment.recipe(config())
+    monkeypatch.setattr(environment, "library_versions", lambda: {"numpy": "0"})
+    assert environment.recipe(config()) != before
