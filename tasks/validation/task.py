@@ -33,8 +33,9 @@ def validate(config: PipelineConfig, batches: Sequence[StagedBatch], now: dateti
     pairs = list(zip(batches, found, strict=True))
     refused = [Part(b.file.sha256, numbers[b.file.sha256], j.refused) for b, j in pairs if j.refused.num_rows]
     accepted = [_part(batch, judged, numbers[batch.file.sha256]) for batch, judged in pairs if not judged.reasons]
-    lake.append_parts_once("quarantine", refused)
+    # In this order: a batch whose rows are in the lake is judged first again after a kill, and so alike.
     lake.append_parts_once(batches[0].file.feed, accepted)
+    lake.append_parts_once("quarantine", refused)
     records = [_record(config, batch, judged, numbers[batch.file.sha256], now) for batch, judged in pairs]
     lake.enter(records)
     for batch in batches:
