@@ -24,9 +24,9 @@ ROWS = 60
 # What lands before each kill; what is waited for: a commit to a table, or a line of progress; and how much longer, up
 # to so many seconds, drawn with a seed.
 MOMENTS = (
-    ((0, 1), "lake:quarantine", 0.0),  # refused rows are written, accepted ones are not
-    ((2, 3), "lake:observations", 0.0),  # rows are written, the ledger does not know
-    ((4,), "✓ features ", 3.0),  # training or evaluating
+    ((0, 1), "lake:observations", 0.0),  # accepted rows are written, refused ones are not
+    ((2, 3), "lake:quarantine", 0.0),  # rows are written, the ledger does not know
+    ((4,), "✓ features ", 0.8),  # training or evaluating
     ((5,), "✓ evaluate ", 0.15),  # deploying, and what the run before may have judged is recovered
 )
 PATIENCE = 60.0
@@ -175,7 +175,7 @@ def test_killed_runs_lose_nothing_double_nothing_and_leave_no_server(
     audit = Audit(shaken.settings)
     assert not audit.open_intents(NAME, "candidate")
     assert not audit.open_intents(NAME, MOVE_CHAMPION)
-    outcomes = [outcome for _, outcome, _ in judged(audit, NAME)]
+    outcomes = [outcome for _, _, outcome, _ in judged(audit, NAME)]
     assert outcomes
     assert set(outcomes) <= {"promoted", "kept_champion"}
     assert outcomes.count("promoted") == len(audit.reigns(NAME))
