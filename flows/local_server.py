@@ -90,6 +90,7 @@ def environment(settings: Settings) -> dict[str, str]:
         **QUIET,
         "PREFECT_HOME": str(settings.prefect_home),
         "PREFECT_LOGGING_SETTINGS_PATH": str(Path(__file__).with_name("logging.yml")),
+        "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.2",  # a command waits at its end for the last batch
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
 

@@ -15,15 +15,14 @@ def prefect_session(settings: Settings) -> Iterator[None]:
     """Make Prefect usable while the block runs; enter it before importing a flow."""
     for name, value in environment(settings).items():
         os.environ.setdefault(name, value)
-    if os.environ.get("PREFECT_API_URL"):
-        yield
-        return
-    server = LocalServer(settings)
-    server.start()
+    server = None if os.environ.get("PREFECT_API_URL") else LocalServer(settings)
+    if server is not None:
+        server.start()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # while the server starts
 
-    server.wait()
-    # A server that ends with this process needs no heartbeats of it, and each flow would wait up to a second for its
-    # heartbeat thread to end. The server is stopped at exit, after Prefect has sent its last logs and events.
+    if server is not None:
+        server.wait()
+    # Each flow would wait up to a second for its heartbeat thread to end, and someone watches a command. An embedded
+    # server is stopped at exit, after Prefect has sent its last logs and events.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
