@@ -160,13 +160,11 @@ def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
 
 
 @app.command()
-def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Go on in PERENNIAL_HOME as it is.")] = False,
-) -> None:
+def demo() -> None:
     """Watch a model live on a simulated city: ingest, train, judge, promote, score, drift, retrain."""
     from flows.demo import play
 
-    play(keep=keep)
+    play()
 
 
 def _with_prefect(name: str, call: Callable[[], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -18,7 +19,6 @@ from flows.console import ConsoleReporter, console, table
 from flows.context import open_pipeline
 from flows.progress import reporting
 from flows.session import prefect_session
-from tasks.errors import UsageError
 from tasks.refs import LifecycleReport
 from tasks.stores.settings import Settings, load_settings
 
@@ -56,22 +56,18 @@ class _Play:
         return report
 
 
-def play(*, keep: bool) -> None:
-    """Play the demo below PERENNIAL_HOME.
-
-    Args:
-        keep: Go on in a home that has a past; otherwise the pipeline's earlier data must not be there.
-
-    Raises:
-        UsageError: this pipeline has a past in this home.
-    """
+def play() -> None:
+    """Play the demo in a home of its own below PERENNIAL_HOME, made anew each time: nothing else is touched."""
     started = time.monotonic()
+    home = load_settings().root / "demo"
+    shutil.rmtree(home, ignore_errors=True)
+    for name in [name for name in os.environ if name.startswith("PERENNIAL_")]:
+        del os.environ[name]
+    os.environ["PERENNIAL_HOME"] = str(home)
     settings = load_settings()
     told = console()
-    if not keep:
-        _fresh(settings)
     open_pipeline(PIPELINE)
-    told.print(f"Simulated data, home {settings.root}", highlight=False)
+    told.print(f"Simulated data, home {home}", highlight=False)
     with reporting(ConsoleReporter(told)), prefect_session(settings):
         demo = _Play(settings, told)
         _acts(demo)
@@ -102,7 +98,7 @@ def _score(demo: _Play) -> None:
     from flows.score import score
 
     demo.console.print("\n[bold]tomorrow's arrivals are scored[/]", highlight=False)
-    folder = demo.settings.root / "demo"
+    folder = demo.settings.root
     tomorrow = land_arrivals(_SCENARIO, _FIRST_DAY + timedelta(days=71), 1, folder)[0]
     output = folder / "scored.csv"
     report = score(PIPELINE, tomorrow, output)
@@ -139,31 +135,19 @@ def _told(report: LifecycleReport) -> tuple[str, ...]:
     )
 
 
-def _fresh(settings: Settings) -> None:
-    """Leave a home's other pipelines alone; refuse to mix the simulation with a real past."""
-    marker = settings.root / "demo" / ".demo"
-    lake = Path(settings.lake) / PIPELINE
-    if lake.exists() and not marker.exists():
-        raise UsageError(
-            f"{PIPELINE} has data in {settings.root} that the demo did not make. "
-            "Set PERENNIAL_HOME to an empty folder, or run `perennial demo --keep`."
-        )
-    if marker.exists():
-        raise UsageError(
-            f"the demo was played in {settings.root} already. "
-            f"Remove that folder to play it again: rm -r {settings.root}"
-        )
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.touch()
-    shutil.rmtree(settings.landing(PIPELINE), ignore_errors=True)
-
-
 def _where(settings: Settings, seconds: float) -> str:
-    home = settings.root
+    home, tools = _short(settings.root), _short(Path(sys.executable).parent)
+    mlflow = f"{tools}/mlflow server --backend-store-uri {settings.tracking_uri} --port 5000"
     return f"""
 {seconds:.0f} s. Where to look:
-  perennial status; perennial status {PIPELINE}
-  {home / "demo" / "scored.csv"}
-  runs and artifacts  PREFECT_HOME={settings.prefect_home} prefect server start
-  models and metrics  mlflow server --backend-store-uri {settings.tracking_uri} --port 5000
+  files and verdicts   PERENNIAL_HOME={home} {tools}/perennial status {PIPELINE}
+  scored arrivals      {home}/scored.csv
+  runs and artifacts   PREFECT_HOME={home}/prefect {tools}/prefect server start
+  models and metrics   MLFLOW_DISABLE_TELEMETRY=true {mlflow}
 """
+
+
+def _short(path: Path) -> str:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

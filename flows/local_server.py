@@ -33,11 +33,13 @@ class LocalServer:
 
     def __init__(self, settings: Settings) -> None:
         self._log = settings.state / "prefect-server.log"
+        self._prefect_home = settings.prefect_home
         self.url = ""
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the child, not ready yet, and set PREFECT_API_URL for this process: before prefect is imported."""
+        _quiet_profile(self._prefect_home)
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/api"
         child_only = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
@@ -93,6 +95,17 @@ def environment(settings: Settings) -> dict[str, str]:
         "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.2",  # a command waits at its end for the last batch
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
+
+
+def _quiet_profile(home: Path) -> None:
+    """Keep `PREFECT_HOME=… prefect server start`, by which a person looks at past runs, from phoning home."""
+    profile = home / "profiles.toml"
+    if not profile.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        text = 'active = "perennial"\n\n[profiles.perennial]\nPREFECT_SERVER_ANALYTICS_ENABLED = "false"\n'
+        temporary = profile.with_name(f".{profile.name}.{os.getpid()}")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(profile)
 
 
 def _free_port() -> int:
