@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import JsonValue
 
 from configs.schema import CLASSIFICATION_METRICS, REGRESSION_METRICS, GroupSplit, PipelineConfig, TimeSplit
 
@@ -35,6 +37,10 @@ def _known(config: PipelineConfig, path: Path, name: str) -> Iterator[Problem]:
 
 def _columns(config: PipelineConfig) -> Iterator[Problem]:
     for name, column in config.contract.columns.items():
+        limited = column.minimum is not None or column.maximum is not None
+        if limited and column.type not in ("integer", "number"):
+            where = ("contract", "columns", name, "maximum" if column.minimum is None else "minimum")
+            yield Problem(where, f"a limit on a {column.type}", "limits on integers and numbers only; see expectations")
         if column.minimum is not None and column.maximum is not None and column.minimum > column.maximum:
             found = f"{column.minimum:g}, above the maximum {column.maximum:g}"
             yield Problem(("contract", "columns", name, "minimum"), found, "at most the maximum")
@@ -59,12 +65,21 @@ def _contract(config: PipelineConfig) -> Iterator[Problem]:
     except (ZoneInfoNotFoundError, ValueError):
         yield Problem(("contract", "timezone"), repr(contract.timezone), "an IANA time zone, such as Europe/Berlin")
     for index, expectation in enumerate(config.expectations):
-        column_argument = expectation.arguments.get("column")
-        path: Path = ("expectations", index, "arguments", "column")
-        if isinstance(column_argument, str):
-            yield from _known(config, path, column_argument)
-            if config.labels is not None and column_argument == contract.target:
-                yield Problem(path, f"{column_argument!r}, which lands with the labels", "a column of the observations")
+        for argument, name in _named_columns(expectation.arguments):
+            path: Path = ("expectations", index, "arguments", argument)
+            yield from _known(config, path, name)
+            if config.labels is not None and name == contract.target:
+                yield Problem(path, f"{name!r}, which lands with the labels", "a column of the observations")
+
+
+def _named_columns(arguments: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
+    for argument in ("column", "column_A", "column_B"):
+        value = arguments.get(argument)
+        if isinstance(value, str):
+            yield argument, value
+    several = arguments.get("column_list")
+    for value in several if isinstance(several, list) else []:
+        yield "column_list", str(value)
 
 
 def _target(config: PipelineConfig) -> Iterator[Problem]:
@@ -94,6 +109,10 @@ def _features(config: PipelineConfig) -> Iterator[Problem]:
             yield Problem(
                 path, f"{name!r} of type {column.type}", "integer, number or boolean; see features.categorical"
             )
+    steps = ["numeric", "categorical", "calendar", *(custom.name for custom in features.custom)]
+    for index, custom in enumerate(features.custom):
+        if steps.count(custom.name) > 1:
+            yield Problem(("features", "custom", index, "name"), f"{custom.name!r}, used twice", "a name of its own")
     if features.calendar and contract.event_time is None:
         yield Problem(("features", "calendar"), "calendar parts without an event time", "set contract.event_time")
     if not named and not features.calendar:
@@ -106,6 +125,8 @@ def _split(config: PipelineConfig) -> Iterator[Problem]:
         yield Problem(("split", "kind"), "'time' without an event time", "set contract.event_time, or split otherwise")
     if isinstance(split, GroupSplit):
         yield from _known(config, ("split", "column"), split.column)
+        if split.column == contract.target:
+            yield Problem(("split", "column"), f"{split.column!r}, the target itself", "a column of the observations")
 
 
 def _evaluation(config: PipelineConfig) -> Iterator[Problem]:

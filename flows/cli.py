@@ -15,7 +15,7 @@ import typer
 
 from flows.console import ConsoleReporter, console, detail, overview, summary
 from flows.progress import reporting
-from tasks.errors import PerennialError
+from tasks.errors import DataRejectedError, PerennialError
 from tasks.refs import IngestReport, LifecycleReport
 
 app = typer.Typer(
@@ -50,21 +50,24 @@ def run(name: Name, as_json: AsJson = False, now: Now = None) -> None:  # Typer'
 
             reporter.say("starting Prefect")
             with prefect_session(settings):
-                report = _lifecycle(name, now)
+                report, code = _lifecycle(name, now)
+                _print(as_json, _run_json(report), summary(report))
+                raise typer.Exit(code)
     _print(as_json, _run_json(report), summary(report))
-    raise typer.Exit(_run_code(report))
 
 
-def _lifecycle(name: str, now: datetime | None) -> LifecycleReport:
-    """The report of a run; of one that failed, as far as it came."""
+def _lifecycle(name: str, now: datetime | None) -> tuple[LifecycleReport, int]:
+    """The report of a run, of one that failed as far as it came, and the exit code."""
     from flows.lifecycle import LifecycleError, lifecycle
 
     try:
-        return lifecycle(name, now)
+        report = lifecycle(name, now)
     except LifecycleError as error:
         if not isinstance(error.__cause__, PerennialError):
             traceback.print_exception(error.__cause__)  # not a known mistake: whoever looks into it needs this
-        return error.report
+        sys.stderr.write(f"perennial: {error}\n")
+        return error.report, error.exit_code
+    return report, DataRejectedError.exit_code if report.outcome == "data_rejected" else 0
 
 
 def _nothing(name: str) -> LifecycleReport:
@@ -77,10 +80,6 @@ def _nothing(name: str) -> LifecycleReport:
     return LifecycleReport(
         pipeline=name, outcome="nothing_to_do", reasons=told, champion=champion, ingest=IngestReport(pipeline=name)
     )
-
-
-def _run_code(report: LifecycleReport) -> int:
-    return {"failed": 1, "data_rejected": 3}.get(report.outcome, 0)
 
 
 def _run_json(report: LifecycleReport) -> dict[str, Any]:
@@ -116,10 +115,19 @@ def status(
     from flows.context import open_pipeline
     from flows.history import read
 
-    histories = [read(*open_pipeline(one)) for one in ([name] if name else names())]
-    text = detail(histories[0]) if name else overview(histories)
+    if name:
+        one = read(*open_pipeline(name))
+        _print(as_json, one.model_dump(mode="json"), detail(one))
+        return
+    histories, broken = [], {}
+    for each in names():
+        try:
+            histories.append(read(*open_pipeline(each)))
+        except PerennialError as error:
+            broken[each] = str(error)
+    told = [overview(histories), *(f"{each}: {reason}" for each, reason in broken.items())]
     found = [one.model_dump(mode="json") for one in histories]
-    _print(as_json, found[0] if name else {"pipelines": found}, text)
+    _print(as_json, {"pipelines": found, "broken": broken}, "\n".join(told))
 
 
 @app.command()

@@ -27,11 +27,16 @@ def ingest(pipeline: str, now: datetime | None = None) -> IngestReport:
     moment = clock(now)
     batches: list[BatchRecord] = []
     with writing(settings, pipeline, "data"):
-        files = discover(config)
+        found = discover(config, moment)
+        files = found.files
+        for line in found.told:
+            say(line)
         for group in groups(files):
-            batches += validate(config, read(config, group), moment)
+            staged = read(config, group)
+            records = validate(config, staged, moment) if staged else ()
+            batches += records
             say(f"{len(batches)} of {len(files)} files taken")
-            for record in batches[-len(group) :]:
+            for record in records:
                 if record.quarantined or record.verdict == "rejected" or len(files) <= _SHOWN:
                     say(told(record))
     return IngestReport(pipeline=pipeline, batches=tuple(batches))

@@ -21,7 +21,7 @@ from flows.score import score
 from flows.settled import mark_settled
 from flows.train import train
 from tasks.errors import DataRejectedError, PerennialError, UsageError
-from tasks.monitoring.task import decide_retrain
+from tasks.monitoring.task import decide_retrain, drift_so_far
 from tasks.refs import (
     DriftVerdict,
     IngestReport,
@@ -37,14 +37,16 @@ from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.environment import recipe
 from tasks.stores.lake import Lake
 from tasks.stores.settings import Settings
+from tasks.stores.tracking import Tracking
 
 
 class LifecycleError(PerennialError):
     """A run that failed, with its report as far as it came. The champion is as before."""
 
-    def __init__(self, report: LifecycleReport) -> None:
+    def __init__(self, report: LifecycleReport, exit_code: int) -> None:
         super().__init__("; ".join(report.reasons))
         self.report = report
+        self.exit_code = exit_code
 
 
 class _Life:
@@ -88,12 +90,15 @@ class _Life:
 
     def watch(self) -> None:
         """Score what is new with the champion as it is, then look for drift."""
-        if self.champion() is None:
+        champion = Tracking(self.settings, self.name).champion()
+        if champion is None:
             return
         with stage("score") as running:
             self.scored = score(self.name, now=self.moment).rows
             running.note, running.skipped = f"{self.scored} rows", not self.scored
-        if any(batch.feed == "observations" for batch in self.ingested.accepted):
+        # By the state, not by what this run took in: a killed run, or labels that come later, lose no verdict.
+        self.drift = drift_so_far(self.config, champion)
+        if self.drift is None:
             with stage("monitor") as running:
                 self.drift = monitor(self.name, self.moment)
                 running.note = f"drift {self.drift.state}: {self.drift.reasons[0]}"
@@ -101,7 +106,7 @@ class _Life:
     def decide(self) -> bool:
         with stage("decide") as running:
             lake = Lake(self.settings, self.config)
-            dataset = lake.dataset(lake.ledger(), labels_apart=self.config.labels is not None)
+            dataset = lake.dataset(lake.ledger())
             state = "unknown" if self.drift is None else self.drift.state
             self.decision = decide_retrain(self.config, dataset, state, recipe(self.config), self.moment)
             running.note = "; ".join(self.decision.reasons)
@@ -189,10 +194,9 @@ def lifecycle_flow(pipeline: str, now: datetime | None = None) -> State[Lifecycl
             if life.decide():
                 life.renew()
             mark_settled(config, settings, at=life.moment, actor=actor())
-    except UsageError:
-        raise
     except Exception as error:
-        raise LifecycleError(life.failure(error)) from error
+        code = error.exit_code if isinstance(error, UsageError) else 1
+        raise LifecycleError(life.failure(error), code) from error
     report = life.report()
     create_markdown_artifact(
         report_page(report), key=f"{pipeline.replace('_', '-')}-lifecycle", description=report.outcome

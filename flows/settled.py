@@ -6,7 +6,7 @@ from datetime import datetime
 
 from configs.schema import PipelineConfig
 from tasks.ingestion.discover import new_files
-from tasks.refs import digest
+from tasks.refs import Feed, digest, rules_digest
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.candidates import waiting
 from tasks.stores.environment import recipe
@@ -39,6 +39,7 @@ def nothing_new(config: PipelineConfig, settings: Settings) -> bool:
     for source, feed in ((config.source, "observations"), (config.labels, "labels")):
         if source is not None:
             landing = settings.landing(source.landing)
-            if new_files(landing, source, "labels" if feed == "labels" else "observations", ledger):
+            kind: Feed = "labels" if feed == "labels" else "observations"
+            if new_files(landing, source, kind, ledger, rules_digest(config)):
                 return False
     return ended[-1].details.get("fingerprint") == fingerprint(config, lake)

@@ -33,7 +33,8 @@ def train(pipeline: str, now: datetime | None = None) -> Verdict:
     with writing(settings, pipeline, "model"), clean_process() as probe:
         with stage("features") as running:
             champion = Tracking(settings, pipeline).champion()
-            dataset = lake.dataset(lake.ledger(), labels_apart=config.labels is not None)
+            with writing(settings, pipeline, "data"):  # never between a batch's rows and its line in the ledger
+                dataset = lake.dataset(lake.ledger())
             made = training_set(config, dataset, champion)
             running.note = f"{made.train_rows} training rows, {made.holdout_rows} holdout rows"
         with stage("train") as running:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from configs.schema import Metric
+from configs.schema import Column, Metric, PipelineConfig
 
 Feed = Literal["observations", "labels"]
 BatchVerdict = Literal["accepted", "rejected"]
@@ -26,6 +26,13 @@ Outcome = Literal[
     "data_rejected",
     "failed",
 ]
+
+
+def rules_digest(config: PipelineConfig) -> str:
+    """Digest of what landed files are judged by."""
+    return digest(
+        config.model_dump(mode="json", include={"source", "labels", "contract", "expectations", "validation"})
+    )
 
 
 def digest(value: JsonValue | Mapping[str, JsonValue] | Iterable[JsonValue]) -> str:
@@ -81,7 +88,12 @@ class ExpectationResult(Record):
 
 
 class BatchRecord(Record):
-    """A row of the ledger: one file and what became of it."""
+    """A row of the ledger: one file and what became of it.
+
+    Attributes:
+        rules: Digest of what the file was judged by: how it is read, the contract, the expectations. A file that was
+            refused is judged anew when that changes.
+    """
 
     seq: int
     batch: str
@@ -90,6 +102,7 @@ class BatchRecord(Record):
     size: int
     mtime_ns: int
     verdict: BatchVerdict
+    rules: str
     reasons: tuple[str, ...]
     rows: int
     accepted: int
@@ -141,6 +154,7 @@ class SplitRecord(Record):
     """How a holdout was chosen: enough to tell of any row, later, whether it was in it.
 
     Attributes:
+        column: The column that the split goes by: the event time or the group; None for a random split.
         boundary_us: For a time split, the event time (microseconds since 1970, UTC) from which rows are held out.
     """
 
@@ -167,7 +181,7 @@ class ModelRef(Record):
     Attributes:
         folder: Its files on local disk: model.skops and, below extra_files, a probe, a reference sample, the baseline.
         recipe: Digest of all that decides what it is but the data: configuration, code, libraries, seed.
-        feature_columns: Columns that its Pipeline takes, in order.
+        columns: Columns that its Pipeline takes, in order, as the contract had them.
         through_seq: Sequence number of the newest batch that it was trained on.
         labelled: Labelled rows there were when it was trained.
     """
@@ -178,13 +192,18 @@ class ModelRef(Record):
     folder: str
     version: int | None = None
     recipe: str
-    feature_columns: tuple[str, ...]
+    columns: dict[str, Column]
     dataset_digest: str
     through_seq: int
     labelled: int
     train_rows: int
     newest_event: datetime | None
     split: SplitRecord
+
+    @property
+    def feature_columns(self) -> tuple[str, ...]:
+        """Names of the columns that its Pipeline takes, in order."""
+        return tuple(self.columns)
 
 
 class MetricSet(Record):
@@ -279,6 +298,7 @@ class DriftVerdict(Record):
     window_rows: int = 0
     reference_rows: int = 0
     batches: tuple[str, ...] = ()
+    through_seq: int = 0
 
 
 class RetrainDecision(Record):

@@ -43,7 +43,7 @@ def judge(
     from tasks.features.frame import feature_frame
 
     table = staging.read(Path(ref.folder) / "holdout.arrow")
-    frame = feature_frame(table, model.feature_columns, config.contract.columns)
+    frame = feature_frame(table, model.feature_columns, model.columns)
     trusted = config.training.trusted_types
     found = verdict(
         config,
@@ -83,19 +83,21 @@ def _holdout(config: PipelineConfig, table: pa.Table, champion: ModelRef | None)
     unseen = np.ones(table.num_rows, dtype=bool)
     if champion is not None:
         sequences = np.asarray(table.column("_seq").to_numpy())
-        unseen = unseen_by(champion.split, champion.through_seq, sequences, times, split_hashes(table, champion.split))
+        same_clock = champion.split.kind != "time" or champion.split.column == config.contract.event_time
+        hashes = split_hashes(table, champion.split)
+        unseen = unseen_by(champion.split, champion.through_seq, sequences, times if same_clock else None, hashes)
     truth = target_values(table.select(["_target"]), config.contract.columns[config.contract.target])
     return Holdout(truth, units, unseen)
 
 
 def _champion_answers(config: PipelineConfig, table: pa.Table, champion: ModelRef | None) -> Answers | None:
-    """The champion's answers; None where there is none, or where the rows lack a column that it takes."""
+    """The champion's answers; None where there is none. A column that was dropped since is missing to it."""
     from tasks.evaluation.judge import answers
     from tasks.features.frame import feature_frame
 
-    if champion is None or not set(champion.feature_columns) <= set(table.column_names):
+    if champion is None:
         return None
-    frame = feature_frame(table, champion.feature_columns, config.contract.columns)
+    frame = feature_frame(table, champion.feature_columns, champion.columns)
     loaded = models.load(Path(champion.folder) / models.MODEL_FILE, config.training.trusted_types)
     return answers(loaded, frame)
 

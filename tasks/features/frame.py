@@ -19,15 +19,20 @@ def feature_frame(table: pa.Table, names: Sequence[str], columns: Mapping[str, C
     Types follow the contract, never the data: numbers and nullable integers are float64, other integers int64,
     texts `str`, booleans of nullable columns float64, timestamps datetime64[us] in UTC without a zone.
     """
-    return pd.DataFrame({name: _values(table.column(name), columns[name]) for name in names}, copy=False)
+    return pd.DataFrame({name: _values(_column(table, name), columns[name]) for name in names}, copy=False)
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+    """A column; one that the table lacks, as the contract has dropped it since, is missing in every row."""
+    return table.column(name) if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows)])
 
 
 def _values(values: pa.ChunkedArray, column: Column) -> Any:
     if column.type == "timestamp":
         return values.cast(pa.timestamp("us", tz="UTC")).cast(pa.timestamp("us")).to_numpy()
     if column.type == "string":
-        return pd.Series(values.to_pandas(), dtype="str")
-    if column.type == "number" or column.nullable:
+        return pd.Series(values.cast(pa.string()).to_pandas(), dtype="str")
+    if column.type == "number" or column.nullable or values.null_count:
         return values.cast(pa.float64()).to_numpy()
     return values.to_numpy()
 

@@ -14,12 +14,13 @@ Mask = npt.NDArray[np.bool_]
 _SALT = 20260105
 
 
-def decide(split: Split, times_us: npt.NDArray[np.int64] | None) -> SplitRecord:
+def decide(split: Split, times_us: npt.NDArray[np.int64] | None, event_time: str | None = None) -> SplitRecord:
     """The rule that chooses the holdout, made definite.
 
     Args:
         split: The configured split.
         times_us: Event times of the labelled rows, shape (n_rows,), microseconds; needed for a time split.
+        event_time: Name of the column that the times come from.
 
     Raises:
         ValueError: a time split without times.
@@ -29,7 +30,7 @@ def decide(split: Split, times_us: npt.NDArray[np.int64] | None) -> SplitRecord:
             raise ValueError("a time split needs event times")
         place = min(int((1.0 - split.holdout) * times_us.size), times_us.size - 1)
         boundary = int(np.partition(times_us, place)[place])
-        return SplitRecord(kind="time", holdout=split.holdout, boundary_us=boundary)
+        return SplitRecord(kind="time", holdout=split.holdout, column=event_time, boundary_us=boundary)
     column = split.column if isinstance(split, GroupSplit) else None
     return SplitRecord(kind=split.kind, holdout=split.holdout, column=column)
 

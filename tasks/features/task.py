@@ -24,7 +24,8 @@ def training_set(config: PipelineConfig, dataset: DatasetRef, champion: ModelRef
 
     settings = load_settings()
     lake = Lake(settings, config)
-    extra = [name for name in (champion.feature_columns if champion else ()) if name in config.observation_columns]
+    wanted = [*champion.feature_columns, champion.split.column] if champion else []
+    extra = [name for name in wanted if name in config.observation_columns]
     columns = list(dict.fromkeys([*needed_columns(config), *extra]))
     labels = None
     if config.labels is not None:

@@ -54,7 +54,7 @@ def assemble(config: PipelineConfig, observations: pa.Table, labels: pa.Table | 
         raise DataRejectedError(_no_label(config, observations.num_rows))
     table = _sorted(table, config.contract.event_time)
     times = event_times(table, config.contract.event_time)
-    split = decide(config.split, times)
+    split = decide(config.split, times, config.contract.event_time)
     mask = held_out(split, times, split_hashes(table, split))
     train, holdout = table.filter(pa.array(~mask)), table.filter(pa.array(mask))
     _check_sides(config, train, holdout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from configs.schema import Source
@@ -28,34 +28,62 @@ def candidates(landing: Path, source: Source) -> Iterator[Path]:
 
 
 def new_files(
-    landing: Path, source: Source, feed: Feed, ledger: Sequence[BatchRecord], known: Collection[str] = ()
+    landing: Path,
+    source: Source,
+    feed: Feed,
+    ledger: Sequence[BatchRecord],
+    rules: str,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[LandedFile]:
     """Landed files whose content the ledger does not have, each content once.
 
-    A file of a path, size and time that the ledger knows is not read again.
+    A file of a path, size and time that the ledger knows is not read again. One that was refused under other rules is
+    new again: a mended configuration takes it.
+
+    Args:
+        landing: The landing folder.
+        source: What it takes.
+        feed: Which table it feeds.
+        ledger: The batches known.
+        rules: Digest of what files are judged by now.
+        tell: Told of each file that can't be opened; it is tried again with the next run.
     """
-    seen = {(batch.path, batch.size, batch.mtime_ns) for batch in ledger if batch.feed == feed}
-    contents = {batch.batch for batch in ledger if batch.feed == feed} | set(known)
+    settled = [one for one in ledger if one.feed == feed and (one.verdict == "accepted" or one.rules == rules)]
+    seen = {(batch.path, batch.size, batch.mtime_ns) for batch in settled}
+    contents = {batch.batch for batch in settled}
     found = []
     for path in candidates(landing, source):
-        status = path.stat()
-        relative = path.relative_to(landing).as_posix()
-        if (relative, status.st_size, status.st_mtime_ns) in seen:
+        try:
+            file = landed(path, landing, feed, seen)
+        except FileNotFoundError:
+            continue  # it was taken away since the folder was listed
+        except OSError as error:
+            tell(f"{path} can't be opened: {error.strerror or error}. It is tried again with the next run.")
             continue
-        sha256 = content_hash(path, feed)
-        if sha256 not in contents:
-            contents.add(sha256)
-            found.append(
-                LandedFile(
-                    feed=feed,
-                    path=relative,
-                    uri=str(path),
-                    size=status.st_size,
-                    mtime_ns=status.st_mtime_ns,
-                    sha256=sha256,
-                )
-            )
+        if file is not None and file.sha256 not in contents:
+            contents.add(file.sha256)
+            found.append(file)
     return found
+
+
+def landed(path: Path, landing: Path, feed: Feed, seen: Collection[tuple[str, int, int]] = ()) -> LandedFile | None:
+    """A file as it lies there now; None where its path, size and time are among those seen.
+
+    Raises:
+        OSError: it is gone or can't be opened.
+    """
+    status = path.stat()
+    relative = path.relative_to(landing).as_posix()
+    if (relative, status.st_size, status.st_mtime_ns) in seen:
+        return None
+    return LandedFile(
+        feed=feed,
+        path=relative,
+        uri=str(path),
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        sha256=content_hash(path, feed),
+    )
 
 
 def content_hash(path: Path, feed: Feed) -> str:

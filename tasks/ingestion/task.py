@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from configs.schema import Column, PipelineConfig, Source
 from tasks.errors import DataRejectedError
 from tasks.ingestion.discover import content_hash, new_files
-from tasks.refs import Feed, LandedFile, ModelRef, StagedBatch
+from tasks.refs import BatchRecord, Feed, LandedFile, ModelRef, Record, StagedBatch, rules_digest
 from tasks.stores import staging
 from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
@@ -21,22 +22,66 @@ _GROUP_FILES = 64
 _GROUP_BYTES = 32 << 20
 
 
+class Discovery(Record):
+    """What landed: files to take, those that a killed run had half taken first; and what could not be opened."""
+
+    files: tuple[LandedFile, ...]
+    told: tuple[str, ...]
+
+
 @task(name="discover", cache_policy=NO_CACHE)
-def discover(config: PipelineConfig) -> tuple[LandedFile, ...]:
-    """Landed files that the ledger does not have. Those that a killed run had half taken come first."""
+def discover(config: PipelineConfig, now: datetime) -> Discovery:
+    """Landed files that the ledger does not have. The data lock is held: what a killed run left is put in order."""
     settings = load_settings()
+    for left in (settings.state / "staging").glob(f"{config.name}-[0-9a-f]*.arrow"):
+        left.unlink(missing_ok=True)
     lake = Lake(settings, config)
     lake.create()
     ledger = lake.ledger()
     found: list[LandedFile] = []
+    told: list[str] = []
     taken: set[str] = set()
     for feed, source in _feeds(config):
         landing = settings.landing(source.landing)
         landing.mkdir(parents=True, exist_ok=True)
-        files = new_files(landing, source, feed, ledger)
+        files = new_files(landing, source, feed, ledger, rules_digest(config), told.append)
         found += files
         taken |= set(lake.transactions(feed, (file.sha256 for file in files)))
-    return tuple(sorted(found, key=lambda file: file.sha256 not in taken))
+        told += _adopt(config, lake, feed, ledger, {file.sha256 for file in files}, now)
+    return Discovery(files=tuple(sorted(found, key=lambda file: file.sha256 not in taken)), told=tuple(told))
+
+
+def _adopt(
+    config: PipelineConfig, lake: Lake, feed: Feed, ledger: Sequence[BatchRecord], landed: set[str], now: datetime
+) -> list[str]:
+    """Enter batches whose rows came in before a run was killed and whose file has been taken away since."""
+    told = []
+    for one in lake.orphans(feed, ledger):
+        if one["batch"] in landed:
+            continue  # its file is judged again, alike
+        reason = "its file was gone after the run that took it was killed; rows it refused are not in quarantine"
+        record = BatchRecord.model_validate(
+            {
+                "seq": one["seq"],
+                "batch": one["batch"],
+                "feed": feed,
+                "path": f"(gone) {str(one['batch'])[:12]}",
+                "size": 0,
+                "mtime_ns": 0,
+                "verdict": "accepted",
+                "rules": rules_digest(config),
+                "reasons": (reason,),
+                "rows": one["rows"],
+                "accepted": one["rows"],
+                "quarantined": 0,
+                "event_time_min": one["first"],
+                "event_time_max": one["last"],
+                "ingested_at": now,
+            }
+        )
+        lake.enter([record])
+        told.append(f"{record.path}: {record.accepted} rows accepted, {reason}")
+    return told
 
 
 def _feeds(config: PipelineConfig) -> Iterator[tuple[Feed, Source]]:
@@ -60,11 +105,26 @@ def groups(files: Sequence[LandedFile]) -> Iterator[tuple[LandedFile, ...]]:
 
 @task(name="read", task_run_name="read-{files[0].path}", cache_policy=NO_CACHE)
 def read(config: PipelineConfig, files: Sequence[LandedFile]) -> tuple[StagedBatch, ...]:
-    """Landed files, staged in the contract's types; or the reason why one can't be read."""
-    return tuple(_stage(config, file) for file in files)
+    """Landed files, staged in the contract's types; or the reason why one can't be read.
+
+    A file that changed or went away meanwhile is left out: the next run finds it as it is then.
+    """
+    staged = [_stage(config, file) for file in files]
+    return tuple(batch for batch in staged if batch is not None)
 
 
-def _stage(config: PipelineConfig, file: LandedFile) -> StagedBatch:
+def _stage(config: PipelineConfig, file: LandedFile) -> StagedBatch | None:
+    """A staged file, or None where it is not any more what was found."""
+    try:
+        batch = _stage_as_found(config, file)
+        status = Path(file.uri).stat()
+    except FileNotFoundError:
+        return None
+    same = (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+    return batch if same else None
+
+
+def _stage_as_found(config: PipelineConfig, file: LandedFile) -> StagedBatch:
     labels = file.feed == "labels" and config.labels is not None
     source: Source = config.labels if labels and config.labels is not None else config.source
     columns = config.label_columns if labels else config.observation_columns
@@ -85,11 +145,16 @@ def _staged(
     return StagedBatch(file=file, staged=str(staged), rows=table.num_rows)
 
 
+def scored_columns(config: PipelineConfig, champion: ModelRef) -> dict[str, Column]:
+    """Columns that scoring reads: the key's, and those the champion takes, as the contract has or once had them."""
+    keys = {name: config.contract.columns[name] for name in config.contract.key}
+    return {**keys, **{name: config.contract.columns.get(name, old) for name, old in champion.columns.items()}}
+
+
 @task(name="read-for-scoring", task_run_name="read-{source.name}", cache_policy=NO_CACHE)
 def read_for_scoring(config: PipelineConfig, source: Path, champion: ModelRef) -> StagedBatch:
     """A file that is to be scored, staged in the contract's types: key and feature columns."""
-    names = list(dict.fromkeys([*config.contract.key, *champion.feature_columns]))
-    columns = {name: config.contract.columns[name] for name in names}
+    columns = scored_columns(config, champion)
     status = source.stat()
     file = LandedFile(
         feed="observations",

@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def newest_verdict(lake: Lake, champion: ModelRef) -> DriftVerdict | None:
+    """The stored verdict on the present champion that looked at the newest batches; None before any."""
+    rows = lake.read("decisions", ["record"], where=pc.field("kind") == "drift")
+    found = [DriftVerdict.model_validate_json(record) for record in rows.column("record").to_pylist()]
+    mine = [verdict for verdict in found if verdict.champion == champion.version]
+    return max(mine, key=lambda verdict: verdict.through_seq, default=None)
+
+
 @task(name="check-drift", cache_policy=NO_CACHE)
 def check_drift(config: PipelineConfig, champion: ModelRef | None, now: datetime) -> DriftVerdict:
     """Hold the newest batches against what the champion was trained on."""
@@ -36,6 +44,7 @@ def check_drift(config: PipelineConfig, champion: ModelRef | None, now: datetime
         verdict = DriftVerdict(state="unknown", reasons=(told,), champion=champion.version)
     else:
         verdict = _measure(config, lake, champion, window)
+    verdict = verdict.model_copy(update={"through_seq": max((one.seq for one in window), default=0)})
     lake.append("decisions", decision_row(now, "drift", verdict.state, "", verdict.model_dump_json()))
     create_markdown_artifact(
         page.drift_page(config.name, verdict), key=f"{config.name.replace('_', '-')}-drift", description=verdict.state
@@ -66,9 +75,7 @@ def _measure(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Seq
         return DriftVerdict(state="unknown", reasons=(told,), champion=champion.version, batches=batches, **sizes)
     numeric, categorical = watched(config, champion)
     lost = [
-        name
-        for name in [*numeric, *categorical]
-        if reference[name].notna().any() and (name not in current or not current[name].notna().any())
+        name for name in [*numeric, *categorical] if reference[name].notna().any() and not current[name].notna().any()
     ]
     measured = measure(
         current, reference, [one for one in numeric if one not in lost], [one for one in categorical if one not in lost]
@@ -82,8 +89,8 @@ def _measure(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Seq
 
 def watched(config: PipelineConfig, champion: ModelRef) -> tuple[list[str], list[str]]:
     """The champion's columns that are watched: numbers, and categories. Event times always move."""
-    known = config.contract.columns
-    names = [name for name in champion.feature_columns if name in known and name not in config.monitoring.ignore]
+    known = champion.columns
+    names = [name for name in champion.feature_columns if name not in config.monitoring.ignore]
     declared = set(config.features.categorical)
     numeric = [one for one in names if known[one].type in ("number", "integer", "boolean") and one not in declared]
     return numeric, [one for one in names if known[one].type != "timestamp" and one not in numeric]
@@ -95,14 +102,24 @@ def _current(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Seq
 
     from tasks.features.frame import feature_frame
 
-    names = [name for name in champion.feature_columns if name in config.contract.columns]
     wanted = pc.field(SEQ).isin([one.seq for one in window])
-    table = lake.read("observations", names, where=wanted)
+    table = lake.read("observations", champion.feature_columns, where=wanted)
     if table.num_rows > config.monitoring.sample_rows:
         rng = np.random.default_rng(config.seed)
         rows = np.sort(rng.choice(table.num_rows, size=config.monitoring.sample_rows, replace=False))
         table = table.take(pa.array(rows))
-    return feature_frame(table, [name for name in names if name in table.column_names], config.contract.columns)
+    return feature_frame(table, champion.feature_columns, champion.columns)
+
+
+@task(name="drift-so-far", cache_policy=NO_CACHE)
+def drift_so_far(config: PipelineConfig, champion: ModelRef) -> DriftVerdict | None:
+    """The stored verdict on the newest batches; None where they were not looked at yet."""
+    lake = Lake(load_settings(), config)
+    window = newest_batches(lake.ledger(), champion, config.monitoring.window_batches)
+    verdict = newest_verdict(lake, champion)
+    if window and (verdict is None or verdict.through_seq < window[-1].seq):
+        return None
+    return verdict or DriftVerdict(state="unknown", reasons=("nothing new to look at",), champion=champion.version)
 
 
 @task(name="decide-retrain", cache_policy=NO_CACHE)

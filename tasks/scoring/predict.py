@@ -39,7 +39,8 @@ def refuse_unusable(table: pa.Table, names: Sequence[str], config: PipelineConfi
         )
     for name in names:
         missing = table.filter(pc.is_null(table.column(name)))
-        if missing.num_rows and not config.contract.columns[name].nullable:
+        column = config.contract.columns.get(name)
+        if missing.num_rows and column is not None and not column.nullable:
             rows = ", ".join(str(row) for row in missing.slice(0, _SHOWN).column(ROW).to_pylist())
             raise DataRejectedError(
                 f"column {name!r} is missing in {missing.num_rows} rows (first: {rows}); the contract allows no missing"
@@ -49,17 +50,17 @@ def refuse_unusable(table: pa.Table, names: Sequence[str], config: PipelineConfi
 def output_table(config: PipelineConfig, champion: ModelRef, model: Any, table: pa.Table) -> pa.Table:
     """Scored rows for a person: key columns (or `row`, from 1), prediction, probabilities, model_version."""
     identity = {name: table.column(name) for name in config.contract.key} or {"row": table.column(ROW)}
-    return pa.table({**identity, **_answers(config, champion, model, table)})
+    return pa.table({**identity, **_answers(champion, model, table)})
 
 
 def stored_table(config: PipelineConfig, champion: ModelRef, model: Any, table: pa.Table, at: datetime) -> pa.Table:
     """Scored rows for `predictions`: key, provenance, prediction, probabilities, model_version, scored_at."""
     kept = {name: table.column(name) for name in (*config.contract.key, *(field.name for field in PROVENANCE))}
     scored_at = pa.repeat(pa.scalar(at, TIMESTAMP), table.num_rows)
-    return pa.table({**kept, **_answers(config, champion, model, table), "scored_at": scored_at})
+    return pa.table({**kept, **_answers(champion, model, table), "scored_at": scored_at})
 
 
-def _answers(config: PipelineConfig, champion: ModelRef, model: Any, table: pa.Table) -> dict[str, pa.Array]:
-    frame = feature_frame(table, champion.feature_columns, config.contract.columns)
+def _answers(champion: ModelRef, model: Any, table: pa.Table) -> dict[str, pa.Array]:
+    frame = feature_frame(table, champion.feature_columns, champion.columns)
     version = pa.repeat(pa.scalar(champion.version, pa.int64()), table.num_rows)
     return {**prediction_columns(model, frame), "model_version": version}

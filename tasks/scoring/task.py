@@ -90,13 +90,13 @@ def score_file(config: PipelineConfig, champion: ModelRef, batch: StagedBatch, o
     if batch.refusal:
         raise DataRejectedError(f"{batch.file.uri}: {batch.refusal}")
     table = staging.read(Path(batch.staged))
+    Path(batch.staged).unlink()  # it stays mapped until the table is done with
     try:
         refuse_unusable(table, needed_columns(config, champion), config)
     except DataRejectedError as error:
         raise DataRejectedError(f"{batch.file.uri}: {error}") from None
     scored = output_table(config, champion, _load(config, champion), table)
     _write(scored, Path(output))
-    Path(batch.staged).unlink(missing_ok=True)
     report = ScoreReport(version=champion.version or 0, rows=scored.num_rows, batches=(batch.file.path,), output=output)
     _tell(config, report)
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 from tasks.refs import Candidate, Outcome
@@ -56,10 +57,11 @@ def judged(audit: Audit, pipeline: str) -> list[tuple[datetime, Candidate, str, 
 
 
 def first_through(audit: Audit, pipeline: str) -> int:
-    """Sequence number of the newest batch that the pipeline's first candidate was trained on; 0 before any."""
-    entries = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "intent"]
-    return _read(entries[0]).model.through_seq if entries else 0
+    """Sequence number of the newest batch that the pipeline's first champion was trained on; 0 before any."""
+    promoted = [candidate for _, candidate, outcome, _ in judged(audit, pipeline) if outcome == "promoted"]
+    return promoted[0].model.through_seq if promoted else 0
 
 
 def _read(entry: Entry) -> Candidate:
-    return Candidate.model_validate(entry.details["candidate"])
+    # By way of JSON: the contract's columns within are strict, and take a list for a tuple only there.
+    return Candidate.model_validate_json(json.dumps(entry.details["candidate"]))

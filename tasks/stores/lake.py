@@ -12,7 +12,8 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from configs.schema import Column, ColumnType, PipelineConfig
-from tasks.refs import BatchRecord, DatasetRef, digest
+from tasks.errors import UsageError
+from tasks.refs import BatchRecord, DatasetRef, Feed, digest
 from tasks.stores.settings import Settings
 
 TableName = Literal["batches", "observations", "quarantine", "labels", "predictions", "decisions"]
@@ -46,6 +47,7 @@ _LEDGER = pa.schema(
         ("size", pa.int64()),
         ("mtime_ns", pa.int64()),
         ("verdict", pa.string()),
+        ("rules", pa.string()),
         ("reasons", pa.list_(pa.string())),
         ("rows", pa.int64()),
         ("accepted", pa.int64()),
@@ -111,16 +113,37 @@ class Lake:
         self.pipeline = config.name
         self._root = f"{settings.lake.rstrip('/')}/{config.name}"
         self._schemas = _schemas(config)
+        self._target = config.contract.target
+        self._target_always = not config.contract.columns[config.contract.target].nullable
+        self._event_time = config.contract.event_time or ""
 
     def url(self, table: TableName) -> str:
         """Where a table lies."""
         return f"{self._root}/{table}"
 
     def create(self) -> None:
-        """Make the tables that are not there yet, with the retention that models need."""
+        """Make the tables that are not there yet, with the retention that models need.
+
+        Raises:
+            UsageError: a table has a column of another type than the contract says now.
+        """
         for name, schema in self._schemas.items():
-            if not DeltaTable.is_deltatable(self.url(name)):
+            opened = self.open(name)
+            if opened is None:
                 DeltaTable.create(self.url(name), schema, mode="ignore", configuration=dict(_CONFIGURATION))
+            else:
+                self._refuse_other_types(name, schema, opened)
+
+    def _refuse_other_types(self, name: TableName, schema: pa.Schema, opened: DeltaTable) -> None:
+        """Delta would cast new values to the old type, and lose what does not fit."""
+        present = {field.name: field.type for field in pa.schema(opened.schema().to_arrow())}
+        for field in schema:
+            found = present.get(field.name, field.type)
+            if not _same_type(found, field.type):
+                raise UsageError(
+                    f"contract.columns.{field.name}: found type {field.type}, but it is {found} in {self.url(name)}. "
+                    "Keep the type, or give the column a new name."
+                )
 
     def open(self, table: TableName, version: int | None = None) -> DeltaTable | None:
         """A table at a version (newest by default); None where it was never made."""
@@ -201,7 +224,10 @@ class Lake:
         return dataset.to_table(columns=present, filter=where)
 
     def ledger(self) -> list[BatchRecord]:
-        """Every batch ever taken, oldest first. Read without pandas, which Arrow's datasets and times import."""
+        """Every batch ever taken, oldest first, each with its newest verdict.
+
+        Read without pandas, which Arrow's datasets and times import.
+        """
         opened = self.open("batches")
         if opened is None:
             return []
@@ -209,27 +235,63 @@ class Lake:
         moments = [field.name for field in _LEDGER if pa.types.is_timestamp(field.type)]
         plain = pa.schema([(one.name, pa.int64() if one.name in moments else one.type) for one in _LEDGER])
         rows = found.cast(plain).sort_by("seq").to_pylist()
-        return [BatchRecord.model_validate({**row, **{name: _moment(row[name]) for name in moments}}) for row in rows]
+        newest = {(row["feed"], row["batch"]): row for row in rows}
+        records = [{**row, **{name: _moment(row[name]) for name in moments}} for row in newest.values()]
+        return sorted((BatchRecord.model_validate(row) for row in records), key=lambda one: one.seq)
 
     def enter(self, records: Sequence[BatchRecord]) -> int:
-        """Write batches into the ledger, each once; how many were new to it."""
-        parts = [Part(one.batch, one.seq, pa.Table.from_pylist([one.model_dump()], schema=_LEDGER)) for one in records]
+        """Write batches into the ledger, each once under its rules; how many were new to it."""
+        parts = [
+            Part(f"{one.batch}:{one.rules}", one.seq, pa.Table.from_pylist([one.model_dump()], schema=_LEDGER))
+            for one in records
+        ]
         return self.append_parts_once("batches", parts)
 
-    def dataset(self, ledger: Sequence[BatchRecord], *, labels_apart: bool) -> DatasetRef:
+    def dataset(self, ledger: Sequence[BatchRecord]) -> DatasetRef:
         """The accepted data as of now. Its digest is made of the accepted batches' hashes alone."""
         accepted = [batch for batch in ledger if batch.verdict == "accepted"]
         rows = sum(batch.accepted for batch in accepted if batch.feed == "observations")
-        labels = sum(batch.accepted for batch in accepted if batch.feed == "labels")
         return DatasetRef(
             pipeline=self.pipeline,
             digest=digest(sorted(f"{batch.feed}:{batch.batch}" for batch in accepted)),
             observations=self._version("observations"),
-            labels=self._version("labels") if labels_apart else None,
+            labels=self._version("labels") if "labels" in self._schemas else None,
             through_seq=max((batch.seq for batch in accepted), default=0),
             rows=rows,
-            labelled=labels if labels_apart else rows,
+            labelled=self._labelled(rows),
         )
+
+    def _labelled(self, rows: int) -> int:
+        """Observations whose target is known."""
+        if rows == 0:
+            return 0
+        known = pc.is_valid(pc.field(self._target))
+        if "labels" not in self._schemas:
+            return rows if self._target_always else self.read("observations", [ROW_ID], where=known).num_rows
+        labels = self.read("labels", [ROW_ID], where=known).column(ROW_ID).combine_chunks()
+        found = pc.is_in(self.read("observations", [ROW_ID]).column(ROW_ID), value_set=labels)
+        return int(pc.sum(found).as_py() or 0)
+
+    def orphans(self, feed: Feed, ledger: Sequence[BatchRecord]) -> list[dict[str, object]]:
+        """Batches whose rows are in a table though the ledger does not know them: batch, seq, rows, first, last."""
+        opened = self.open(feed)
+        known = [batch for batch in ledger if batch.feed == feed and batch.verdict == "accepted"]
+        if opened is None or opened.count() == sum(batch.accepted for batch in known):
+            return []
+        times = [self._event_time] if self._event_time in self._schemas[feed].names else []
+        where = ~pc.field(BATCH).isin(pa.array([batch.batch for batch in known], pa.string()))
+        rows = self.read(feed, [BATCH, SEQ, *times], where=where)
+        wanted = [(SEQ, "max"), (SEQ, "count"), *((name, how) for name in times for how in ("min", "max"))]
+        return [
+            {
+                "batch": one[BATCH],
+                "seq": one[f"{SEQ}_max"],
+                "rows": one[f"{SEQ}_count"],
+                "first": one.get(f"{self._event_time}_min"),
+                "last": one.get(f"{self._event_time}_max"),
+            }
+            for one in rows.group_by(BATCH).aggregate(wanted).to_pylist()
+        ]
 
     def _version(self, table: TableName) -> int | None:
         opened = self.open(table)
@@ -242,6 +304,13 @@ class Lake:
         return DeltaTable.create(
             self.url(table), self._schemas[table], mode="ignore", configuration=dict(_CONFIGURATION)
         )
+
+
+def _same_type(found: pa.DataType, wanted: pa.DataType) -> bool:
+    texts = (pa.string(), pa.large_string(), pa.string_view())
+    if pa.types.is_list(wanted):
+        return bool(pa.types.is_list(found) or pa.types.is_large_list(found))
+    return bool(found == wanted or (found in texts and wanted in texts))
 
 
 def _moment(micros: int | None) -> datetime | None:

@@ -46,7 +46,7 @@ AUDITED = (
 MODEL_FILE = "model.skops"
 EXTRA = "extra_files"
 PROBE_FILE, REFERENCE_FILE, BASELINE_FILE = "probe.parquet", "reference.parquet", "baseline.skops"
-PROBE_PREDICTION = "_prediction"
+PROBE_ANSWER = "_answer_"
 
 
 class ModelError(PerennialError):
@@ -117,21 +117,23 @@ def prediction_columns(model: Any, frame: pd.DataFrame) -> dict[str, pa.Array]:
 
 def probe(model: Any, frame: pd.DataFrame) -> pa.Table:
     """A stored sample: feature rows and what the model answers for them."""
-    answers = prediction_columns(model, frame)["prediction"]
-    return pa.Table.from_pandas(frame, preserve_index=False).append_column(PROBE_PREDICTION, answers)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    for name, answers in prediction_columns(model, frame).items():
+        table = table.append_column(f"{PROBE_ANSWER}{name}", answers)
+    return table
 
 
 def answers_probe(folder: Path, trusted: Sequence[str] = ()) -> str:
     """Load the model in a folder and answer its stored sample: empty if every answer is equal, else what differs."""
     model = load(folder / MODEL_FILE, trusted)
     stored = pq.read_table(folder / EXTRA / PROBE_FILE)
-    frame = stored.drop_columns([PROBE_PREDICTION]).to_pandas()
-    answers = prediction_columns(model, frame)["prediction"]
-    expected = stored.column(PROBE_PREDICTION).combine_chunks()
-    if answers.equals(expected.cast(answers.type)):
-        return ""
-    differing = sum(1 for one, other in zip(answers.to_pylist(), expected.to_pylist(), strict=True) if one != other)
-    return f"{differing} of {len(answers)} answers differ from those recorded at training"
+    recorded = [name for name in stored.column_names if name.startswith(PROBE_ANSWER)]
+    answers = prediction_columns(model, stored.drop_columns(recorded).to_pandas())
+    expected = stored.select(recorded).rename_columns([name.removeprefix(PROBE_ANSWER) for name in recorded])
+    differing = [
+        row for row, known in zip(pa.table(answers).to_pylist(), expected.to_pylist(), strict=True) if row != known
+    ]
+    return f"{len(differing)} of {stored.num_rows} answers differ from those recorded at training" if differing else ""
 
 
 if __name__ == "__main__":

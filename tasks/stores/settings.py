@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.errors import UsageError
@@ -80,8 +81,17 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings as the environment has them now."""
-    return Settings()
+    """The settings as the environment has them now.
+
+    Raises:
+        UsageError: one of them is not of its type.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        name = f"PERENNIAL_{'_'.join(str(part) for part in wrong['loc']).upper()}"
+        raise UsageError(f"{name}: found {wrong['input']!r}; {wrong['msg'].lower()}.") from None
 
 
 def prepare(settings: Settings) -> None:

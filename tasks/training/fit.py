@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.pipeline import Pipeline
 
@@ -23,6 +23,20 @@ def assemble(config: PipelineConfig, transformer: Any, estimator: Any) -> Pipeli
     # None is 1 already, and some estimators deprecate being told.
     fixed.update({name: 1 for name, value in names.items() if name.rpartition("__")[2] == "n_jobs" and value})
     return pipeline.set_params(**fixed)
+
+
+def refuse_other_task(config: PipelineConfig, estimator: Any) -> None:
+    """Look whether an estimator is of the pipeline's task.
+
+    Raises:
+        UsageError: a classifier for a regression, or the other way round.
+    """
+    suits = is_classifier(estimator) if config.task == "classification" else is_regressor(estimator)
+    if not suits:
+        raise UsageError(
+            f"training.estimator: {config.training.estimator} is no "
+            f"{'classifier' if config.task == 'classification' else 'regressor'}, as task: {config.task} asks for."
+        )
 
 
 def fit(pipeline: Pipeline, features: pd.DataFrame, target: npt.NDArray[Any]) -> Pipeline:

@@ -35,6 +35,7 @@ def fit(config: PipelineConfig, ref: TrainingSetRef, recipe: str, now: datetime)
     frame = feature_frame(table, config.feature_columns, config.contract.columns)
     target = target_values(table.select(["_target"]), config.contract.columns[config.contract.target])
     estimator = make(config.training.estimator, config.training.parameters, "training.estimator")
+    fitting.refuse_other_task(config, estimator)
     unfitted = fitting.assemble(config, build(config.features, config.contract.event_time), estimator)
     model = fitting.fit(unfitted, frame, target)
     return _log(config, ref, recipe, now, model, frame, fitting.fit_baseline(config.task, target))
@@ -78,7 +79,7 @@ def _log(
         model_uri=uri,
         folder=stored,
         recipe=recipe,
-        feature_columns=config.feature_columns,
+        columns={name: config.contract.columns[name] for name in config.feature_columns},
         dataset_digest=ref.dataset.digest,
         through_seq=ref.dataset.through_seq,
         labelled=ref.dataset.labelled,

@@ -22,6 +22,7 @@ class Check(Record):
 
     Attributes:
         about_rows: Whether it judges each row; if not, it judges the table.
+        raised: What Great Expectations raised instead of checking; empty where it checked.
         mostly: Whether it tolerates a share of failing rows; if that is not reached, the file is refused.
         rows: Positions of the failing rows in the frame, ascending.
     """
@@ -29,6 +30,7 @@ class Check(Record):
     result: ExpectationResult
     about_rows: bool
     mostly: bool = False
+    raised: str = ""
     rows: tuple[int, ...] = ()
 
     def within(self, start: int, stop: int) -> Check:
@@ -59,7 +61,8 @@ def poolable(expectation: Expectation) -> bool:
 
     found = _implementation(expectation)
     maps = issubclass(found, ColumnMapExpectation | ColumnPairMapExpectation | MulticolumnMapExpectation)
-    return maps and expectation.type not in _BY_NEIGHBOURS and "mostly" not in expectation.arguments
+    alone = not {"mostly", "row_condition"} & set(expectation.arguments)
+    return maps and alone and expectation.type not in _BY_NEIGHBOURS
 
 
 def needed_columns(expectations: Sequence[Expectation]) -> list[str]:
@@ -89,7 +92,20 @@ def check(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Chec
         suite, result_format={"result_format": "COMPLETE", "partial_unexpected_count": 3}
     )
     by_number = {int(one.expectation_config.meta["number"]): one for one in report.results}
-    return [_read(by_number[number], expectation) for number, expectation in enumerate(expectations)]
+    checks = [_read(by_number[number], expectation) for number, expectation in enumerate(expectations)]
+    for found, expectation in zip(checks, expectations, strict=True):
+        _refuse_unfit(found, expectation, frame)
+    return checks
+
+
+def _refuse_unfit(found: Check, expectation: Expectation, frame: pd.DataFrame) -> None:
+    """An expectation that raised does not fit the columns' types: a mistake in the YAML, unless a column is empty."""
+    named = [name for name in needed_columns([expectation]) if name in frame.columns]
+    empty = any(not frame[name].notna().any() for name in named)
+    if found.raised and not empty:
+        raise UsageError(
+            f"expectations: {expectation.type} of {', '.join(named) or 'the table'} can't be checked: {found.raised}"
+        )
 
 
 @cache
@@ -145,6 +161,7 @@ def _read(found: Any, expectation: Expectation) -> Check:
         ),
         about_rows=about_rows and not raised,
         mostly="mostly" in expectation.arguments,
+        raised=raised,
         rows=tuple(rows.tolist()),
     )
 

@@ -14,7 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, StagedBatch
+from tasks.refs import BatchRecord, StagedBatch, rules_digest
 from tasks.stores import staging
 from tasks.stores.lake import BATCH, ROW_ID, Lake, Part
 from tasks.stores.settings import load_settings
@@ -31,7 +31,10 @@ def validate(config: PipelineConfig, batches: Sequence[StagedBatch], now: dateti
     found = _judge(config, lake, batches, now)
     numbers = _sequences(lake, batches)
     pairs = list(zip(batches, found, strict=True))
-    refused = [Part(b.file.sha256, numbers[b.file.sha256], j.refused) for b, j in pairs if j.refused.num_rows]
+    rules = rules_digest(config)
+    refused = [
+        Part(f"{b.file.sha256}:{rules}", numbers[b.file.sha256], j.refused) for b, j in pairs if j.refused.num_rows
+    ]
     accepted = [_part(batch, judged, numbers[batch.file.sha256]) for batch, judged in pairs if not judged.reasons]
     # In this order: a batch whose rows are in the lake is judged first again after a kill, and so alike.
     lake.append_parts_once(batches[0].file.feed, accepted)
@@ -84,6 +87,7 @@ def _record(config: PipelineConfig, batch: StagedBatch, judged: Judgement, seq: 
         size=batch.file.size,
         mtime_ns=batch.file.mtime_ns,
         verdict="rejected" if judged.reasons else "accepted",
+        rules=rules_digest(config),
         reasons=judged.reasons,
         rows=judged.rows,
         accepted=accepted,
@@ -97,7 +101,7 @@ def _record(config: PipelineConfig, batch: StagedBatch, judged: Judgement, seq: 
 def _sequences(lake: Lake, batches: Sequence[StagedBatch]) -> dict[str, int]:
     """The batches' numbers: those that a killed run gave them, or the next."""
     hashes = [batch.file.sha256 for batch in batches]
-    given = {**lake.transactions("quarantine", hashes), **lake.transactions(batches[0].file.feed, hashes)}
+    given = lake.transactions(batches[0].file.feed, hashes)
     highest = max([*(known.seq for known in lake.ledger()), *given.values()], default=0)
     fresh = [one for one in hashes if one not in given]
     return {**given, **{one: number for number, one in enumerate(fresh, start=highest + 1)}}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from configs import load
 from configs.schema import PipelineConfig
+from tasks.errors import UsageError
 from tasks.refs import BatchRecord
 from tasks.stores.lake import BATCH, ROW, ROW_ID, SEQ, TIMESTAMP, Lake, Part, TableName, decision_row
 from tasks.stores.settings import Settings
@@ -115,6 +116,7 @@ def record(seq: int, batch: str, **changes: Any) -> BatchRecord:
         "size": 10,
         "mtime_ns": 1_700_000_000_000_000_001,
         "verdict": "accepted",
+        "rules": "r",
         "reasons": (),
         "rows": 10,
         "accepted": 8,
@@ -189,14 +191,14 @@ def test_what_is_written_is_read(lake: Lake) -> None:
 def test_of_several_parts_those_that_are_new_are_written_in_one_commit(lake: Lake) -> None:
     lake.create()
     lake.append_once("observations", observations("b", 2, [5.0]), "b", 2)
-    before = lake.dataset([], labels_apart=True).observations
+    before = lake.dataset([]).observations
     parts = [Part(name, seq, observations(name, seq, [1.0, 2.0])) for seq, name in enumerate("abc", start=1)]
     assert lake.append_parts_once("observations", parts) == 2
     assert lake.append_parts_once("observations", parts) == 0
     assert lake.transactions("observations", ["a", "b", "c", "d"]) == {"a": 1, "b": 2, "c": 3}
     written = lake.read("observations", [BATCH, "x"]).to_pylist()
     assert sorted((row[BATCH], row["x"]) for row in written) == [("a", 1), ("a", 2), ("b", 5), ("c", 1), ("c", 2)]
-    after = lake.dataset([], labels_apart=True).observations
+    after = lake.dataset([]).observations
     assert before is not None
     assert after == before + 1
 
@@ -250,7 +252,7 @@ def test_racing_processes_write_each_batch_once(
 def test_an_older_version_reads_as_it_was(lake: Lake) -> None:
     lake.create()
     lake.append_once("observations", observations("a", 1, [1.0, 2.0]), "a", 1)
-    before = lake.dataset([record(1, "a")], labels_apart=True).observations
+    before = lake.dataset([record(1, "a")]).observations
     lake.append_once("observations", observations("b", 2, [3.0]), "b", 2)
     assert sorted(lake.read("observations", ["x"], version=before).column("x").to_pylist()) == [1.0, 2.0]
     assert sorted(lake.read("observations", ["x"]).column("x").to_pylist()) == [1.0, 2.0, 3.0]
@@ -299,12 +301,48 @@ def test_a_dataset_counts_what_was_accepted(lake: Lake) -> None:
         record(3, "c", verdict="rejected", accepted=0),
         record(4, "d", accepted=1),
     ]
-    apart = lake.dataset(ledger, labels_apart=True)
-    assert (apart.rows, apart.labelled, apart.through_seq) == (9, 5, 4)
+    apart = lake.dataset(ledger)
+    assert (apart.rows, apart.labelled, apart.through_seq) == (9, 0, 4)
     assert (apart.observations, apart.labels) == (None, None)
-    assert lake.dataset(ledger[:3], labels_apart=False).labelled == 8
-    assert lake.dataset(ledger[:3], labels_apart=False).through_seq == 2
-    assert lake.dataset([], labels_apart=True).through_seq == 0
+    assert lake.dataset(ledger[:3]).through_seq == 2
+    assert lake.dataset([]).through_seq == 0
+
+
+def test_only_labels_that_meet_an_observation_count(lake: Lake) -> None:
+    lake.append_once("observations", observations("a", 1, [1.0, 2.0, 3.0]), "a", 1)
+    known = lake.read("observations", [ROW_ID]).column(ROW_ID).to_pylist()
+    ids = [known[0], known[2], 424242]
+    rows = pa.table({"id": ["x", "y", "z"], "y": ["yes", None, "no"], ROW_ID: ids, SEQ: [2] * 3})
+    lake.append_once("labels", rows, "l", 2)
+    ledger = [record(1, "a", accepted=3), record(2, "l", feed="labels", accepted=3)]
+    assert lake.dataset(ledger).labelled == 1
+
+
+def test_a_table_of_another_type_is_refused(tmp_path: Path, config: PipelineConfig) -> None:
+    lake_in(tmp_path, config).create()
+    columns = {**config.contract.columns, "n": config.contract.columns["n"].model_copy(update={"type": "number"})}
+    contract = config.contract.model_copy(update={"columns": columns})
+    changed = config.model_copy(update={"contract": contract})
+    with pytest.raises(UsageError, match=r"contract.columns.n: found type double, but it is int64"):
+        lake_in(tmp_path, changed).create()
+    lake_in(tmp_path, config).create()
+
+
+def test_rows_the_ledger_does_not_know_are_told(lake: Lake) -> None:
+    lake.append_once("observations", observations("a", 1, [1.0, 2.0]), "a", 1)
+    lake.enter([record(1, "a", accepted=2)])
+    assert lake.orphans("observations", lake.ledger()) == []
+    lake.append_once("observations", observations("b", 2, [3.0]), "b", 2)
+    assert lake.orphans("observations", lake.ledger()) == [
+        {"batch": "b", "seq": 2, "rows": 1, "first": NOW, "last": NOW}
+    ]
+
+
+def test_a_batch_judged_anew_shows_its_newest_verdict(lake: Lake) -> None:
+    refused, taken = record(1, "a", verdict="rejected", rules="old"), record(2, "a", rules="new")
+    assert lake.enter([refused]) == 1
+    assert lake.enter([taken]) == 1
+    assert lake.ledger() == [taken]
 
 
 LEDGER = [record(seq, f"b{seq}", feed="labels" if seq % 3 == 0 else "observations") for seq in range(1, 9)]
@@ -313,15 +351,15 @@ LEDGER = [record(seq, f"b{seq}", feed="labels" if seq % 3 == 0 else "observation
 @given(st.integers(0, 2**32))
 def test_a_dataset_is_known_by_its_content_whatever_the_order(seed: int) -> None:
     lake = Lake(Settings(lake_url="no-such-folder"), load.load("transit_delay"))
-    expected = lake.dataset(LEDGER, labels_apart=True).digest
+    expected = lake.dataset(LEDGER).digest
     shuffled = Random(seed).sample(LEDGER, len(LEDGER))  # noqa: S311  # an order, no secret
     renumbered = [one.model_copy(update={"seq": place, "path": "x"}) for place, one in enumerate(shuffled, start=1)]
-    assert lake.dataset(renumbered, labels_apart=True).digest == expected
+    assert lake.dataset(renumbered).digest == expected
 
 
 def test_another_batch_is_another_dataset(lake: Lake) -> None:
     digests = {
-        lake.dataset(ledger, labels_apart=True).digest
+        lake.dataset(ledger).digest
         for ledger in (
             [],
             LEDGER,
@@ -335,8 +373,8 @@ def test_another_batch_is_another_dataset(lake: Lake) -> None:
 
 def test_a_refused_batch_is_no_part_of_the_dataset(lake: Lake) -> None:
     refused = record(9, "x", verdict="rejected")
-    with_it = lake.dataset([*LEDGER, refused], labels_apart=True)
-    assert with_it == lake.dataset(LEDGER, labels_apart=True)
+    with_it = lake.dataset([*LEDGER, refused])
+    assert with_it == lake.dataset(LEDGER)
     assert with_it.through_seq == 8
 
 
@@ -344,9 +382,9 @@ def test_compaction_leaves_the_dataset_what_it_is(lake: Lake) -> None:
     for number, batch in enumerate(("a", "b", "c"), start=1):
         lake.append_once("observations", observations(batch, number, [1.0, 2.0]), batch, number)
         lake.enter([record(number, batch)])
-    before = lake.dataset(lake.ledger(), labels_apart=True)
+    before = lake.dataset(lake.ledger())
     DeltaTable(lake.url("observations")).optimize.compact()
-    after = lake.dataset(lake.ledger(), labels_apart=True)
+    after = lake.dataset(lake.ledger())
     assert after.digest == before.digest
     assert after.observations != before.observations
     assert lake.append_once("observations", observations("a", 1, [1.0]), "a", 1) is False

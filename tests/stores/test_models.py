@@ -209,10 +209,10 @@ def test_a_changed_answer_is_told(tmp_path: Path) -> None:
     store(tmp_path, ESTIMATORS["ridge"]())
     path = tmp_path / models.EXTRA / models.PROBE_FILE
     stored = pq.read_table(path)
-    answers = stored.column(models.PROBE_PREDICTION).to_numpy().copy()
+    answers = stored.column(f"{models.PROBE_ANSWER}prediction").to_numpy().copy()
     answers[:3] = np.nextafter(answers[:3], np.inf)
-    place = stored.schema.get_field_index(models.PROBE_PREDICTION)
-    pq.write_table(stored.set_column(place, models.PROBE_PREDICTION, pa.array(answers)), path)
+    place = stored.schema.get_field_index(f"{models.PROBE_ANSWER}prediction")
+    pq.write_table(stored.set_column(place, f"{models.PROBE_ANSWER}prediction", pa.array(answers)), path)
     assert models.answers_probe(tmp_path) == "3 of 20 answers differ from those recorded at training"
 
 
