@@ -200,7 +200,7 @@ class Comparison(Section):
     mode: Literal["superiority", "non_inferiority"] = Field(
         default="superiority",
         description="superiority: the improvement's interval must lie above the margin. "
-        "non_inferiority: it must lie above minus the margin.",
+        "non_inferiority: it must lie above minus the margin; the first model must beat the baseline all the same.",
     )
     margin: float = Field(
         default=0.0, ge=0.0, description="Margin in the unit of the primary metric; improvement counts as positive."

@@ -110,8 +110,8 @@ def against_champion(config: PipelineConfig, facts: Facts) -> GateResult:
         why = f"{facts.compared_rows} holdout rows are unseen by both, {rule.min_rows} are needed"
         return _result("Q02", "not_applicable", f"can't be compared with {rival}: {why}", evidence)
     evidence |= {**interval.model_dump(), "mode": rule.mode, "margin": rule.margin}
-    superior = rule.mode == "superiority" or facts.champion_version is None
-    needed = rule.margin if superior else -rule.margin
+    tolerated = 0.0 if facts.champion_version is None else -rule.margin  # the baseline must be beaten
+    needed = rule.margin if rule.mode == "superiority" else tolerated
     better = "better" if interval.estimate >= 0 else "worse"
     told = (
         f"{metric} {better} by {abs(interval.estimate):.4g} than {rival} on {facts.compared_rows} rows "
