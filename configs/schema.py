@@ -320,6 +320,10 @@ class PipelineConfig(Section):
             return dict(self.contract.columns)
         return {name: column for name, column in self.contract.columns.items() if name != self.contract.target}
 
+    def columns_of(self, feed: Literal["observations", "labels"]) -> dict[str, Column]:
+        """The contract's columns that a feed's files hold."""
+        return self.observation_columns if feed == "observations" else self.label_columns
+
     @property
     def label_columns(self) -> dict[str, Column]:
         """The contract's columns that label files hold: the key and the target."""

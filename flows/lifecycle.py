@@ -31,6 +31,7 @@ from tasks.refs import (
     RetrainDecision,
     StageRecord,
     Verdict,
+    artifact_key,
 )
 from tasks.stores import candidates
 from tasks.stores.audit import MOVE_CHAMPION, Audit
@@ -198,8 +199,6 @@ def lifecycle_flow(pipeline: str, now: datetime | None = None) -> State[Lifecycl
         code = error.exit_code if isinstance(error, UsageError) else 1
         raise LifecycleError(life.failure(error), code) from error
     report = life.report()
-    create_markdown_artifact(
-        report_page(report), key=f"{pipeline.replace('_', '-')}-lifecycle", description=report.outcome
-    )
+    create_markdown_artifact(report_page(report), key=artifact_key(pipeline, "lifecycle"), description=report.outcome)
     told = report.outcome.replace("_", " ").capitalize()
     return Completed(name=told, message="; ".join(report.reasons)[:500], data=report)

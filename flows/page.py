@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.refs import LifecycleReport
+from tasks.stores.markdown import gate_table, metric_table
 
 
 def report_page(report: LifecycleReport) -> str:
@@ -11,33 +12,16 @@ def report_page(report: LifecycleReport) -> str:
     batches = report.ingest.batches
     files = f"{len(report.ingest.accepted)} files came in, {len(report.ingest.rejected)} were rejected"
     rows = f"{sum(one.accepted for one in batches)} accepted, {sum(one.quarantined for one in batches)} in quarantine"
+    metrics = metric_table(report.metrics, report.champion_metrics, report.baseline, "champion before")
     lines = [
         f"# {report.pipeline}: {report.outcome.replace('_', ' ')}",
         f"Champion: {champion}. {files}; rows: {rows}, {report.scored} scored.",
         *(f"- {reason}" for reason in report.reasons),
-        *_metrics(report),
-        *_gates(report),
+        *(["", *metrics] if report.metrics else []),
+        *(["", *gate_table(report.gates)] if report.gates else []),
         "",
         "| stage | state | seconds | outcome |",
         "| --- | --- | ---: | --- |",
         *(f"| {one.name} | {one.state} | {one.seconds:.1f} | {one.note} |" for one in report.stages),
     ]
     return "\n".join(lines)
-
-
-def _metrics(report: LifecycleReport) -> list[str]:
-    if not report.metrics:
-        return []
-    lines = ["", "| metric | candidate | champion before | baseline |", "| --- | ---: | ---: | ---: |"]
-    for name, number in report.metrics.items():
-        rivals = [metrics.get(name) for metrics in (report.champion_metrics, report.baseline)]
-        cells = " | ".join("–" if one is None else f"{one:.4g}" for one in rivals)
-        lines.append(f"| {name} | {number:.4g} | {cells} |")
-    return lines
-
-
-def _gates(report: LifecycleReport) -> list[str]:
-    if not report.gates:
-        return []
-    rows = [f"| {one.code} {one.title} | {one.outcome} | {one.reason} |" for one in report.gates]
-    return ["", "| gate | outcome | reason |", "| --- | --- | --- |", *rows]

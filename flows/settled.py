@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from configs.schema import PipelineConfig
-from tasks.ingestion.discover import new_files
-from tasks.refs import Feed, digest, rules_digest
+from tasks.ingestion.discover import feeds, new_files
+from tasks.refs import digest, rules_digest
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.candidates import waiting
 from tasks.stores.environment import recipe
@@ -36,10 +36,7 @@ def nothing_new(config: PipelineConfig, settings: Settings) -> bool:
     if not ended or waiting(audit, config.name) or audit.open_intents(config.name, MOVE_CHAMPION):
         return False
     ledger = lake.ledger()
-    for source, feed in ((config.source, "observations"), (config.labels, "labels")):
-        if source is not None:
-            landing = settings.landing(source.landing)
-            kind: Feed = "labels" if feed == "labels" else "observations"
-            if new_files(landing, source, kind, ledger, rules_digest(config)):
-                return False
+    for feed, source in feeds(config).items():
+        if new_files(settings.landing(source.landing), source, feed, ledger, rules_digest(config)):
+            return False
     return ended[-1].details.get("fingerprint") == fingerprint(config, lake)

@@ -35,6 +35,11 @@ def rules_digest(config: PipelineConfig) -> str:
     )
 
 
+def artifact_key(pipeline: str, stage: str) -> str:
+    """Key of a stage's page in Prefect, which takes small letters, digits and dashes."""
+    return f"{pipeline.replace('_', '-')}-{stage}"
+
+
 def digest(value: JsonValue | Mapping[str, JsonValue] | Iterable[JsonValue]) -> str:
     """SHA-256, in hexadecimal, of a JSON value in its canonical form: sorted keys, no spaces."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

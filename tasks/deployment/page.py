@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from configs.schema import PipelineConfig
-from tasks.refs import Candidate, MetricSet, Promotion
+from tasks.refs import Candidate, Promotion
+from tasks.stores.markdown import gate_table, metric_table
 
 
 def model_card(config: PipelineConfig, candidate: Candidate) -> str:
     """A card in markdown: what the model is for, what it was made from, how well it does, how it was judged."""
     model, verdict = candidate.model, candidate.verdict
     newest = f", newest event {model.newest_event:%Y-%m-%d %H:%M} UTC" if model.newest_event else ""
+    champion = verdict.champion_metrics.values if verdict.champion_metrics else {}
     told = "passed every gate" if verdict.passed else "turned down"
     lines = [
         f"{config.name}, {told}: {verdict.primary} {verdict.metrics.values.get(verdict.primary, float('nan')):.4g}",
@@ -23,28 +25,11 @@ def model_card(config: PipelineConfig, candidate: Candidate) -> str:
         f"- Trained on {model.train_rows} rows{newest}; dataset `{model.dataset_digest[:12]}`",
         f"- Holdout: {verdict.metrics.rows} rows, {model.split.kind} split",
         "",
-        metric_table(verdict.metrics, verdict.baseline, verdict.champion_metrics),
+        *metric_table(verdict.metrics.values, champion, verdict.baseline.values),
         "",
-        gate_table(candidate),
+        *gate_table(verdict.gates),
     ]
     return "\n".join(lines)
-
-
-def metric_table(metrics: MetricSet, baseline: MetricSet, champion: MetricSet | None) -> str:
-    """Metrics beside the baseline's and the champion's."""
-    rows = ["| metric | candidate | champion | baseline |", "| --- | ---: | ---: | ---: |"]
-    for name, number in metrics.values.items():
-        held = f"{champion.values[name]:.4g}" if champion and name in champion.values else "–"
-        base = f"{baseline.values[name]:.4g}" if name in baseline.values else "–"
-        rows.append(f"| {name} | {number:.4g} | {held} | {base} |")
-    return "\n".join(rows)
-
-
-def gate_table(candidate: Candidate) -> str:
-    """The gates and what each found."""
-    rows = ["| gate | outcome | reason |", "| --- | --- | --- |"]
-    rows += [f"| {gate.code} {gate.title} | {gate.outcome} | {gate.reason} |" for gate in candidate.verdict.gates]
-    return "\n".join(rows)
 
 
 def promotion_page(config: PipelineConfig, promotion: Promotion) -> str:

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.deployment import page, promote
-from tasks.refs import Candidate, Promotion
+from tasks.refs import Candidate, Promotion, artifact_key
 from tasks.stores import candidates
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.environment import git_commit, lock_digest
@@ -58,7 +58,7 @@ def deploy_candidate(config: PipelineConfig, intent: int, candidate: Candidate, 
     row = decision_row(now, "promotion", record.outcome, candidate.model.recipe, record.model_dump_json())
     Lake(settings, config).append("decisions", row)
     create_markdown_artifact(
-        page.promotion_page(config, record), key=f"{config.name.replace('_', '-')}-deploy", description=record.outcome
+        page.promotion_page(config, record), key=artifact_key(config.name, "deploy"), description=record.outcome
     )
     return record
 

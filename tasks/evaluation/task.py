@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from configs.schema import PipelineConfig
 from tasks.evaluation.page import verdict_page
 from tasks.evaluation.probe import CleanProcess
-from tasks.refs import Candidate, ModelRef, TrainingSetRef, Verdict, digest
+from tasks.refs import Candidate, ModelRef, TrainingSetRef, Verdict, artifact_key, digest
 from tasks.stores import candidates, models, staging
 from tasks.stores.audit import Audit
 from tasks.stores.environment import code_digest, environment_digest
@@ -126,4 +126,4 @@ def _store(config: PipelineConfig, candidate: Candidate, now: datetime, actor: s
     row = decision_row(now, "verdict", outcome, candidate.model.recipe, verdict.model_dump_json())
     Lake(settings, config).append("decisions", row)
     candidates.put(Audit(settings), candidate, at=now, actor=actor)
-    create_markdown_artifact(page, key=f"{config.name.replace('_', '-')}-evaluate", description=outcome)
+    create_markdown_artifact(page, key=artifact_key(config.name, "evaluate"), description=outcome)

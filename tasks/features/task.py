@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 from datetime import UTC, datetime
-from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.refs import DatasetRef, ModelRef, TrainingSetRef, digest
+from tasks.refs import DatasetRef, ModelRef, TrainingSetRef, artifact_key, digest
 from tasks.stores import staging
 from tasks.stores.lake import ROW_ID, SEQ, Lake
 from tasks.stores.settings import load_settings
@@ -60,9 +59,4 @@ def _tell(config: PipelineConfig, ref: TrainingSetRef) -> None:
         f"{ref.train_rows} training rows, {ref.holdout_rows} holdout rows ({ref.split.kind} split{boundary}).\n\n"
         f"Dataset `{ref.dataset.digest[:12]}`, through batch {ref.dataset.through_seq}."
     )
-    create_markdown_artifact(text, key=f"{config.name.replace('_', '-')}-features", description="training set")
-
-
-def holdout_path(ref: TrainingSetRef) -> Path:
-    """Where the holdout rows lie."""
-    return Path(ref.folder) / "holdout.arrow"
+    create_markdown_artifact(text, key=artifact_key(config.name, "features"), description="training set")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from configs.schema import Source
+from configs.schema import PipelineConfig, Source
 from tasks.refs import BatchRecord, Feed, LandedFile
 
 _BLOCK = 1 << 20
 ENDINGS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+
+def feeds(config: PipelineConfig) -> dict[Feed, Source]:
+    """What a pipeline takes in: the table each feed goes to, and where its files land."""
+    observations: dict[Feed, Source] = {"observations": config.source}
+    return observations if config.labels is None else {**observations, "labels": config.labels}
 
 
 def candidates(landing: Path, source: Source) -> Iterator[Path]:
@@ -54,31 +60,31 @@ def new_files(
     found = []
     for path in candidates(landing, source):
         try:
-            file = landed(path, landing, feed, seen)
+            status = path.stat()
+            if (path.relative_to(landing).as_posix(), status.st_size, status.st_mtime_ns) in seen:
+                continue
+            file = landed(path, landing, feed)
         except FileNotFoundError:
             continue  # it was taken away since the folder was listed
         except OSError as error:
             tell(f"{path} can't be opened: {error.strerror or error}. It is tried again with the next run.")
             continue
-        if file is not None and file.sha256 not in contents:
+        if file.sha256 not in contents:
             contents.add(file.sha256)
             found.append(file)
     return found
 
 
-def landed(path: Path, landing: Path, feed: Feed, seen: Collection[tuple[str, int, int]] = ()) -> LandedFile | None:
-    """A file as it lies there now; None where its path, size and time are among those seen.
+def landed(path: Path, landing: Path, feed: Feed) -> LandedFile:
+    """A file as it lies there now.
 
     Raises:
         OSError: it is gone or can't be opened.
     """
     status = path.stat()
-    relative = path.relative_to(landing).as_posix()
-    if (relative, status.st_size, status.st_mtime_ns) in seen:
-        return None
     return LandedFile(
         feed=feed,
-        path=relative,
+        path=path.relative_to(landing).as_posix(),
         uri=str(path),
         size=status.st_size,
         mtime_ns=status.st_mtime_ns,

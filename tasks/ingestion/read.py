@@ -21,8 +21,8 @@ from tasks.errors import DataRejectedError
 from tasks.ingestion.cast import cast_column
 from tasks.ingestion.discover import ENDINGS
 from tasks.stores.lake import ROW
+from tasks.stores.staging import UNREADABLE
 
-UNREADABLE = "_unreadable"
 _NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 _DELIMITERS = ",;\t|"
 _NO_ROWS = "no rows below the header; expected at least one"

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import Column, PipelineConfig, Source
 from tasks.errors import DataRejectedError
-from tasks.ingestion.discover import content_hash, new_files
+from tasks.ingestion.discover import feeds, landed, new_files
 from tasks.refs import BatchRecord, Feed, LandedFile, ModelRef, Record, StagedBatch, rules_digest
 from tasks.stores import staging
 from tasks.stores.lake import Lake
@@ -41,7 +41,7 @@ def discover(config: PipelineConfig, now: datetime) -> Discovery:
     found: list[LandedFile] = []
     told: list[str] = []
     taken: set[str] = set()
-    for feed, source in _feeds(config):
+    for feed, source in feeds(config).items():
         landing = settings.landing(source.landing)
         landing.mkdir(parents=True, exist_ok=True)
         files = new_files(landing, source, feed, ledger, rules_digest(config), told.append)
@@ -52,12 +52,12 @@ def discover(config: PipelineConfig, now: datetime) -> Discovery:
 
 
 def _adopt(
-    config: PipelineConfig, lake: Lake, feed: Feed, ledger: Sequence[BatchRecord], landed: set[str], now: datetime
+    config: PipelineConfig, lake: Lake, feed: Feed, ledger: Sequence[BatchRecord], lying: set[str], now: datetime
 ) -> list[str]:
     """Enter batches whose rows came in before a run was killed and whose file has been taken away since."""
     told = []
     for one in lake.orphans(feed, ledger):
-        if one["batch"] in landed:
+        if one["batch"] in lying:
             continue  # its file is judged again, alike
         reason = "its file was gone after the run that took it was killed; rows it refused are not in quarantine"
         record = BatchRecord.model_validate(
@@ -82,12 +82,6 @@ def _adopt(
         lake.enter([record])
         told.append(f"{record.path}: {record.accepted} rows accepted, {reason}")
     return told
-
-
-def _feeds(config: PipelineConfig) -> Iterator[tuple[Feed, Source]]:
-    yield "observations", config.source
-    if config.labels is not None:
-        yield "labels", config.labels
 
 
 def groups(files: Sequence[LandedFile]) -> Iterator[tuple[LandedFile, ...]]:
@@ -125,9 +119,7 @@ def _stage(config: PipelineConfig, file: LandedFile) -> StagedBatch | None:
 
 
 def _stage_as_found(config: PipelineConfig, file: LandedFile) -> StagedBatch:
-    labels = file.feed == "labels" and config.labels is not None
-    source: Source = config.labels if labels and config.labels is not None else config.source
-    columns = config.label_columns if labels else config.observation_columns
+    source, columns = feeds(config)[file.feed], config.columns_of(file.feed)
     return _staged(config, file, source, columns, f"{config.name}-{file.sha256}.arrow")
 
 
@@ -155,15 +147,7 @@ def scored_columns(config: PipelineConfig, champion: ModelRef) -> dict[str, Colu
 def read_for_scoring(config: PipelineConfig, source: Path, champion: ModelRef) -> StagedBatch:
     """A file that is to be scored, staged in the contract's types: key and feature columns."""
     columns = scored_columns(config, champion)
-    status = source.stat()
-    file = LandedFile(
-        feed="observations",
-        path=source.name,
-        uri=str(source),
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        sha256=content_hash(source, "observations"),
-    )
+    file = landed(source, source.parent, "observations")
     # An input's own ending counts, whatever format lands.
     own = config.source.model_copy(update={"format": None})
     return _staged(config, file, own, columns, f"{config.name}-score-{uuid4().hex}.arrow")

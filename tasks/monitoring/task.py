@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.monitoring import decide, page
-from tasks.refs import BatchRecord, DatasetRef, DriftState, DriftVerdict, ModelRef, RetrainDecision
+from tasks.refs import BatchRecord, DatasetRef, DriftState, DriftVerdict, ModelRef, RetrainDecision, artifact_key
 from tasks.stores import candidates, models
 from tasks.stores.audit import Audit
 from tasks.stores.lake import SEQ, Lake, decision_row
@@ -47,7 +47,7 @@ def check_drift(config: PipelineConfig, champion: ModelRef | None, now: datetime
     verdict = verdict.model_copy(update={"through_seq": max((one.seq for one in window), default=0)})
     lake.append("decisions", decision_row(now, "drift", verdict.state, "", verdict.model_dump_json()))
     create_markdown_artifact(
-        page.drift_page(config.name, verdict), key=f"{config.name.replace('_', '-')}-drift", description=verdict.state
+        page.drift_page(config.name, verdict), key=artifact_key(config.name, "drift"), description=verdict.state
     )
     return verdict
 
@@ -142,6 +142,6 @@ def decide_retrain(
         "decisions", decision_row(now, "retrain", outcome, recipe, decision.model_dump_json())
     )
     create_markdown_artifact(
-        page.decision_page(config.name, decision), key=f"{config.name.replace('_', '-')}-retrain", description=outcome
+        page.decision_page(config.name, decision), key=artifact_key(config.name, "retrain"), description=outcome
     )
     return decision

@@ -15,8 +15,8 @@ from tasks.features.frame import feature_frame
 from tasks.refs import ModelRef
 from tasks.stores.lake import PROVENANCE, ROW, TIMESTAMP
 from tasks.stores.models import prediction_columns
+from tasks.stores.staging import UNREADABLE
 
-UNREADABLE = "_unreadable"
 _SHOWN = 5
 
 

@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError, UsageError
-from tasks.refs import BatchRecord, ModelRef, ScoreReport, StagedBatch
+from tasks.refs import BatchRecord, ModelRef, ScoreReport, StagedBatch, artifact_key
 from tasks.stores import models, staging
 from tasks.stores.audit import Audit
 from tasks.stores.candidates import first_through
@@ -130,4 +130,4 @@ def _tell(config: PipelineConfig, report: ScoreReport) -> None:
     where = report.output or "the table `predictions`"
     files = ", ".join(report.batches) or "nothing new"
     text = f"# {config.name}: scored\n\n{report.rows} rows by version {report.version} into {where}.\n\nFrom: {files}."
-    create_markdown_artifact(text, key=f"{config.name.replace('_', '-')}-score", description="scored")
+    create_markdown_artifact(text, key=artifact_key(config.name, "score"), description="scored")

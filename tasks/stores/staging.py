@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+# Column of a staged batch: None, or JSON of the cells that are not of the contract's type.
+UNREADABLE = "_unreadable"
+
 
 def write(path: Path, table: pa.Table) -> None:
     """Write a table to an Arrow file, atomically."""

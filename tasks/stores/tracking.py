@@ -7,7 +7,6 @@ import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -214,8 +213,3 @@ def _short(value: JsonValue) -> str:
 def metric_names(prefix: str, metrics: MetricSet) -> dict[str, float]:
     """Metrics with a prefix, for one run's page."""
     return {f"{prefix}{name}": value for name, value in metrics.values.items()}
-
-
-def utc(moment: datetime) -> str:
-    """A time as ISO 8601 text in UTC."""
-    return moment.astimezone(UTC).isoformat()

@@ -13,7 +13,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.refs import ModelRef, TrainingSetRef
+from tasks.refs import ModelRef, TrainingSetRef, artifact_key
 from tasks.stores import models, staging
 from tasks.stores.environment import git_commit, library_versions, lock_digest
 from tasks.stores.lake import Lake
@@ -121,4 +121,4 @@ def _tell(config: PipelineConfig, made: ModelRef) -> None:
         f"# {config.name}: fitted\n\n`{config.training.estimator}` on {made.train_rows} rows, "
         f"{len(made.feature_columns)} columns.\n\nMLflow run `{made.run_id}`, model `{made.model_uri}`."
     )
-    create_markdown_artifact(text, key=f"{config.name.replace('_', '-')}-train", description="fitted")
+    create_markdown_artifact(text, key=artifact_key(config.name, "train"), description="fitted")

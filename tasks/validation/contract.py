@@ -15,14 +15,9 @@ from tasks.refs import Feed
 Mask = npt.NDArray[np.bool_]
 
 
-def columns_of(config: PipelineConfig, feed: Feed) -> dict[str, Column]:
-    """The contract's columns that a feed's files hold."""
-    return config.observation_columns if feed == "observations" else config.label_columns
-
-
 def suite(config: PipelineConfig, feed: Feed) -> tuple[Expectation, ...]:
     """All expectations of a feed: those the contract implies, then those that the YAML names."""
-    columns = columns_of(config, feed)
+    columns = config.columns_of(feed)
     never_missing = {*config.contract.key, config.contract.event_time or ""}
     implied = [one for name, column in columns.items() for one in _implied(name, column, name in never_missing)]
     return (*implied, *(config.expectations if feed == "observations" else ()))

@@ -16,6 +16,7 @@ from configs.schema import Expectation, PipelineConfig
 from tasks.refs import ExpectationResult, StagedBatch
 from tasks.stores.hashing import position_hash, row_hash
 from tasks.stores.lake import BATCH, PROVENANCE, ROW, ROW_ID, SEQ
+from tasks.stores.staging import UNREADABLE
 from tasks.validation import contract, quarantine
 from tasks.validation.expectations import Check, check, needed_columns, poolable
 
@@ -105,7 +106,7 @@ def _checks(expectations: Sequence[Expectation], tables: Sequence[pa.Table]) -> 
     bounds = np.cumsum([0, *(table.num_rows for table in tables)]).tolist()
     found = []
     for number, table in enumerate(tables):
-        own = check(table.drop_columns([ROW, quarantine.UNREADABLE]).to_pandas(), apart) if apart else []
+        own = check(table.drop_columns([ROW, UNREADABLE]).to_pandas(), apart) if apart else []
         mine = [one.within(bounds[number], bounds[number + 1]) for one in shared]
         iterators = {True: iter(mine), False: iter(own)}
         found.append([next(iterators[pools]) for pools in pooled])
@@ -128,7 +129,7 @@ def _with_keys(
 
 
 def _accepted(table: pa.Table, refusals: quarantine.Refusals, ids: Ids, batch: StagedBatch) -> pa.Table:
-    with_ids = table.drop_columns([quarantine.UNREADABLE]).append_column(ROW_ID, pa.array(ids))
+    with_ids = table.drop_columns([UNREADABLE]).append_column(ROW_ID, pa.array(ids))
     rows = with_ids if refusals.accepted.all() else with_ids.filter(pa.array(refusals.accepted))
     return rows.append_column(BATCH, pa.repeat(pa.scalar(batch.file.sha256), rows.num_rows))
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from tasks.refs import ExpectationResult, LandedFile
 from tasks.stores.lake import QUARANTINE, ROW
+from tasks.stores.staging import UNREADABLE
 from tasks.validation.expectations import Check
 
-UNREADABLE = "_unreadable"
 _NONE = -1
 
 

@@ -14,7 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, StagedBatch, rules_digest
+from tasks.refs import BatchRecord, StagedBatch, artifact_key, rules_digest
 from tasks.stores import staging
 from tasks.stores.lake import BATCH, ROW_ID, Lake, Part
 from tasks.stores.settings import load_settings
@@ -44,7 +44,7 @@ def validate(config: PipelineConfig, batches: Sequence[StagedBatch], now: dateti
     for batch in batches:
         if batch.staged:
             Path(batch.staged).unlink(missing_ok=True)
-    key = f"{config.name.replace('_', '-')}-validate"
+    key = artifact_key(config.name, "validate")
     page = batches_page(config.name, [(record, judged.results) for record, judged in zip(records, found, strict=True)])
     create_markdown_artifact(page, key=key, description=f"{len(accepted)} of {len(batches)} files accepted")
     return tuple(records)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from configs.schema import Column, Source
 from tasks.errors import DataRejectedError
-from tasks.ingestion.read import UNREADABLE, read_file
+from tasks.ingestion.read import read_file
 from tasks.stores.lake import ARROW_TYPES, ROW
+from tasks.stores.staging import UNREADABLE
 
 COLUMNS = {
     "id": Column(type="string"),
