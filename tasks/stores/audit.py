@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 
 from tasks.refs import Record
+from tasks.stores.database import connect
 from tasks.stores.settings import Settings
 
 Phase = Literal["intent", "done", "abandoned"]
@@ -61,14 +62,7 @@ class Audit:
     """The audit of all pipelines, in one database."""
 
     def __init__(self, settings: Settings) -> None:
-        self._engine = sa.create_engine(settings.audit_url)
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _configure_sqlite)
-        # Not create_all: between its look and its CREATE another process may have made the table.
-        with self._engine.begin() as connection:
-            connection.execute(sa.schema.CreateTable(_entries, if_not_exists=True))
-            for index in sorted(_entries.indexes, key=lambda one: str(one.name)):
-                connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+        self._engine = connect(settings, _entries)
 
     def write(
         self,
@@ -140,11 +134,3 @@ def _reign(move: Entry, following: Entry | None) -> Reign:
         actor=move.actor,
         reason=move.reason,
     )
-
-
-def _configure_sqlite(connection: object, _record: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]  # the raw sqlite3 connection, untyped here
-    cursor.execute("PRAGMA busy_timeout=30000")  # first: the next one may have to wait for a lock
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()

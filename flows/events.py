@@ -1,0 +1,35 @@
+"""What flows tell the world: events, by way of the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from prefect.runtime import flow_run
+from pydantic import JsonValue
+
+from flows.progress import say
+from tasks.stores.outbox import EventName, Outbox
+from tasks.stores.settings import Settings
+
+_followed: ContextVar[bool] = ContextVar("followed", default=False)
+
+
+@contextmanager
+def following() -> Iterator[None]:
+    """Events of the block start nothing: the run goes on with what follows by itself."""
+    token = _followed.set(True)
+    try:
+        yield
+    finally:
+        _followed.reset(token)
+
+
+def emit(settings: Settings, event: EventName, pipeline: str, payload: Mapping[str, JsonValue]) -> None:
+    """Say that something happened. It is kept before it is sent; what can't be sent now, the sweep sends later."""
+    outbox = Outbox(settings)
+    outbox.put(event, pipeline, payload, followed=_followed.get(), flow_run=str(flow_run.id or ""))
+    sent = outbox.send()
+    if sent.problem:
+        say(f"{event} is kept and sent later: {sent.problem}")
