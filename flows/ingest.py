@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from prefect import flow
+from pydantic import JsonValue
 
 from flows.context import clock, open_pipeline, writing
+from flows.events import emit
 from flows.progress import say
 from tasks.ingestion.task import discover, groups, read
 from tasks.refs import BatchRecord, IngestReport
+from tasks.stores.settings import Settings
 from tasks.validation.task import validate
 
 _SHOWN = 10
@@ -39,7 +42,18 @@ def ingest(pipeline: str, now: datetime | None = None) -> IngestReport:
             for record in records:
                 if record.quarantined or record.verdict == "rejected" or len(files) <= _SHOWN:
                     say(told(record))
-    return IngestReport(pipeline=pipeline, batches=tuple(batches))
+    report = IngestReport(pipeline=pipeline, batches=tuple(batches))
+    _tell_world(settings, report)
+    return report
+
+
+def _tell_world(settings: Settings, report: IngestReport) -> None:
+    if report.accepted:
+        rows = sum(one.accepted for one in report.accepted)
+        emit(settings, "perennial.dataset.updated", report.pipeline, {"files": len(report.accepted), "rows": rows})
+    if report.rejected:
+        files: list[JsonValue] = [{"path": one.path, "reasons": list(one.reasons)} for one in report.rejected[:_SHOWN]]
+        emit(settings, "perennial.data.rejected", report.pipeline, {"files": len(report.rejected), "first": files})
 
 
 def told(record: BatchRecord) -> str:

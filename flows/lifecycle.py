@@ -13,6 +13,7 @@ from prefect.states import Completed
 from configs.schema import PipelineConfig
 from flows.context import actor, clock, open_pipeline, writing
 from flows.deploy import deploy
+from flows.events import following
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.page import report_page
@@ -29,7 +30,9 @@ from tasks.refs import (
     Outcome,
     Promotion,
     RetrainDecision,
+    RetrainFrom,
     StageRecord,
+    StartFrom,
     Verdict,
     artifact_key,
 )
@@ -71,6 +74,21 @@ class _Life:
     def champion(self) -> int | None:
         return Audit(self.settings).champion(self.name)
 
+    def live(self, start_from: StartFrom) -> None:
+        """Everything from a stage on."""
+        if start_from == "ingestion":
+            self.ingest()
+        self.settle()
+        if start_from in ("ingestion", "decision"):
+            self.watch()
+            decision = self.decide()
+            if decision.due:
+                self.renew(decision.start_from)
+            mark_settled(self.config, self.settings, at=self.moment, actor=actor())
+        elif start_from == "features" or start_from == "training":  # two comparisons: the type checker follows them
+            Lake(self.settings, self.config).create()
+            self.renew(start_from)
+
     def ingest(self) -> None:
         with stage("ingest") as running:
             self.ingested = ingest(self.name, self.moment)
@@ -104,19 +122,19 @@ class _Life:
                 self.drift = monitor(self.name, self.moment)
                 running.note = f"drift {self.drift.state}: {self.drift.reasons[0]}"
 
-    def decide(self) -> bool:
+    def decide(self) -> RetrainDecision:
         with stage("decide") as running:
             lake = Lake(self.settings, self.config)
             dataset = lake.dataset(lake.ledger())
             state = "unknown" if self.drift is None else self.drift.state
             self.decision = decide_retrain(self.config, dataset, state, recipe(self.config), self.moment)
             running.note = "; ".join(self.decision.reasons)
-            return self.decision.due
+            return self.decision
 
-    def renew(self) -> None:
+    def renew(self, start_from: RetrainFrom) -> None:
         """Train and deploy. Data that no model can be fitted on leave the champion as it is."""
         try:
-            self.verdict = train(self.name, self.moment)
+            self.verdict = train(self.name, self.moment, start_from)
         except DataRejectedError as error:
             self.refused = str(error)
             return
@@ -172,29 +190,29 @@ def _note(promotion: Promotion) -> str:
     return f"version {promotion.version} {'is champion' if promotion.outcome == 'promoted' else 'was turned down'}"
 
 
-def lifecycle(pipeline: str, now: datetime | None = None) -> LifecycleReport:
+def lifecycle(pipeline: str, now: datetime | None = None, start_from: StartFrom = "ingestion") -> LifecycleReport:
     """The whole life of a pipeline, once: see `lifecycle_flow`."""
-    return cast("LifecycleReport", lifecycle_flow(pipeline, now))
+    return cast("LifecycleReport", lifecycle_flow(pipeline, now, start_from))
 
 
 @flow(name="lifecycle", flow_run_name="lifecycle-{pipeline}")
-def lifecycle_flow(pipeline: str, now: datetime | None = None) -> State[LifecycleReport]:
+def lifecycle_flow(
+    pipeline: str, now: datetime | None = None, start_from: StartFrom = "ingestion"
+) -> State[LifecycleReport]:
     """Take in what landed, score and watch it, and, if the policy says so, train, judge and promote.
 
     Args:
         pipeline: The pipeline's name.
         now: The run's clock; the present by default.
+        start_from: `ingestion`: everything. `decision`: score, look for drift, and retrain if the policy says so.
+            `features`, `training`: retrain without asking; `training` takes the last training set if the data are the
+            same. `deployment`: only deploy what was judged before.
     """
     config, settings = open_pipeline(pipeline)
     life = _Life(config, settings, clock(now))
     try:
-        with collecting() as life.stages, writing(settings, pipeline, "model"):
-            life.ingest()
-            life.settle()
-            life.watch()
-            if life.decide():
-                life.renew()
-            mark_settled(config, settings, at=life.moment, actor=actor())
+        with collecting() as life.stages, writing(settings, pipeline, "model"), following():
+            life.live(start_from)
     except Exception as error:
         code = error.exit_code if isinstance(error, UsageError) else 1
         raise LifecycleError(life.failure(error), code) from error

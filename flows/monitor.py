@@ -7,6 +7,7 @@ from datetime import datetime
 from prefect import flow
 
 from flows.context import clock, open_pipeline
+from flows.events import emit
 from tasks.monitoring.task import check_drift
 from tasks.refs import DriftVerdict
 from tasks.stores.lake import Lake
@@ -23,4 +24,7 @@ def monitor(pipeline: str, now: datetime | None = None) -> DriftVerdict:
     """
     config, settings = open_pipeline(pipeline)
     Lake(settings, config).create()
-    return check_drift(config, Tracking(settings, pipeline).champion(), clock(now))
+    verdict = check_drift(config, Tracking(settings, pipeline).champion(), clock(now))
+    if verdict.state == "act":
+        emit(settings, "perennial.drift.detected", pipeline, {"reasons": list(verdict.reasons)})
+    return verdict

@@ -11,7 +11,7 @@ from flows.progress import stage
 from tasks.evaluation.probe import clean_process
 from tasks.evaluation.task import judge
 from tasks.features.task import training_set
-from tasks.refs import Verdict
+from tasks.refs import RetrainFrom, Verdict
 from tasks.stores.environment import recipe
 from tasks.stores.lake import Lake
 from tasks.stores.tracking import Tracking
@@ -19,12 +19,13 @@ from tasks.training.task import fit
 
 
 @flow(name="train", flow_run_name="train-{pipeline}")
-def train(pipeline: str, now: datetime | None = None) -> Verdict:
+def train(pipeline: str, now: datetime | None = None, start_from: RetrainFrom = "features") -> Verdict:
     """Make a training set, fit a candidate and hold it against the gates. It waits for the deploy flow.
 
     Args:
         pipeline: The pipeline's name.
         now: The run's clock; the present by default.
+        start_from: `training` takes the training set of the last time, if the data are still the same.
     """
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
@@ -35,7 +36,7 @@ def train(pipeline: str, now: datetime | None = None) -> Verdict:
             champion = Tracking(settings, pipeline).champion()
             with writing(settings, pipeline, "data"):  # never between a batch's rows and its line in the ledger
                 dataset = lake.dataset(lake.ledger())
-            made = training_set(config, dataset, champion)
+            made = training_set(config, dataset, champion, reuse=start_from == "training")
             running.note = f"{made.train_rows} training rows, {made.holdout_rows} holdout rows"
         with stage("train") as running:
             model = fit(config, made, recipe(config), moment)

@@ -16,6 +16,8 @@ Feed = Literal["observations", "labels"]
 BatchVerdict = Literal["accepted", "rejected"]
 GateOutcome = Literal["pass", "fail", "warn", "not_applicable", "error"]
 DriftState = Literal["ok", "warn", "act", "unknown"]
+StartFrom = Literal["ingestion", "decision", "features", "training", "deployment"]
+RetrainFrom = Literal["features", "training"]
 Outcome = Literal[
     "promoted",
     "kept_champion",
@@ -307,12 +309,17 @@ class DriftVerdict(Record):
 
 
 class RetrainDecision(Record):
-    """Whether a new model is due, and why."""
+    """Whether a new model is due, why, and from which stage on.
+
+    Attributes:
+        start_from: `features`: the training set is made anew; `training`: only how it is fitted changed.
+    """
 
     due: bool
     reasons: tuple[str, ...]
     new_rows: int
     recipe: str
+    start_from: RetrainFrom = "features"
 
 
 class ScoreReport(Record):

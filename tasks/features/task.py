@@ -15,10 +15,21 @@ from tasks.stores import staging
 from tasks.stores.lake import ROW_ID, SEQ, Lake
 from tasks.stores.settings import load_settings
 
+_REF = "ref.json"
+
 
 @task(name="training-set", cache_policy=NO_CACHE)
-def training_set(config: PipelineConfig, dataset: DatasetRef, champion: ModelRef | None) -> TrainingSetRef:
-    """Labelled observations, split, stored for training and evaluation. The champion's columns are kept too."""
+def training_set(
+    config: PipelineConfig, dataset: DatasetRef, champion: ModelRef | None, *, reuse: bool = False
+) -> TrainingSetRef:
+    """Labelled observations, split, stored for training and evaluation. The champion's columns are kept too.
+
+    Args:
+        config: The pipeline.
+        dataset: The accepted data.
+        champion: The model that the candidate will be held against.
+        reuse: Take the stored set where it was made of just these data, columns and split.
+    """
     from tasks.features.training_set import assemble, event_times, needed_columns
 
     settings = load_settings()
@@ -26,13 +37,18 @@ def training_set(config: PipelineConfig, dataset: DatasetRef, champion: ModelRef
     wanted = [*champion.feature_columns, champion.split.column] if champion else []
     extra = [name for name in wanted if name in config.observation_columns]
     columns = list(dict.fromkeys([*needed_columns(config), *extra]))
+    base = settings.state / "training" / config.name
+    sections = config.model_dump(mode="json", include={"contract", "split", "labels", "seed"})
+    folder = base / digest([dataset.digest, sections, [*columns]])[:16]
+    if reuse and (folder / _REF).is_file():
+        ref = TrainingSetRef.model_validate_json((folder / _REF).read_text(encoding="utf-8"))
+        _tell(config, ref)
+        return ref
     labels = None
     if config.labels is not None:
         labels = lake.read("labels", [ROW_ID, SEQ, config.contract.target], version=dataset.labels)
     made = assemble(config, lake.read("observations", columns, version=dataset.observations), labels)
-    base = settings.state / "training" / config.name
     shutil.rmtree(base, ignore_errors=True)  # the model lock is held: no other run reads an older set
-    folder = base / digest([dataset.digest, config.model_dump_json()])[:16]
     staging.write(folder / "train.arrow", made.train)
     staging.write(folder / "holdout.arrow", made.holdout)
     times = event_times(made.train, config.contract.event_time)
@@ -45,6 +61,9 @@ def training_set(config: PipelineConfig, dataset: DatasetRef, champion: ModelRef
         holdout_rows=made.holdout.num_rows,
         newest_event=newest,
     )
+    draft = folder / f".{_REF}"
+    draft.write_text(ref.model_dump_json(), encoding="utf-8")
+    draft.replace(folder / _REF)  # last: a set without it is not whole
     _tell(config, ref)
     return ref
 

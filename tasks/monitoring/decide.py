@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from configs.schema import Retrain
-from tasks.refs import DriftState, RetrainDecision
+from tasks.refs import DriftState, RetrainDecision, RetrainFrom
 
 
 def retrain(
@@ -34,6 +34,7 @@ def retrain(
     if drift == "act" and policy.on_drift and new_rows > 0:
         reasons.append("drift verdict: act")
     if reasons:
-        return RetrainDecision(due=True, reasons=tuple(reasons), new_rows=new_rows, recipe=recipe)
+        stage: RetrainFrom = "features" if new_rows else "training"
+        return RetrainDecision(due=True, reasons=tuple(reasons), new_rows=new_rows, recipe=recipe, start_from=stage)
     waits = f"waits: {new_rows} of {needed} new labelled rows"
     return RetrainDecision(due=False, reasons=(waits,), new_rows=new_rows, recipe=recipe)
