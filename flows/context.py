@@ -13,7 +13,7 @@ from configs.load import ConfigError, load
 from configs.schema import PipelineConfig
 from flows.progress import say
 from tasks.errors import UsageError
-from tasks.stores.lock import hold
+from tasks.stores.lock import Held, hold
 from tasks.stores.settings import Settings, load_settings, prepare
 
 
@@ -51,7 +51,7 @@ def actor() -> str:
 
 
 @contextmanager
-def writing(settings: Settings, pipeline: str, what: Literal["data", "model"]) -> Iterator[None]:
+def writing(settings: Settings, pipeline: str, what: Literal["data", "model"]) -> Iterator[Held]:
     """Be the one writer of a pipeline's data, or of its model, while the block runs."""
-    with hold(settings.state / "locks", f"{pipeline}.{what}", settings.lock_timeout, say):
-        yield
+    with hold(settings, f"{pipeline}.{what}", say) as held:
+        yield held

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from functools import cache
 
 import sqlalchemy as sa
 
+from tasks.errors import PerennialError, UsageError
 from tasks.stores.settings import Settings
+
+_BUSY_SECONDS = 30
+_DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg"}
+# A server that is gone without a word is noticed within half a minute, not after the kernel's quarter of an hour.
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
+class DatabaseError(PerennialError):
+    """The state's database can't be reached."""
 
 
 def connect(settings: Settings, *tables: sa.Table) -> sa.Engine:
-    """An engine on the state's database, in which the tables exist."""
+    """An engine on the state's database, in which the tables exist.
+
+    Raises:
+        UsageError: the address is no address of SQLite or PostgreSQL.
+        DatabaseError: the database gives no answer; any later use of the engine may raise it too.
+    """
     engine = _engine(settings.audit_url)
+    if not tables:
+        return engine
     # Not create_all: between its look and its CREATE another process may have made the table.
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            tables = _missing(connection, tables)
         for table in tables:
             connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
             for index in sorted(table.indexes, key=lambda one: str(one.name)):
@@ -21,18 +48,74 @@ def connect(settings: Settings, *tables: sa.Table) -> sa.Engine:
     return engine
 
 
+def _missing(connection: sa.Connection, tables: tuple[sa.Table, ...]) -> tuple[sa.Table, ...]:
+    """Tables that this transaction must make: there IF NOT EXISTS needs the right to create, and loses races."""
+    found = sa.inspect(connection)
+    missing = tuple(table for table in tables if not found.has_table(table.name))
+    if not missing:
+        return ()
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('perennial: tables'))"))
+    found.clear_cache()  # another process may have made them while this one waited
+    return tuple(table for table in missing if not found.has_table(table.name))
+
+
 @cache
 def _engine(url: str) -> sa.Engine:
+    address = _address(url)
+    wanted = {name: value for name, value in _PATIENCE.items() if name not in address.query}
+    remote = address.get_backend_name() == "postgresql"
     # No pool: connections must not be carried into a forked process, and these stores write a few lines a run.
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    if engine.dialect.name == "sqlite":
+    engine = sa.create_engine(address, poolclass=sa.NullPool, connect_args=wanted if remote else {})
+    if remote:
+        sa.event.listen(engine, "handle_error", _tell_unreachable)
+    else:
         sa.event.listen(engine, "connect", _configure_sqlite)
     return engine
 
 
-def _configure_sqlite(connection: object, _record: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]  # the raw sqlite3 connection, untyped here
-    cursor.execute("PRAGMA busy_timeout=30000")  # first: the next one may have to wait for a lock
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()
+def _address(url: str) -> sa.URL:
+    try:
+        address = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise UsageError(_EXPECTED.format(found="no address of a database")) from None
+    backend, _, driver = address.drivername.partition("+")
+    if _DRIVERS.get(backend) != (driver or _DRIVERS.get(backend)):
+        raise UsageError(_EXPECTED.format(found=f"{address.drivername}://"))
+    return address.set(drivername=f"{backend}+{_DRIVERS[backend]}")
+
+
+_EXPECTED = (
+    "PERENNIAL_STATE_URL: found {found}; expected postgresql+psycopg://USER:PASSWORD@HOST:5432/NAME or sqlite:///FILE."
+)
+
+
+def _tell_unreachable(context: sa.ExceptionContext) -> None:
+    """Turn a failure to reach PostgreSQL into an error that a person can act on; others stay as they are."""
+    if context.engine is None or not (context.connection is None or context.is_disconnect):
+        return
+    url = context.engine.url
+    problem = str(context.original_exception).strip().splitlines() or ["no reason was given"]
+    context.chained_exception = DatabaseError(
+        f"PostgreSQL of PERENNIAL_STATE_URL ({url.host}:{url.port or 5432}, database {url.database}) can't be reached: "
+        f"{problem[0]} Start it or mend the address; what was not done then is done by the next run."
+    )
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+    _write_ahead(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log. Of processes that do it first at once SQLite fails some without waiting."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

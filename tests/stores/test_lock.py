@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.stores.lock import LockTimeoutError, hold
+from tasks.stores.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -20,7 +21,8 @@ HOLDER = """
 import sys
 from pathlib import Path
 from tasks.stores.lock import hold
-with hold(Path(sys.argv[1]), "demand.data", timeout=60):
+from tasks.stores.settings import Settings
+with hold(Settings(home=Path(sys.argv[1]), lock_timeout=60), "demand.data"):
     print("held", flush=True)
     sys.stdin.read()
 print("released", flush=True)
@@ -30,12 +32,17 @@ COUNTER = """
 import sys
 from pathlib import Path
 from tasks.stores.lock import hold
+from tasks.stores.settings import Settings
 folder = Path(sys.argv[1])
 for _ in range(40):
-    with hold(folder, "demand.data", timeout=60):
+    with hold(Settings(home=folder, lock_timeout=60), "demand.data"):
         path = folder / "count"
         path.write_text(str(int(path.read_text()) + 1))
 """
+
+
+def within(home: Path, seconds: float) -> Settings:
+    return Settings(home=home, lock_timeout=seconds)
 
 
 @contextmanager
@@ -62,17 +69,17 @@ def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_the_holding_thread_may_take_it_again(tmp_path: Path) -> None:
-    with hold(tmp_path, "demand.data", timeout=0), hold(tmp_path, "demand.data", timeout=0):
+    with hold(within(tmp_path, 0), "demand.data"), hold(within(tmp_path, 0), "demand.data"):
         pass
-    with hold(tmp_path, "demand.data", timeout=0):
+    with hold(within(tmp_path, 0), "demand.data"):
         pass
 
 
 def test_leaving_the_inner_block_does_not_free_it(tmp_path: Path) -> None:
-    with hold(tmp_path, "demand.data", timeout=0):
-        with hold(tmp_path, "demand.data", timeout=0):
+    with hold(within(tmp_path, 0), "demand.data"):
+        with hold(within(tmp_path, 0), "demand.data"):
             pass
-        with python(HOLDER.replace("timeout=60", "timeout=0"), str(tmp_path)) as other:
+        with python(HOLDER.replace("lock_timeout=60", "lock_timeout=0"), str(tmp_path)) as other:
             assert other.communicate(timeout=PATIENCE)[0] == ""
             assert other.returncode == 1
 
@@ -82,12 +89,12 @@ def test_another_thread_waits(tmp_path: Path) -> None:
 
     def other() -> None:
         try:
-            with hold(tmp_path, "demand.data", timeout=0.2):
+            with hold(within(tmp_path, 0.2), "demand.data"):
                 pass
         except LockTimeoutError as error:
             failures.append(error)
 
-    with hold(tmp_path, "demand.data", timeout=0):
+    with hold(within(tmp_path, 0), "demand.data"):
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
@@ -97,19 +104,23 @@ def test_another_thread_waits(tmp_path: Path) -> None:
 
 
 def test_other_names_are_other_locks(tmp_path: Path) -> None:
-    with holder(tmp_path), hold(tmp_path, "demand.model", timeout=0), hold(tmp_path, "supply.data", timeout=0):
+    with holder(tmp_path), hold(within(tmp_path, 0), "demand.model"), hold(within(tmp_path, 0), "supply.data"):
         pass
 
 
 def test_an_exception_frees_it(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), hold(tmp_path, "demand.data", timeout=0):
+    with pytest.raises(ZeroDivisionError), hold(within(tmp_path, 0), "demand.data"):
         raise ZeroDivisionError
     with holder(tmp_path):
         pass
 
 
 def test_a_timeout_names_the_holder(tmp_path: Path) -> None:
-    with holder(tmp_path) as process, pytest.raises(LockTimeoutError) as caught, hold(tmp_path, "demand.data", 0.3):
+    with (
+        holder(tmp_path) as process,
+        pytest.raises(LockTimeoutError) as caught,
+        hold(within(tmp_path, 0.3), "demand.data"),
+    ):
         pass
     assert f"demand.data was held by another writer (process {process.pid}) for 0.3 s" in str(caught.value)
     assert "PERENNIAL_LOCK_TIMEOUT" in str(caught.value)
@@ -120,7 +131,7 @@ def test_who_waits_is_told_once_by_whom(tmp_path: Path) -> None:
     with (
         holder(tmp_path) as process,
         pytest.raises(LockTimeoutError),
-        hold(tmp_path, "demand.data", 0.5, told.append),
+        hold(within(tmp_path, 0.5), "demand.data", told.append),
     ):
         pass
     assert told == [f"waiting for another writer of demand.data (process {process.pid})"]
@@ -128,7 +139,7 @@ def test_who_waits_is_told_once_by_whom(tmp_path: Path) -> None:
 
 def test_nobody_is_told_where_nobody_waits(tmp_path: Path) -> None:
     told: list[str] = []
-    with hold(tmp_path, "demand.data", 0, told.append):
+    with hold(within(tmp_path, 0), "demand.data", told.append):
         pass
     assert told == []
 
@@ -138,7 +149,7 @@ def test_kill_minus_nine_frees_it(tmp_path: Path) -> None:
     waiting = threading.Event()
 
     def wait() -> None:
-        with hold(tmp_path, "demand.data", PATIENCE, lambda _: waiting.set()):
+        with hold(within(tmp_path, PATIENCE), "demand.data", lambda _: waiting.set()):
             got.set()
 
     with holder(tmp_path) as process:
@@ -157,12 +168,12 @@ def test_a_second_process_waits_until_the_first_is_done(tmp_path: Path) -> None:
         assert first.stdin is not None
         assert first.stdout is not None
         assert second.stdout is not None
-        with pytest.raises(LockTimeoutError, match=f"process {first.pid}"), hold(tmp_path, "demand.data", 0.2):
+        with pytest.raises(LockTimeoutError, match=f"process {first.pid}"), hold(within(tmp_path, 0.2), "demand.data"):
             pass
         first.stdin.close()
         assert first.stdout.readline() == "released\n"
         assert second.stdout.readline() == "held\n"
-        with pytest.raises(LockTimeoutError, match=f"process {second.pid}"), hold(tmp_path, "demand.data", 0.2):
+        with pytest.raises(LockTimeoutError, match=f"process {second.pid}"), hold(within(tmp_path, 0.2), "demand.data"):
             pass
 
 
