@@ -131,6 +131,29 @@ def status(
 
 
 @app.command()
+def report(
+    name: Name,
+    version: Annotated[int | None, typer.Option(help="A registered version; left out, the newest candidate.")] = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Markdown, for a pull request.")] = False,
+    plots: Annotated[Path | None, typer.Option(help="Draw plots into this folder, and link them.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell of a candidate: its metrics beside the champion's and the baseline's, gates, outcome and data."""
+    if as_markdown and as_json:
+        raise typer.BadParameter("--markdown and --json exclude each other")
+    from flows import plots as drawing
+    from flows import report_page
+    from flows.context import open_pipeline
+    from flows.report import read
+
+    one = read(*open_pipeline(name), version)
+    if plots is not None:
+        one = one.model_copy(update={"links": (*one.links, *drawing.draw(one, plots))})
+    told = report_page.markdown(one) if as_markdown else report_page.text(one)
+    _print(as_json, one.model_dump(mode="json"), told.rstrip("\n"))
+
+
+@app.command()
 def score(
     name: Name,
     source: Annotated[Path | None, typer.Option("--input", help="File to score: csv, parquet or jsonl.")] = None,

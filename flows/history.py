@@ -55,7 +55,7 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
     lake, audit = Lake(settings, config), Audit(settings)
     ledger = lake.ledger()
     accepted = [one for one in ledger if one.verdict == "accepted"]
-    drift = _newest_drift(lake)
+    drift = newest_drift(lake)
     return PipelineHistory(
         pipeline=config.name,
         description=config.description,
@@ -71,7 +71,8 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
     )
 
 
-def _newest_drift(lake: Lake) -> DriftVerdict | None:
+def newest_drift(lake: Lake) -> DriftVerdict | None:
+    """The newest answer to whether data still look as the champion knows them; None before any."""
     rows = lake.read("decisions", ["at", "record"], where=pc.field("kind") == "drift")
     if rows.num_rows == 0:
         return None

@@ -24,5 +24,10 @@ def metric_table(
 
 def gate_table(gates: Sequence[GateResult]) -> list[str]:
     """Lines of the gates and what each found."""
-    rows = [f"| {one.code} {one.title} | **{one.outcome}** | {one.reason} |" for one in gates]
+    rows = [f"| {one.code} {cell(one.title)} | **{one.outcome}** | {cell(one.reason)} |" for one in gates]
     return ["| gate | outcome | reason |", "| --- | --- | --- |", *rows]
+
+
+def cell(text: str) -> str:
+    """Text that can't end a cell of a table, or its row."""
+    return " ".join(text.replace("|", r"\|").split())

@@ -28,6 +28,7 @@ class Settings(BaseSettings):
         lake_url: The Delta tables: a folder, or any object store that deltalake reaches.
         state_url: SQLAlchemy address of the audit; SQLite in state_dir by default.
         mlflow_tracking_uri: MLflow's address; SQLite in state_dir by default.
+        mlflow_url: Where people open MLflow, for links; mlflow_tracking_uri where that is a server.
         lock_timeout: Seconds to wait for another writer of the same pipeline.
     """
 
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     lake_url: str | None = None
     state_url: str | None = None
     mlflow_tracking_uri: str | None = None
+    mlflow_url: str | None = None
     lock_timeout: float = 3600.0
 
     @property
@@ -64,6 +66,12 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """MLflow's address."""
         return self.mlflow_tracking_uri or f"sqlite:///{self.state / 'mlflow.db'}"
+
+    @property
+    def mlflow_page(self) -> str | None:
+        """Address of MLflow's pages, without a slash at its end; None where no server is known."""
+        address = self.mlflow_url or self.tracking_uri
+        return address.rstrip("/") if address.startswith(("http://", "https://")) else None
 
     @property
     def artifacts(self) -> Path:
