@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import JsonValue
 
-from configs.schema import CLASSIFICATION_METRICS, REGRESSION_METRICS, GroupSplit, PipelineConfig, TimeSplit
+from configs.schema import CLASSIFICATION_METRICS, REGRESSION_METRICS, GroupSplit, PipelineConfig, Source, TimeSplit
 
 Path = tuple[str | int, ...]
 
@@ -23,11 +24,37 @@ class Problem(NamedTuple):
 
 def problems(config: PipelineConfig) -> Iterator[Problem]:
     """Every rule that the configuration breaks; none means it is sound."""
+    yield from _landing("source", config.source)
+    if config.labels is not None:
+        yield from _landing("labels", config.labels)
     yield from _columns(config)
     yield from _contract(config)
     yield from _features(config)
     yield from _split(config)
     yield from _evaluation(config)
+
+
+def _landing(section: str, source: Source) -> Iterator[Problem]:
+    path = (section, "landing")
+    protocol, is_url, place = source.landing.partition("://")
+    if "/" in source.marker:
+        yield Problem((section, "marker"), repr(source.marker), "an ending without a slash, such as .ready")
+    if not is_url:
+        return
+    if "@" in place.partition("/")[0] or "?" in place:  # not shown: it may hold a secret
+        yield Problem(path, "a URL with a user, a password or a query", "one without; credentials come from outside")
+    elif not place.strip("/"):
+        yield Problem(path, f"{source.landing!r}, which names no place", "a URL such as s3://bucket/folder")
+    elif protocol in ("file", "local") and not place.startswith("/"):
+        yield Problem(path, repr(source.landing), f"an absolute path: {protocol}:///folder")
+    else:
+        from fsspec import available_protocols  # type: ignore[import-untyped]  # it ships no types
+
+        known = available_protocols()
+        if protocol not in known:
+            near = difflib.get_close_matches(protocol, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            yield Problem(path, f"the unknown protocol {protocol!r}", f"one that fsspec knows, such as s3{hint}")
 
 
 def _known(config: PipelineConfig, path: Path, name: str) -> Iterator[Problem]:

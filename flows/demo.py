@@ -38,7 +38,7 @@ class _Play:
 
     def land(self, first: int, days: int, *, labels: bool = True, scenario: Scenario = _SCENARIO) -> None:
         """Let days land, counted from the first, with their labels."""
-        folder = self.settings.landing(PIPELINE)
+        folder = Path(self.settings.landing(PIPELINE))
         start = _FIRST_DAY + timedelta(days=first)
         land_arrivals(scenario, start, days, folder / "arrivals")
         if labels:
@@ -89,7 +89,7 @@ def _acts(demo: _Play) -> None:
 
 def _detour_labels(demo: _Play) -> None:
     start = _FIRST_DAY + timedelta(days=50)
-    land_delays(_SCENARIO, start, 7, demo.settings.landing(PIPELINE) / "delays")
+    land_delays(_SCENARIO, start, 7, Path(demo.settings.landing(PIPELINE)) / "delays")
     demo.land(57, 14)
 
 
@@ -110,7 +110,7 @@ def _real(demo: _Play) -> None:
     from flows.lifecycle import lifecycle
 
     demo.console.print("\n[bold]real data: breast_cancer lands[/]", highlight=False)
-    land(demo.settings.landing("breast_cancer"))
+    land(Path(demo.settings.landing("breast_cancer")))
     demo.rows.append(("real data: breast_cancer", *_told(lifecycle("breast_cancer"))))
 
 

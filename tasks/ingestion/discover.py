@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from configs.schema import PipelineConfig, Source
 from tasks.refs import BatchRecord, Feed, LandedFile
+from tasks.stores.landing import Found, Landing, Tell, open_landing
 
 _BLOCK = 1 << 20
 ENDINGS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -20,26 +20,38 @@ def feeds(config: PipelineConfig) -> dict[Feed, Source]:
     return observations if config.labels is None else {**observations, "labels": config.labels}
 
 
-def candidates(landing: Path, source: Source) -> Iterator[Path]:
-    """Files in the landing folder that the source takes, sorted by path. Hidden and '_' names are left alone."""
-    if not landing.is_dir():
-        return
-    root = landing.resolve()
-    for path in sorted(landing.rglob("*")):
-        name = path.name
-        if name.startswith((".", "_")) or not fnmatch.fnmatch(name, source.pattern):
-            continue
-        if path.is_file() and path.resolve().is_relative_to(root):
-            yield path
+def takes(source: Source, name: str) -> bool:
+    """Whether the source takes files of a name. Hidden and '_' names are left alone, and marker files."""
+    marks = source.ready == "marker" and name.endswith(source.marker)
+    return not (name.startswith((".", "_")) or marks) and fnmatch.fnmatch(name, source.pattern)
+
+
+def candidates(landing: Landing, source: Source, tell: Tell) -> list[Found]:
+    """Files in the landing place that the source takes, sorted by path; where it asks for markers, those that have one.
+
+    Args:
+        landing: The place.
+        source: What it takes.
+        tell: Told of each folder that can't be listed and each name that is refused.
+    """
+    found = list(landing.files(tell))
+    marked = {one.path for one in found} if source.ready == "marker" else set()
+    ready = source.ready == "settled"
+    return [one for one in found if takes(source, one.name) and (ready or one.path + source.marker in marked)]
+
+
+def known(ledger: Sequence[BatchRecord], feed: Feed, rules: str) -> list[BatchRecord]:
+    """Batches of a feed that are not judged again: accepted ones, and those refused by the rules there are now."""
+    return [one for one in ledger if one.feed == feed and (one.verdict == "accepted" or one.rules == rules)]
 
 
 def new_files(
-    landing: Path,
+    address: str,
     source: Source,
     feed: Feed,
     ledger: Sequence[BatchRecord],
     rules: str,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Tell = lambda _: None,
 ) -> list[LandedFile]:
     """Landed files whose content the ledger does not have, each content once.
 
@@ -47,55 +59,66 @@ def new_files(
     new again: a mended configuration takes it.
 
     Args:
-        landing: The landing folder.
+        address: The landing place's address.
         source: What it takes.
         feed: Which table it feeds.
         ledger: The batches known.
         rules: Digest of what files are judged by now.
-        tell: Told of each file that can't be opened; it is tried again with the next run.
+        tell: Told of each file that can't be opened or is being written; it is tried again with the next run.
+
+    Raises:
+        LandingError: the place can't be reached.
     """
-    settled = [one for one in ledger if one.feed == feed and (one.verdict == "accepted" or one.rules == rules)]
+    landing = open_landing(address)
+    settled = known(ledger, feed, rules)
     seen = {(batch.path, batch.size, batch.mtime_ns) for batch in settled}
     contents = {batch.batch for batch in settled}
     found = []
-    for path in candidates(landing, source):
-        try:
-            status = path.stat()
-            if (path.relative_to(landing).as_posix(), status.st_size, status.st_mtime_ns) in seen:
-                continue
-            file = landed(path, landing, feed)
-        except FileNotFoundError:
-            continue  # it was taken away since the folder was listed
-        except OSError as error:
-            tell(f"{path} can't be opened: {error.strerror or error}. It is tried again with the next run.")
+    for one in candidates(landing, source, tell):
+        if one in seen:
             continue
-        if file.sha256 not in contents:
+        file = _open_new(landing, one.path, feed, tell)
+        if file is not None and file.sha256 not in contents:
             contents.add(file.sha256)
             found.append(file)
     return found
 
 
-def landed(path: Path, landing: Path, feed: Feed) -> LandedFile:
+def _open_new(landing: Landing, path: str, feed: Feed, tell: Tell) -> LandedFile | None:
+    """A new file as it lies there now; None where it can't be had yet."""
+    try:
+        if landing.busy(path):
+            tell(f"{landing.uri(path)} is still being written. It is taken once its writer has closed it.")
+            return None
+        return landed(landing, path, feed)
+    except FileNotFoundError:
+        return None  # it was taken away since the folder was listed
+    except OSError as error:
+        tell(f"{landing.uri(path)} can't be opened: {error.strerror or error}. It is tried again with the next run.")
+        return None
+
+
+def landed(landing: Landing, path: str, feed: Feed) -> LandedFile:
     """A file as it lies there now.
 
     Raises:
         OSError: it is gone or can't be opened.
     """
-    status = path.stat()
+    now = landing.look(path)
     return LandedFile(
         feed=feed,
-        path=path.relative_to(landing).as_posix(),
-        uri=str(path),
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        sha256=content_hash(path, feed),
+        path=path,
+        uri=landing.uri(path),
+        size=now.size,
+        mtime_ns=now.mtime_ns,
+        sha256=content_hash(landing, path, feed),
     )
 
 
-def content_hash(path: Path, feed: Feed) -> str:
+def content_hash(landing: Landing, path: str, feed: Feed) -> str:
     """SHA-256 of a file's bytes, the feed mixed in: one file may land as observations and as labels."""
     hasher = hashlib.sha256(feed.encode() + b"\0")
-    with path.open("rb") as handle:
+    with landing.open(path) as handle:
         while block := handle.read(_BLOCK):
             hasher.update(block)
     return hasher.hexdigest()

@@ -16,6 +16,7 @@ from tasks.ingestion.discover import feeds, landed, new_files
 from tasks.refs import BatchRecord, Feed, LandedFile, ModelRef, Record, StagedBatch, rules_digest
 from tasks.stores import staging
 from tasks.stores.lake import Lake
+from tasks.stores.landing import Folder, open_landing
 from tasks.stores.settings import load_settings
 
 _GROUP_FILES = 64
@@ -33,7 +34,7 @@ class Discovery(Record):
 def discover(config: PipelineConfig, now: datetime) -> Discovery:
     """Landed files that the ledger does not have. The data lock is held: what a killed run left is put in order."""
     settings = load_settings()
-    for left in (settings.state / "staging").glob(f"{config.name}-[0-9a-f]*.arrow"):
+    for left in (settings.state / "staging").glob(f"{config.name}-[0-9a-f]*"):
         left.unlink(missing_ok=True)
     lake = Lake(settings, config)
     lake.create()
@@ -42,9 +43,9 @@ def discover(config: PipelineConfig, now: datetime) -> Discovery:
     told: list[str] = []
     taken: set[str] = set()
     for feed, source in feeds(config).items():
-        landing = settings.landing(source.landing)
-        landing.mkdir(parents=True, exist_ok=True)
-        files = new_files(landing, source, feed, ledger, rules_digest(config), told.append)
+        address = settings.landing(source.landing)
+        open_landing(address).prepare()
+        files = new_files(address, source, feed, ledger, rules_digest(config), told.append)
         found += files
         taken |= set(lake.transactions(feed, (file.sha256 for file in files)))
         told += _adopt(config, lake, feed, ledger, {file.sha256 for file in files}, now)
@@ -109,27 +110,27 @@ def read(config: PipelineConfig, files: Sequence[LandedFile]) -> tuple[StagedBat
 
 def _stage(config: PipelineConfig, file: LandedFile) -> StagedBatch | None:
     """A staged file, or None where it is not any more what was found."""
+    source, columns = feeds(config)[file.feed], config.columns_of(file.feed)
+    settings = load_settings()
+    landing = open_landing(settings.landing(source.landing))
+    name = f"{config.name}-{file.sha256}"
+    draft = settings.state / "staging" / f"{name}.landed{Path(file.path).suffix}"
     try:
-        batch = _stage_as_found(config, file)
-        status = Path(file.uri).stat()
+        with landing.local(file.path, draft) as local:
+            batch = _staged(config, file, local, source, columns, f"{name}.arrow")
+        now = landing.look(file.path)
     except FileNotFoundError:
         return None
-    same = (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
-    return batch if same else None
-
-
-def _stage_as_found(config: PipelineConfig, file: LandedFile) -> StagedBatch:
-    source, columns = feeds(config)[file.feed], config.columns_of(file.feed)
-    return _staged(config, file, source, columns, f"{config.name}-{file.sha256}.arrow")
+    return batch if (now.size, now.mtime_ns) == (file.size, file.mtime_ns) else None
 
 
 def _staged(
-    config: PipelineConfig, file: LandedFile, source: Source, columns: dict[str, Column], name: str
+    config: PipelineConfig, file: LandedFile, local: Path, source: Source, columns: dict[str, Column], name: str
 ) -> StagedBatch:
     from tasks.ingestion.read import read_file
 
     try:
-        table = read_file(Path(file.uri), source, columns, config.contract.timezone)
+        table = read_file(local, source, columns, config.contract.timezone)
     except DataRejectedError as error:
         return StagedBatch(file=file, refusal=str(error))
     staged = load_settings().state / "staging" / name
@@ -147,7 +148,7 @@ def scored_columns(config: PipelineConfig, champion: ModelRef) -> dict[str, Colu
 def read_for_scoring(config: PipelineConfig, source: Path, champion: ModelRef) -> StagedBatch:
     """A file that is to be scored, staged in the contract's types: key and feature columns."""
     columns = scored_columns(config, champion)
-    file = landed(source, source.parent, "observations")
+    file = landed(Folder(source.parent), source.name, "observations")
     # An input's own ending counts, whatever format lands.
     own = config.source.model_copy(update={"format": None})
-    return _staged(config, file, own, columns, f"{config.name}-score-{uuid4().hex}.arrow")
+    return _staged(config, file, source, own, columns, f"{config.name}-score-{uuid4().hex}.arrow")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.errors import UsageError
@@ -30,6 +30,7 @@ class Settings(BaseSettings):
         mlflow_tracking_uri: MLflow's address; SQLite in state_dir by default.
         mlflow_url: Where people open MLflow, for links; mlflow_tracking_uri where that is a server.
         lock_timeout: Seconds to wait for another writer of the same pipeline.
+        watch_seconds: Seconds between two listings of a landing place by the sensor.
     """
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")
@@ -41,6 +42,7 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str | None = None
     mlflow_url: str | None = None
     lock_timeout: float = 3600.0
+    watch_seconds: float = Field(default=10.0, gt=0)
 
     @property
     def root(self) -> Path:
@@ -83,9 +85,12 @@ class Settings(BaseSettings):
         """Prefect's own folder: database, profiles, stored results."""
         return self.root / "prefect"
 
-    def landing(self, folder: str) -> Path:
-        """A landing folder: as given where absolute, else below home/landing."""
-        return self.root / "landing" / Path(folder).expanduser()
+    def landing(self, place: str) -> str:
+        """Address of a landing place: a URL as given, a folder as an absolute path, below home/landing if relative."""
+        protocol, is_url, rest = place.partition("://")
+        if is_url and protocol not in ("file", "local"):
+            return place
+        return str(self.root / "landing" / Path(rest if is_url else place).expanduser())
 
 
 def load_settings() -> Settings:

@@ -1,0 +1,137 @@
+"""Landing places that fsspec reaches: object stores and other remote folders. The only module that talks to fsspec."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tasks.errors import PerennialError, UsageError
+from tasks.stores.landing import Found, Tell, by_parts
+
+_ETAGS = ("etag", "md5hash", "md5")
+_TIMES = ("mtime", "lastmodified", "last_modified", "updated", "modified", "modificationtime", "created")
+# Places where a file is not there until it is there whole.
+_WHOLE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory")
+
+
+class LandingError(PerennialError):
+    """A landing place that can't be reached."""
+
+
+class Remote:
+    """A place that fsspec reaches. Credentials come from the environment, as its library reads them."""
+
+    def __init__(self, url: str) -> None:
+        self.address = url.rstrip("/")
+        self.whole = url.partition("://")[0] in _WHOLE
+
+    @cached_property
+    def _reached(self) -> tuple[Any, str]:
+        """The file system, and the place's path in it."""
+        import fsspec  # type: ignore[import-untyped]  # it ships no types
+
+        try:
+            found, root = fsspec.url_to_fs(self.address)
+        except ImportError as error:
+            raise UsageError(f"{self.address} needs a library that is not installed: {error}.") from None
+        return found, str(root).rstrip("/")
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Tell failures of any file system, each of which has errors of its own, in our words."""
+        try:
+            yield
+        except (FileNotFoundError, PerennialError):
+            raise
+        except Exception as error:
+            reason = (str(error).splitlines() or [""])[0][:300]
+            raise LandingError(
+                f"{self.address} can't be reached ({type(error).__name__}: {reason}). "
+                "Check the address, and the credentials in the environment."
+            ) from error
+
+    def prepare(self) -> None:
+        """Nothing: object stores have no folders, and others are not ours to make."""
+
+    def files(self, tell: Tell) -> Iterator[Found]:
+        """All files; see Landing.
+
+        Raises:
+            LandingError: the place can't be reached.
+        """
+        with self._reaching():
+            system, root = self._reached
+            system.invalidate_cache()
+            try:
+                listed = system.find(root, detail=True)
+            except FileNotFoundError:
+                raise LandingError(f"{self.address} is not there. Make it, or mend the pipeline's YAML.") from None
+        found = []
+        for name, info in listed.items():
+            path = str(name).removeprefix(root + "/")
+            if _plain(path):
+                found.append(_remote(path, info))
+            else:
+                tell(f"{self.address}: {path!r} is refused: a path with control characters or with '.', '..', '//'.")
+        return iter(sorted(found, key=by_parts))
+
+    def look(self, path: str) -> Found:
+        """A file as it is now; see Landing."""
+        with self._reaching():
+            system, root = self._reached
+            system.invalidate_cache()
+            return _remote(path, system.info(f"{root}/{path}"))
+
+    def uri(self, path: str) -> str:
+        """A file's URL."""
+        return f"{self.address}/{path}"
+
+    def busy(self, path: str) -> bool:  # noqa: ARG002  # no store tells
+        """No: only a local system tells."""
+        return False
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """A file's bytes."""
+        with self._reaching():
+            system, root = self._reached
+            with system.open(f"{root}/{path}", "rb") as handle:
+                yield handle
+
+    @contextmanager
+    def local(self, path: str, draft: Path) -> Iterator[Path]:
+        """The file, fetched into `draft` while the block runs."""
+        try:
+            with self._reaching():
+                system, root = self._reached
+                system.get_file(f"{root}/{path}", str(draft))
+            yield draft
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _plain(path: str) -> bool:
+    return not ({"", ".", ".."} & set(path.split("/")) or any(unicodedata.category(one) == "Cc" for one in path))
+
+
+def _remote(path: str, info: Mapping[str, Any]) -> Found:
+    return Found(path, int(info.get("size") or 0), change_token(info))
+
+
+def change_token(info: Mapping[str, Any]) -> int:
+    """A number that changes with a remote file's content: from its etag, else from its time of change."""
+    told = {str(name).lower(): value for name, value in info.items() if value not in (None, "")}
+    etag = next((told[name] for name in _ETAGS if name in told), None)
+    moment = next((told[name] for name in _TIMES if name in told), None)
+    if isinstance(moment, datetime):
+        moment = moment.timestamp()
+    if etag is None and isinstance(moment, (int, float)):
+        return int(moment * 1_000_000_000)
+    mark = etag if etag is not None else moment
+    return 0 if mark is None else int.from_bytes(hashlib.sha256(str(mark).encode()).digest()[:8]) >> 1
