@@ -17,6 +17,7 @@ from flows.console import ConsoleReporter, console, detail, overview, summary
 from flows.progress import reporting
 from tasks.errors import DataRejectedError, PerennialError
 from tasks.refs import IngestReport, LifecycleReport
+from tasks.stores.settings import load_settings, prepare
 
 app = typer.Typer(
     add_completion=False,
@@ -188,6 +189,40 @@ def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
     verdict = _with_prefect(name, call)
     text = "\n".join([f"{name}: drift {verdict.state}", *(f"  {reason}" for reason in verdict.reasons)])
     _print(as_json, {"pipeline": name, **verdict.model_dump(mode="json")}, text)
+
+
+@app.command()
+def up(
+    prefect_port: Annotated[
+        int | None, typer.Option(help="Port of the Prefect server (4200).", min=1, max=65535)
+    ] = None,
+    mlflow_port: Annotated[int | None, typer.Option(help="Port of the MLflow server (5000).", min=1, max=65535)] = None,
+) -> None:
+    """Start Prefect, MLflow, the worker and the sensor here, and keep them alive until Ctrl-C."""
+    from flows.up import up as start
+
+    ports = {"prefect_port": prefect_port, "mlflow_port": mlflow_port}
+    settings = load_settings().model_copy(update={name: port for name, port in ports.items() if port is not None})
+    prepare(settings)
+    start(settings, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201  # the log of a foreground command
+
+
+@app.command()
+def down() -> None:
+    """End the `perennial up` of this home."""
+    from flows.up import down as end
+
+    settings = load_settings()
+    told = "ended" if end(settings) else f"nothing runs in {settings.root}"
+    _print(False, {}, told)
+
+
+@app.command()
+def worker() -> None:
+    """Run the flows that PREFECT_API_URL's server schedules; `perennial up` starts it by itself."""
+    from flows.worker import main as work
+
+    work()
 
 
 @app.command()

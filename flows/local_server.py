@@ -39,7 +39,7 @@ class LocalServer:
 
     def start(self) -> None:
         """Start the child, not ready yet, and set PREFECT_API_URL for this process: before prefect is imported."""
-        _quiet_profile(self._prefect_home)
+        quiet_profile(self._prefect_home)
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/api"
         child_only = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
@@ -87,17 +87,24 @@ class LocalServer:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What Prefect's settings must say before it is imported by an embedded run."""
+    """What Prefect's settings must say before it is imported."""
     return {
         **QUIET,
         "PREFECT_HOME": str(settings.prefect_home),
-        "PREFECT_LOGGING_SETTINGS_PATH": str(Path(__file__).with_name("logging.yml")),
         "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.2",  # a command waits at its end for the last batch
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
 
 
-def _quiet_profile(home: Path) -> None:
+def embedded_environment(settings: Settings) -> dict[str, str]:
+    """The same for a command that shows progress of its own: Prefect's lines go to its server alone."""
+    return {
+        **environment(settings),
+        "PREFECT_LOGGING_SETTINGS_PATH": str(Path(__file__).with_name("logging.yml")),
+    }
+
+
+def quiet_profile(home: Path) -> None:
     """Keep `PREFECT_HOME=… prefect server start`, by which a person looks at past runs, from phoning home."""
     profile = home / "profiles.toml"
     if not profile.exists():

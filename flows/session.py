@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flows.local_server import LocalServer, environment
+from flows.local_server import LocalServer, embedded_environment
 from tasks.stores.settings import Settings
 
 
 @contextmanager
 def prefect_session(settings: Settings) -> Iterator[None]:
     """Make Prefect usable while the block runs; enter it before importing a flow."""
-    for name, value in environment(settings).items():
+    for name, value in embedded_environment(settings).items():
         os.environ.setdefault(name, value)
     server = None if os.environ.get("PREFECT_API_URL") else LocalServer(settings)
     if server is not None:

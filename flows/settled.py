@@ -29,14 +29,29 @@ def mark_settled(config: PipelineConfig, settings: Settings, *, at: datetime, ac
     audit.write(config.name, _ACTION, "done", at=at, actor=actor, reason="settled", details={"fingerprint": found})
 
 
+def decided(config: PipelineConfig, settings: Settings) -> bool:
+    """Whether the last run that decided did so on just the batches, configuration and recipe there are now."""
+    ended = Audit(settings).entries(config.name, _ACTION)
+    return bool(ended) and ended[-1].details.get("fingerprint") == fingerprint(config, Lake(settings, config))
+
+
+def landed(config: PipelineConfig, settings: Settings) -> list[str]:
+    """Digests of the files that landed and are not in the ledger."""
+    ledger = Lake(settings, config).ledger()
+    found = [
+        new_files(settings.landing(source.landing), source, feed, ledger, rules_digest(config))
+        for feed, source in feeds(config).items()
+    ]
+    return [file.sha256 for files in found for file in files]
+
+
+def undeployed(config: PipelineConfig, settings: Settings) -> list[int]:
+    """Ids in the audit of what deployment can act on now: judged candidates, and moves that a crash left."""
+    audit = Audit(settings)
+    moves = [entry.id for entry in audit.open_intents(config.name, MOVE_CHAMPION)]
+    return [intent for intent, _ in waiting(audit, config.name)] + moves
+
+
 def nothing_new(config: PipelineConfig, settings: Settings) -> bool:
     """Whether the last run ended on just the state there is now, and nothing landed since."""
-    audit, lake = Audit(settings), Lake(settings, config)
-    ended = audit.entries(config.name, _ACTION)
-    if not ended or waiting(audit, config.name) or audit.open_intents(config.name, MOVE_CHAMPION):
-        return False
-    ledger = lake.ledger()
-    for feed, source in feeds(config).items():
-        if new_files(settings.landing(source.landing), source, feed, ledger, rules_digest(config)):
-            return False
-    return ended[-1].details.get("fingerprint") == fingerprint(config, lake)
+    return decided(config, settings) and not undeployed(config, settings) and not landed(config, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.errors import UsageError
@@ -31,6 +31,9 @@ class Settings(BaseSettings):
         mlflow_url: Where people open MLflow, for links; mlflow_tracking_uri where that is a server.
         lock_timeout: Seconds to wait for another writer of the same pipeline.
         watch_seconds: Seconds between two listings of a landing place by the sensor.
+        worker_runs: Flow runs that one worker runs at once.
+        prefect_port, mlflow_port: Loopback ports that `perennial up` serves on.
+        notify_url: Where failures are told: a webhook that takes `{"text": ...}`, as Slack's does. A secret.
     """
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")
@@ -43,6 +46,10 @@ class Settings(BaseSettings):
     mlflow_url: str | None = None
     lock_timeout: float = 3600.0
     watch_seconds: float = Field(default=10.0, gt=0)
+    worker_runs: int = 6
+    prefect_port: int = 4200
+    mlflow_port: int = 5000
+    notify_url: SecretStr | None = None
 
     @property
     def root(self) -> Path:

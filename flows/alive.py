@@ -1,0 +1,70 @@
+"""Which process runs which flow run, and whether it still lives: a lock that the system frees when a process ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from functools import cache
+from pathlib import Path
+from uuid import uuid4
+
+from tasks.stores.settings import Settings
+
+
+def register(settings: Settings, flow_run: str) -> None:
+    """Note that this process answers for a flow run."""
+    folder = settings.state / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{flow_run}.{os.getpid()}"
+    draft.write_text(_own_mark(settings.state / "processes", os.getpid()), encoding="ascii")
+    draft.replace(folder / flow_run)
+
+
+def gone(settings: Settings, flow_run: str) -> bool:
+    """Whether the process that answered for a flow run on this machine has ended. One of elsewhere is not known."""
+    try:
+        mark = (settings.state / "runs" / flow_run).read_text(encoding="ascii")
+    except FileNotFoundError:
+        return False
+    return not _held(settings.state / "processes" / mark)
+
+
+def forget_ended(settings: Settings, unfinished: set[str]) -> None:
+    """Drop the notes of runs that have ended, and of processes that have.
+
+    Args:
+        settings: Says where the notes are.
+        unfinished: Ids of the runs that Prefect takes for unfinished.
+    """
+    for note in (settings.state / "runs").glob("[0-9a-f]*"):
+        if note.name not in unfinished and gone(settings, note.name):
+            note.unlink(missing_ok=True)
+    named = {note.read_text(encoding="ascii") for note in (settings.state / "runs").glob("[0-9a-f]*")}
+    for mark in (settings.state / "processes").glob("*"):
+        if mark.name not in named and not _held(mark):
+            mark.unlink(missing_ok=True)
+
+
+@cache
+def _own_mark(folder: Path, _pid: int) -> str:
+    """A file of this process that is locked as long as it lives; the pid keeps a forked process from its parent's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = uuid4().hex
+    handle = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return name
+
+
+def _held(mark: Path) -> bool:
+    """Whether a living process holds the lock."""
+    try:
+        handle = os.open(mark, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -1,0 +1,49 @@
+"""What work the state shows is due, whatever events said or were lost. No pandas, MLflow or Prefect is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import JsonValue
+
+from configs.schema import PipelineConfig
+from flows.settled import decided, fingerprint, landed, undeployed
+from tasks.refs import Record, digest
+from tasks.stores.lake import Lake
+from tasks.stores.settings import Settings
+
+
+class Due(Record):
+    """A run to start.
+
+    Attributes:
+        state: Digest of the state that asks for it: a run that failed on it is not started for it again and again.
+    """
+
+    flow: Literal["ingest", "lifecycle", "deploy"]
+    pipeline: str
+    reason: str
+    state: str
+    parameters: dict[str, JsonValue] = {}
+
+
+def due(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
+    """The runs that the state of a pipeline asks for."""
+    files = landed(config, settings)
+    if files:
+        yield Due(flow="ingest", pipeline=config.name, reason=f"{len(files)} files landed", state=digest(sorted(files)))
+        return  # what comes in leads to the rest
+    waiting = undeployed(config, settings)
+    if waiting:
+        told = f"{len(waiting)} candidates wait to be deployed"
+        yield Due(flow="deploy", pipeline=config.name, reason=told, state=digest(waiting))
+    lake = Lake(settings, config)
+    if lake.ledger() and not decided(config, settings):
+        yield Due(
+            flow="lifecycle",
+            pipeline=config.name,
+            reason="data, configuration or code changed since the last decision",
+            state=fingerprint(config, lake),
+            parameters={"start_from": "decision"},
+        )

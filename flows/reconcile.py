@@ -1,0 +1,151 @@
+"""The sweep: what events started at once, this finds from the state, minutes later and surely."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from prefect import flow, get_client
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+
+from configs.load import ConfigError, load, names
+from flows.alive import forget_ended, gone
+from flows.due import Due, due
+from flows.progress import say
+from tasks.errors import PerennialError
+from tasks.refs import Record
+from tasks.stores.outbox import Outbox
+from tasks.stores.settings import Settings, load_settings, prepare
+
+_UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+_SOON = timedelta(seconds=60)
+_KEPT = timedelta(days=7)
+_TRIES = 3
+_PAGE = 200
+
+
+class SweepReport(Record):
+    """What one sweep did.
+
+    Attributes:
+        events: Events sent that had waited.
+        crashed: Names of the runs whose process was gone.
+        started: Runs started, each with its reason.
+        held: What is due and was not started, each with its reason.
+    """
+
+    events: int
+    crashed: tuple[str, ...]
+    started: tuple[str, ...]
+    held: tuple[str, ...]
+
+
+@flow(name="reconcile", flow_run_name="sweep")
+def reconcile() -> SweepReport:
+    """Send what waits in the outbox, mark runs whose process is gone, start the work that the state shows is due."""
+    settings = load_settings()
+    prepare(settings)
+    outbox = Outbox(settings)
+    sent = outbox.send()
+    outbox.prune(older_than=_KEPT, now=datetime.now(UTC))
+    with get_client(sync_client=True) as client:
+        crashed = mark_gone(client, settings)
+        started, held = _start_due(client, settings)
+    report = SweepReport(events=sent.confirmed, crashed=tuple(crashed), started=tuple(started), held=tuple(held))
+    for line in _lines(report):
+        say(line)
+    if any((sent.confirmed, crashed, started, held)):
+        page = "\n".join(["# Sweep", "", *(f"- {line}" for line in _lines(report))])
+        create_markdown_artifact(page, key="sweep", description=f"{len(started)} runs started")
+    return report
+
+
+def mark_gone(client: SyncPrefectClient, settings: Settings) -> list[str]:
+    """Mark unfinished runs of this machine whose process has ended as Crashed, which frees what they held; names."""
+    unfinished = _runs(client, FlowRunFilter(state=_of_types(_UNFINISHED)))
+    lost = [one for one in unfinished if gone(settings, str(one.id))]
+    for one in lost:
+        client.set_flow_run_state(one.id, Crashed(message="Its process is gone."), force=True)
+    forget_ended(settings, {str(one.id) for one in unfinished} - {str(one.id) for one in lost})
+    return [one.name for one in lost]
+
+
+def _start_due(client: SyncPrefectClient, settings: Settings) -> tuple[list[str], list[str]]:
+    started, held = [], []
+    for name in names():
+        try:
+            for work in due(load(name), settings):
+                told = f"{work.flow}/{work.pipeline}: {work.reason}"
+                against = _against(client, work)
+                if against:
+                    held.append(f"{told}; not started: {against}")
+                else:
+                    run_deployment(
+                        f"{work.flow}/{work.pipeline}",
+                        parameters=work.parameters,
+                        tags=["sweep", _tag(work)],
+                        timeout=0,
+                        as_subflow=False,
+                    )
+                    started.append(told)
+        except (ConfigError, PerennialError) as error:  # one pipeline's mistake is not the others'
+            held.append(f"{name}: {error}")
+        except ObjectNotFound:
+            held.append(f"{name}: it has no deployments; `perennial deployments add {name}` writes them")
+    return started, held
+
+
+def _against(client: SyncPrefectClient, work: Due) -> str:
+    """Why a run must not be started now; nothing if it may."""
+    soon = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + _SOON)
+    waiting = FlowRunFilter(state=_of_types([StateType.SCHEDULED]), next_scheduled_start_time=soon)
+    for runs in (FlowRunFilter(state=_of_types(_UNFINISHED)), waiting):
+        if client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[work.flow])),
+            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[work.pipeline])),
+            flow_run_filter=runs,
+            limit=1,
+        ):
+            return "a run is under way"
+    tried = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[_tag(work)])), limit=_PAGE)
+    recent = [one for one in tried if one.created and one.created > datetime.now(UTC) - timedelta(hours=1)]
+    if len(recent) >= _TRIES:
+        return f"{len(recent)} runs in the last hour did not settle it; see run {recent[0].name!r}"
+    return ""
+
+
+def _tag(work: Due) -> str:
+    return f"state:{work.flow}-{work.state[:16]}"
+
+
+def _of_types(types: list[StateType]) -> FlowRunFilterState:
+    return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
+
+
+def _runs(client: SyncPrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
+    found: list[FlowRun] = []
+    while page := client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE, offset=len(found)):
+        found += page
+    return found
+
+
+def _lines(report: SweepReport) -> list[str]:
+    lines = [f"{report.events} events sent that had waited"] if report.events else []
+    lines += [f"run {name} crashed: its process is gone" for name in report.crashed]
+    lines += [f"started {told}" for told in report.started]
+    return lines + list(report.held)

@@ -1,0 +1,185 @@
+"""Keeps child processes alive: starts them in order, watches their health, restarts what dies, ends all of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tasks.errors import PerennialError, UsageError
+
+_GRACE_SECONDS = 20.0
+_POLL_SECONDS = 0.2
+_FIRST_PAUSE, _LONGEST_PAUSE, _STEADY_SECONDS = 1.0, 30.0, 60.0
+
+
+class StartError(PerennialError):
+    """A child did not come up."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A child to keep alive.
+
+    Attributes:
+        name: For people, in the log.
+        module: The module that it runs, with its arguments.
+        environment: What is added to the environment.
+        health: Address that answers 2xx once it is up; empty where nothing listens.
+        ready: Line that it says once it is up, where nothing listens.
+        patience: Seconds it may take to come up.
+    """
+
+    name: str
+    module: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    health: str = ""
+    ready: str = ""
+    patience: float = 120.0
+
+
+class _Child:
+    """One service's present process."""
+
+    def __init__(self, service: Service, log: Callable[[str, str], None]) -> None:
+        self.service = service
+        self._log = log
+        self._said = threading.Event()
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "flows.child", *service.module],
+            stdin=subprocess.PIPE,  # while it is open, we live
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **service.environment},
+            start_new_session=True,  # Ctrl-C is for us; we end them in order
+            text=True,
+            errors="replace",
+        )
+        threading.Thread(target=self._read, name=service.name, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout or ():
+            if self.service.ready and self.service.ready in line:
+                self._said.set()
+            if line.strip():
+                self._log(self.service.name, line.rstrip())
+
+    def up(self) -> bool:
+        """Whether it answers, or said that it is ready."""
+        return answers(self.service.health) if self.service.health else self._said.is_set() or not self.service.ready
+
+    def end(self) -> None:
+        """End its process group, also what it left behind."""
+        self._signal(signal.SIGTERM)
+        try:
+            self.process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._log(self.service.name, f"did not end within {_GRACE_SECONDS:g} s, killed")
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            return  # the whole group has ended
+
+
+class Supervisor:
+    """Children, started in order and ended in the reverse one.
+
+    Args:
+        log: Takes a child's name and a line that it said.
+    """
+
+    def __init__(self, log: Callable[[str, str], None]) -> None:
+        self._log = log
+        self._children: list[_Child] = []
+        self._pauses: dict[str, float] = {}
+        self._due: dict[str, tuple[float, Service]] = {}
+
+    def start(self, service: Service, stop: threading.Event) -> None:
+        """Start a child and wait until it is up.
+
+        Raises:
+            StartError: it ended, or was not up in time.
+        """
+        child = _Child(service, self._log)
+        self._children.append(child)
+        deadline = time.monotonic() + service.patience
+        while not child.up():
+            if stop.is_set():
+                return
+            if child.process.poll() is not None:
+                raise StartError(
+                    f"{service.name} ended while starting (exit {child.process.returncode}); see its lines above"
+                )
+            if time.monotonic() > deadline:
+                raise StartError(f"{service.name} was not up within {service.patience:g} s; see its lines above")
+            time.sleep(_POLL_SECONDS)
+
+    def watch(self, stop: threading.Event) -> None:
+        """Restart what dies, after a pause that doubles while it keeps dying, until told to stop."""
+        while not stop.wait(_POLL_SECONDS):
+            now = time.monotonic()
+            for child in [one for one in self._children if one.process.poll() is not None]:
+                self._bury(child, now)
+            for name, (when, service) in list(self._due.items()):
+                if now >= when:
+                    del self._due[name]
+                    self._children.append(_Child(service, self._log))
+
+    def stop(self) -> None:
+        """End all children, the last started first."""
+        while self._children:
+            self._children.pop().end()
+
+    def state(self) -> dict[str, str]:
+        """Each service and whether it is up."""
+        return {one.service.name: "up" if one.up() else "starting" for one in self._children} | dict.fromkeys(
+            self._due, "restarting"
+        )
+
+    def _bury(self, child: _Child, now: float) -> None:
+        name = child.service.name
+        steady = now - child.started > _STEADY_SECONDS
+        pause = _FIRST_PAUSE if steady else min(self._pauses.get(name, _FIRST_PAUSE / 2) * 2, _LONGEST_PAUSE)
+        self._pauses[name] = pause
+        self._log(name, f"ended (exit {child.process.returncode}), starts again in {pause:g} s")
+        self._children.remove(child)
+        self._due[name] = (now + pause, child.service)
+
+
+def answers(url: str) -> bool:
+    """Whether an address of our own answers 2xx."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # an address of our own
+            return 200 <= int(answer.status) < 300
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def refuse_taken(port: int, what: str, option: str) -> None:
+    """Refuse a loopback port that something listens on.
+
+    Raises:
+        UsageError: it is taken.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UsageError(
+                f"Port {port}, for {what}, can't be used ({error.strerror}): another program listens there. "
+                f"End it, or choose another port with {option}."
+            ) from None

@@ -1,0 +1,205 @@
+"""`perennial up`: Prefect server, MLflow server, worker and sensor on this machine, watched in one place."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flows.local_server import environment, quiet_profile
+from flows.supervise import Service, Supervisor, answers, refuse_taken
+from tasks.errors import PerennialError, UsageError
+from tasks.refs import Record
+from tasks.stores.environment import ROOT
+from tasks.stores.settings import Settings
+
+_DOWN_SECONDS = 60.0
+
+
+class Running(Record):
+    """What an `up` that runs says of itself."""
+
+    pid: int
+    since: datetime
+    prefect: str
+    mlflow: str
+    log: str
+
+    @property
+    def api(self) -> str:
+        """Address of Prefect's API."""
+        return f"{self.prefect}/api"
+
+
+class DeployError(PerennialError):
+    """prefect.yaml could not be deployed."""
+
+
+def running(settings: Settings) -> Running | None:
+    """The `up` that runs in this home, if any."""
+    path = settings.state / "up.json"
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(handle, 1 << 16, 0).decode()
+        return Running.model_validate_json(text) if text else None
+    finally:
+        os.close(handle)
+    return None  # nobody holds it: it was left by one that ended
+
+
+def up(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Start everything, tell where it is, and keep it alive until SIGINT or SIGTERM.
+
+    Raises:
+        UsageError: a port is taken, or another `up` runs in this home.
+        StartError: a part did not come up.
+        DeployError: prefect.yaml has a mistake.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    prefect, mlflow = f"http://127.0.0.1:{settings.prefect_port}", f"http://127.0.0.1:{settings.mlflow_port}"
+    record = Running(
+        pid=os.getpid(), since=datetime.now(UTC), prefect=prefect, mlflow=mlflow, log=str(settings.state / "up.log")
+    )
+    with _only_one(settings, record), Path(record.log).open("a", encoding="utf-8") as file:
+        refuse_taken(settings.prefect_port, "the Prefect server", "--prefect-port")
+        refuse_taken(settings.mlflow_port, "the MLflow server", "--mlflow-port")
+        quiet_profile(settings.prefect_home)
+
+        def log(name: str, line: str) -> None:
+            text = f"{datetime.now().astimezone():%H:%M:%S} {name:<8} {line}"
+            file.write(text + "\n")
+            file.flush()
+            tell(text)
+
+        _run(settings, record, Supervisor(log), stop, log)
+
+
+def _run(
+    settings: Settings, record: Running, supervisor: Supervisor, stop: threading.Event, log: Callable[[str, str], None]
+) -> None:
+    started = time.monotonic()
+    server, tracking, worker, sensor = _services(settings, record)
+    try:
+        supervisor.start(server, stop)
+        supervisor.start(tracking, stop) if not stop.is_set() else None
+        if not stop.is_set():
+            supervisor.start(worker, stop)  # it makes the work pool, which deploying needs
+        if not stop.is_set():
+            _deploy(settings, record, log)
+            supervisor.start(sensor, stop)
+        if not stop.is_set():
+            log("up", f"ready in {time.monotonic() - started:.0f} s. Prefect {record.prefect}  MLflow {record.mlflow}")
+            log("up", f"In another shell: export PREFECT_API_URL={record.api}. Ctrl-C or `perennial down` ends it.")
+        supervisor.watch(stop)
+    finally:
+        log("up", "ending")
+        supervisor.stop()
+        log("up", "ended")
+
+
+def _services(settings: Settings, record: Running) -> tuple[Service, Service, Service, Service]:
+    common = {
+        **environment(settings),
+        "PERENNIAL_HOME": str(settings.root),
+        "PREFECT_API_URL": record.api,
+    }
+    server = {
+        "PREFECT_UI_URL": record.prefect,
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
+        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+    }
+    worker = {"PREFECT_WORKER_QUERY_SECONDS": "0.4", "PREFECT_UI_URL": record.prefect}
+    pages = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # its jobs are for language models
+    mlflow = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1", "--workers", "1"]
+    return (
+        Service(
+            "prefect",
+            ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(settings.prefect_port)],
+            {**common, **server},
+            health=f"{record.api}/health",
+        ),
+        Service("mlflow", [*mlflow, "--port", str(settings.mlflow_port)], {**common, **pages}, health=f"{record.mlflow}/health"),
+        Service("worker", ["flows.worker"], {**common, **worker}, ready="started!"),
+        Service("sensor", ["flows.watch"], common),
+    )
+
+
+def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]) -> None:
+    """Deploy prefect.yaml, unless this home's server has just this one already."""
+    file = ROOT / "prefect.yaml"
+    mark = settings.state / "deployed"
+    text = hashlib.sha256(file.read_bytes()).hexdigest()
+    if mark.is_file() and mark.read_text(encoding="ascii") == text:
+        return
+    log("up", "deploying prefect.yaml")
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=ROOT,
+        env={**os.environ, **environment(settings), "PREFECT_API_URL": record.api},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise DeployError(f"prefect.yaml could not be deployed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    mark.write_text(text, encoding="ascii")
+
+
+@contextmanager
+def _only_one(settings: Settings, record: Running) -> Iterator[None]:
+    """Be the only `up` of a home while the block runs, and say so."""
+    handle = os.open(settings.state / "up.json", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"`perennial up` runs in {settings.root} already; `perennial down` ends it.") from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, record.model_dump_json().encode(), 0)
+        yield
+        os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def down(settings: Settings) -> bool:
+    """End the `up` of this home, and wait until it has ended; whether one ran.
+
+    Raises:
+        PerennialError: it did not end in time.
+    """
+    found = running(settings)
+    if found is None:
+        return False
+    os.kill(found.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _DOWN_SECONDS
+    while running(settings) is not None:
+        if time.monotonic() > deadline:
+            raise PerennialError(f"Process {found.pid} did not end within {_DOWN_SECONDS:g} s; see {found.log}.")
+        time.sleep(0.1)
+    return True
+
+
+def health(found: Running) -> dict[str, str]:
+    """Whether the servers of an `up` answer."""
+    states = {"prefect": answers(f"{found.api}/health"), "mlflow": answers(f"{found.mlflow}/health")}
+    return {name: "up" if state else "no answer" for name, state in states.items()}
