@@ -32,6 +32,8 @@ def problems(config: PipelineConfig) -> Iterator[Problem]:
     yield from _features(config)
     yield from _split(config)
     yield from _evaluation(config)
+    if config.approval.four_eyes and not config.approval.required:
+        yield Problem(("approval", "four_eyes"), "four eyes where no approval is required", "approval.required: true")
 
 
 def _landing(section: str, source: Source) -> Iterator[Problem]:

@@ -295,6 +295,19 @@ class Monitoring(Section):
     ignore: tuple[ColumnName, ...] = Field(default=(), description="Feature columns not watched for drift.")
 
 
+class Approval(Section):
+    """Whether a person must approve a version that passed every gate (gate A01)."""
+
+    required: bool = Field(default=False, description="Whether a version becomes champion only once a person approved.")
+    deadline_hours: float = Field(
+        default=72.0, gt=0, le=8760, description="Hours a person has to answer. Nobody did: the champion stays."
+    )
+    four_eyes: bool = Field(
+        default=False,
+        description="Whether who approves must prove by a personal token to be another than who put it forward.",
+    )
+
+
 class PipelineConfig(Section):
     """One pipeline: one model product, kept fresh."""
 
@@ -318,6 +331,7 @@ class PipelineConfig(Section):
     evaluation: Evaluation = Field(description="What is measured and must be reached.")
     policy: Policy = Field(default=Policy(), description="House rules.")
     retrain: Retrain = Field(default=Retrain(), description="When new data leads to a new model.")
+    approval: Approval = Field(default=Approval(), description="Whether a person must approve.")
     monitoring: Monitoring = Field(default=Monitoring(), description="How drift is watched.")
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,11 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.answer_cli import approve, reject, token
 from flows.console import ConsoleReporter, console, detail, overview, summary
+from flows.console import print_result as _print
 from flows.progress import reporting
 from tasks.errors import DataRejectedError, PerennialError
 from tasks.refs import IngestReport, LifecycleReport
-from tasks.stores.settings import load_settings, prepare
+from tasks.stores.settings import Settings, load_settings, prepare
 
 app = typer.Typer(
     add_completion=False,
@@ -44,8 +45,8 @@ def run(name: Name, as_json: AsJson = False, now: Now = None) -> None:  # Typer'
     config, settings = open_pipeline(name)
     reporter = ConsoleReporter(console())
     with reporting(reporter):
-        if nothing_new(config, settings):
-            report = _nothing(name)
+        if nothing_new(config, settings, now):
+            report = _nothing(name, settings, now)
         else:
             from flows.session import prefect_session
 
@@ -71,15 +72,21 @@ def _lifecycle(name: str, now: datetime | None) -> tuple[LifecycleReport, int]:
     return report, DataRejectedError.exit_code if report.outcome == "data_rejected" else 0
 
 
-def _nothing(name: str) -> LifecycleReport:
-    from flows.context import open_pipeline
+def _nothing(name: str, settings: Settings, now: datetime | None) -> LifecycleReport:
+    """The report of a run that has nothing to do, or nothing but to wait for a person."""
+    from flows.context import clock
+    from tasks.stores.approvals import Approvals
     from tasks.stores.audit import Audit
 
-    _, settings = open_pipeline(name)
-    told = ("nothing landed and nothing changed since the last run",)
-    champion = Audit(settings).champion(name)
+    pending = Approvals(settings).pending(name, clock(now))
+    told = [request.waits() for request in pending] or ["nothing landed and nothing changed since the last run"]
     return LifecycleReport(
-        pipeline=name, outcome="nothing_to_do", reasons=told, champion=champion, ingest=IngestReport(pipeline=name)
+        pipeline=name,
+        outcome="awaiting_approval" if pending else "nothing_to_do",
+        reasons=tuple(told),
+        version=pending[-1].version if pending else None,
+        champion=Audit(settings).champion(name),
+        ingest=IngestReport(pipeline=name),
     )
 
 
@@ -225,6 +232,10 @@ def worker() -> None:
     work()
 
 
+for _command in (approve, reject, token):
+    app.command()(_command)
+
+
 @app.command()
 def demo() -> None:
     """Watch a model live on a simulated city: ingest, train, judge, promote, score, drift, retrain."""
@@ -240,11 +251,6 @@ def _with_prefect(name: str, call: Callable[[], Any]) -> Any:
     _, settings = open_pipeline(name)
     with reporting(ConsoleReporter(console())), prefect_session(settings):
         return call()
-
-
-def _print(as_json: bool, value: dict[str, Any], text: str) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n" if as_json else text + "\n")
-    sys.stdout.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.status import Status
@@ -15,6 +18,7 @@ _SIGNS = {"done": "[green]✓[/]", "skipped": "[dim]·[/]", "failed": "[red]✗[
 _OUTCOMES = {
     "promoted": "promoted: a new champion",
     "kept_champion": "champion kept",
+    "awaiting_approval": "awaiting approval",
     "nothing_to_do": "nothing to do",
     "data_rejected": "data rejected",
     "failed": "failed",
@@ -55,6 +59,12 @@ class ConsoleReporter:
 def console() -> Console:
     """Standard error, wide enough for a reason where it is no terminal."""
     return Console(stderr=True, width=None if os.isatty(2) else 160, soft_wrap=True)
+
+
+def print_result(as_json: bool, value: dict[str, Any], text: str) -> None:
+    """A command's result on standard output: one JSON object, or text."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n" if as_json else text + "\n")
+    sys.stdout.flush()
 
 
 def summary(report: LifecycleReport) -> str:
@@ -106,6 +116,8 @@ def detail(one: PipelineHistory) -> str:
     parts = [f"{one.pipeline}: {one.description}", ""]
     for title, rows in (("files", _files(one)), ("candidates", _candidates(one)), ("champions", _champions(one))):
         parts += [title, table(rows) if len(rows) > 1 else "none yet", ""]
+    if one.waits:
+        parts += ["waits for a person", *(f"  {told}" for told in one.waits), ""]
     parts.append(f"drift: {one.drift}{f' ({one.drift_reason})' if one.drift_reason else ''}")
     return "\n".join(parts)
 

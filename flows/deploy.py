@@ -1,19 +1,37 @@
-"""Judged candidates become versions; one that passed becomes champion."""
+"""Judged candidates become versions; one that passed, and was approved where a person is asked, becomes champion."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import cast
 
 from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from pydantic import JsonValue
 
+from configs.schema import PipelineConfig
 from flows.context import actor, clock, open_pipeline, writing
-from tasks.deployment.task import deploy_candidate, settle, waiting
-from tasks.refs import Promotion
+from flows.events import emit, following
+from tasks.deployment.task import conclude, place, ready, register, settle
+from tasks.refs import Candidate, Outcome, Promotion
+from tasks.stores.approvals import Approvals
+from tasks.stores.outbox import EventName
+from tasks.stores.settings import Settings
+
+_EVENTS: dict[Outcome, EventName] = {
+    "promoted": "perennial.model.promoted",
+    "kept_champion": "perennial.model.rejected",
+    "awaiting_approval": "perennial.approval.requested",
+}
 
 
 @flow(name="deploy", flow_run_name="deploy-{pipeline}")
 def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
     """Register the candidates that wait, oldest first, and promote what passed; what became of the newest.
+
+    Where the pipeline asks for a person's approval, a version that passed waits for it, and a later run carries the
+    answer out.
 
     Args:
         pipeline: The pipeline's name.
@@ -21,9 +39,50 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
     """
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
-    promotion = None
+    done: list[Promotion] = []
     with writing(settings, pipeline, "model"):
         settle(config, moment)
-        for intent, candidate in waiting(config):
-            promotion = deploy_candidate(config, intent, candidate, moment, actor())
+        while candidates := ready(config, moment):  # again: a request supersedes an older one, which then is ready
+            done += [_deploy(config, settings, *candidate, moment) for candidate in candidates]
+    newest = max(done, key=lambda one: one.version, default=_pending(settings, pipeline, moment))
+    if newest is None:
+        return None
+    told = newest.outcome.replace("_", " ").capitalize()
+    state: State[Promotion] = Completed(name=told, message="; ".join(newest.reasons)[:500], data=newest)
+    return cast("Promotion", state)  # Prefect ends the run in this state, and gives its data to who called the flow
+
+
+def _deploy(
+    config: PipelineConfig, settings: Settings, intent: int, candidate: Candidate, moment: datetime
+) -> Promotion:
+    """One candidate, as far as it can come now. Events are told before it is concluded: rather twice than never."""
+    version, new = register(config, candidate)
+    if new:
+        with following():
+            emit(settings, "perennial.model.registered", config.name, {"version": version})
+    # A person has the whole time to answer, also where the run's clock is set back.
+    deadline = max(moment, clock(None)) + timedelta(hours=config.approval.deadline_hours)
+    promotion, request = place(config, intent, candidate, version, moment, deadline, actor())
+    payload: dict[str, JsonValue] = {
+        "version": version,
+        "champion": promotion.champion,
+        "reasons": [*promotion.reasons],
+    }
+    emit(settings, _EVENTS[promotion.outcome], config.name, payload)
+    conclude(config, intent, candidate, promotion, request, moment, actor())
     return promotion
+
+
+def _pending(settings: Settings, pipeline: str, moment: datetime) -> Promotion | None:
+    """The version that still waits for a person, as a run tells it that has nothing else to do."""
+    requests = Approvals(settings).pending(pipeline, moment)
+    if not requests:
+        return None
+    last = requests[-1]
+    return Promotion(
+        outcome="awaiting_approval",
+        version=last.version,
+        champion=last.champion,
+        previous=last.champion,
+        reasons=(last.waits(),),
+    )

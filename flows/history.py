@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
 from tasks.refs import BatchRecord, Candidate, DriftVerdict, Record
+from tasks.stores.approvals import Approvals, Request
 from tasks.stores.audit import Audit, Reign
-from tasks.stores.candidates import judged
+from tasks.stores.candidates import endings, judged
 from tasks.stores.lake import Lake
 from tasks.stores.settings import Settings
 
@@ -35,7 +36,11 @@ class CandidateLine(Record):
 
 
 class PipelineHistory(Record):
-    """A pipeline's files, candidates and champions, oldest first."""
+    """A pipeline's files, candidates and champions, oldest first.
+
+    Attributes:
+        pending: Versions that a person may approve or reject now.
+    """
 
     pipeline: str
     description: str
@@ -46,13 +51,20 @@ class PipelineHistory(Record):
     batches: tuple[BatchRecord, ...]
     candidates: tuple[CandidateLine, ...]
     reigns: tuple[Reign, ...]
+    pending: tuple[Request, ...]
     drift: str
     drift_reason: str
+
+    @property
+    def waits(self) -> tuple[str, ...]:
+        """What waits for a person, until when, and how to answer."""
+        return tuple(request.waits() for request in self.pending)
 
 
 def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
     """All that is known of a pipeline."""
     lake, audit = Lake(settings, config), Audit(settings)
+    reasons = endings(audit, config.name)
     ledger = lake.ledger()
     accepted = [one for one in ledger if one.verdict == "accepted"]
     drift = newest_drift(lake)
@@ -64,8 +76,9 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
         accepted=len(accepted),
         rejected=len(ledger) - len(accepted),
         batches=tuple(ledger),
-        candidates=tuple(_line(*one) for one in judged(audit, config.name)),
+        candidates=tuple(_line(*one, reasons.get(one[3] or 0, "")) for one in judged(audit, config.name)),
         reigns=tuple(audit.reigns(config.name)),
+        pending=tuple(Approvals(settings).pending(config.name, datetime.now(UTC))),
         drift="–" if drift is None else drift.state,
         drift_reason="" if drift is None else "; ".join(drift.reasons),
     )
@@ -80,7 +93,7 @@ def newest_drift(lake: Lake) -> DriftVerdict | None:
     return DriftVerdict.model_validate_json(newest["record"])
 
 
-def _line(at: datetime, candidate: Candidate, outcome: str, version: int | None) -> CandidateLine:
+def _line(at: datetime, candidate: Candidate, outcome: str, version: int | None, reason: str) -> CandidateLine:
     verdict = candidate.verdict
     name = verdict.primary
     held = verdict.champion_metrics.values.get(name) if verdict.champion_metrics else None
@@ -93,5 +106,5 @@ def _line(at: datetime, candidate: Candidate, outcome: str, version: int | None)
         metric=verdict.metrics.values.get(name),
         champion=held,
         baseline=verdict.baseline.values.get(name),
-        reason="; ".join(verdict.reasons) or passed,
+        reason=reason or "; ".join(verdict.reasons) or passed,
     )

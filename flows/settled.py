@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from configs.schema import PipelineConfig
+from flows.context import clock
 from tasks.ingestion.discover import feeds, new_files
 from tasks.refs import digest, rules_digest
+from tasks.stores.approvals import Approvals
 from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.candidates import waiting
+from tasks.stores.candidates import ready
 from tasks.stores.environment import recipe
 from tasks.stores.lake import Lake
 from tasks.stores.settings import Settings
@@ -45,13 +47,16 @@ def landed(config: PipelineConfig, settings: Settings) -> list[str]:
     return [file.sha256 for files in found for file in files]
 
 
-def undeployed(config: PipelineConfig, settings: Settings) -> list[int]:
-    """Ids in the audit of what deployment can act on now: judged candidates, and moves that a crash left."""
+def undeployed(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> list[int]:
+    """Ids in the audit of what deployment can act on now: judged candidates, and moves that a crash left.
+
+    A candidate that a person may still answer for is none; once answered, or past its deadline, it is.
+    """
     audit = Audit(settings)
     moves = [entry.id for entry in audit.open_intents(config.name, MOVE_CHAMPION)]
-    return [intent for intent, _ in waiting(audit, config.name)] + moves
+    return [intent for intent, _ in ready(audit, Approvals(settings), config.name, clock(now))] + moves
 
 
-def nothing_new(config: PipelineConfig, settings: Settings) -> bool:
+def nothing_new(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> bool:
     """Whether the last run ended on just the state there is now, and nothing landed since."""
-    return decided(config, settings) and not undeployed(config, settings) and not landed(config, settings)
+    return decided(config, settings) and not undeployed(config, settings, now) and not landed(config, settings)

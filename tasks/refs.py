@@ -271,13 +271,14 @@ class Candidate(Record):
 
 
 class Promotion(Record):
-    """What became of a judged candidate."""
+    """What became of a judged candidate. `approval` is gate A01, where a person was asked and the answer is there."""
 
     outcome: Outcome
     version: int
     champion: int | None
     previous: int | None
     reasons: tuple[str, ...]
+    approval: GateResult | None = None
 
 
 class ColumnDrift(Record):

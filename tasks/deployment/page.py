@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from configs.schema import PipelineConfig
 from tasks.refs import Candidate, Promotion
-from tasks.stores.markdown import gate_table, metric_table
+from tasks.stores.approvals import Request
+from tasks.stores.markdown import cell, gate_table, metric_table
 
 
 def model_card(config: PipelineConfig, candidate: Candidate) -> str:
@@ -32,9 +33,50 @@ def model_card(config: PipelineConfig, candidate: Candidate) -> str:
     return "\n".join(lines)
 
 
+_TITLES = {"promoted": "promoted", "awaiting_approval": "awaiting approval"}
+
+
 def promotion_page(config: PipelineConfig, promotion: Promotion) -> str:
     """The stage's page."""
     champion = "none" if promotion.champion is None else f"version {promotion.champion}"
-    reasons = "\n".join(f"- {reason}" for reason in promotion.reasons)
-    title = "promoted" if promotion.outcome == "promoted" else "champion kept"
-    return f"# {config.name}: {title}\n\nVersion {promotion.version}. Champion: {champion}.\n\n{reasons}"
+    gate = promotion.approval
+    told = [] if gate is None else ["", *gate_table([gate])]
+    lines = [
+        f"# {config.name}: {_TITLES.get(promotion.outcome, 'champion kept')}",
+        "",
+        f"Version {promotion.version}. Champion: {champion}.",
+        "",
+        *(f"- {cell(reason)}" for reason in promotion.reasons),
+        *told,
+    ]
+    return "\n".join(lines)
+
+
+def approval_page(config: PipelineConfig, candidate: Candidate, request: Request, form: str) -> str:
+    """What a person reads who is asked to approve: until when, how to answer, and the model card.
+
+    Args:
+        config: The pipeline.
+        candidate: The candidate and the verdict on it.
+        request: The request.
+        form: Address of the form in Prefect's UI; empty if there is none.
+    """
+    name = f"{request.pipeline}@{request.version}"
+    champion = "There is no champion yet." if request.champion is None else f"Champion: version {request.champion}."
+    who = " Approving takes a personal token (PERENNIAL_TOKEN) of another person." if config.approval.four_eyes else ""
+    lines = [
+        f"# {config.name}: version {request.version} waits for a person",
+        "",
+        f"Put forward by {request.requested_by} on {request.requested_at:%Y-%m-%d %H:%M} UTC. {champion}",
+        "",
+        f"**Answer before {request.deadline:%Y-%m-%d %H:%M} UTC.** If nobody does, the champion stays.{who}",
+        "",
+        *([f"- [Answer in the form]({form})"] if form else []),
+        f"- `perennial approve {name} --reason TEXT`",
+        f"- `perennial reject {name} --reason TEXT`",
+        "",
+        "## Model card",
+        "",
+        model_card(config, candidate),
+    ]
+    return "\n".join(lines)

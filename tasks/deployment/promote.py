@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tasks.refs import Candidate
+from configs.schema import Approval
+from tasks.deployment import approval
+from tasks.refs import Candidate, GateResult, Outcome, Promotion
+from tasks.stores.approvals import Request
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.tracking import Tracking
 
@@ -24,6 +27,62 @@ def decide(candidate: Candidate, champion: int | None) -> tuple[bool, tuple[str,
             f"it was judged against {_named(verdict.champion_version)}, but now there is {_named(champion)}",
         )
     return True, tuple(f"{gate.code}: {gate.reason}" for gate in verdict.gates if gate.code == "Q02")
+
+
+def ask(
+    pipeline: str, intent: int, version: int, champion: int | None, author: str, now: datetime, deadline: datetime
+) -> Request:
+    """The request for a person's approval of a version."""
+    return Request(
+        candidate=intent,
+        pipeline=pipeline,
+        version=version,
+        champion=champion,
+        requested_by=author,
+        requested_at=now,
+        deadline=deadline,
+    )
+
+
+def weigh(
+    rules: Approval, candidate: Candidate, version: int, champion: int | None, request: Request | None, now: datetime
+) -> Promotion:
+    """What is to become of a version now.
+
+    Args:
+        rules: The pipeline's rules of approval.
+        candidate: The candidate and the verdict on it.
+        version: Its number.
+        champion: The champion as it is now; the version itself, if a killed run moved the alias.
+        request: The request for a person's approval, also one that is only about to be made; None if none is needed.
+        now: The run's clock.
+    """
+    gate = None if request is None else approval.judge(rules, request, now)
+    moved = champion == version
+    previous = candidate.verdict.champion_version if moved else champion
+    allowed, reasons = decide(candidate, previous)
+    outcome: Outcome = "kept_champion"
+    if moved or (allowed and (gate is None or gate.outcome == "pass")):
+        outcome = "promoted"
+    elif allowed and gate is not None and gate.outcome == "not_applicable":
+        outcome = "awaiting_approval"
+    return Promotion(
+        outcome=outcome,
+        version=version,
+        champion=version if outcome == "promoted" else previous,
+        previous=previous,
+        reasons=_reasons(reasons, gate, outcome),
+        approval=None if gate is None or gate.outcome == "not_applicable" else gate,
+    )
+
+
+def _reasons(reasons: tuple[str, ...], gate: GateResult | None, outcome: Outcome) -> tuple[str, ...]:
+    if gate is None or (gate.outcome == "not_applicable" and outcome != "awaiting_approval"):
+        return reasons
+    if gate.outcome == "not_applicable":
+        return (gate.reason,)
+    told = f"{gate.code} {gate.title}: {gate.reason}"
+    return (told,) if gate.blocks else (*reasons, told)
 
 
 def move_champion(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from urllib.parse import quote
 
-from prefect import task
+from prefect import get_client, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import ObjectNotFound
+from prefect.utilities.urls import url_for
 
 from configs.schema import PipelineConfig
 from tasks.deployment import page, promote
 from tasks.refs import Candidate, Promotion, artifact_key
 from tasks.stores import candidates
+from tasks.stores.approvals import Approvals, Request, note_end, note_request
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.environment import git_commit, lock_digest
 from tasks.stores.lake import Lake, decision_row
@@ -29,38 +34,97 @@ def settle(config: PipelineConfig, now: datetime) -> tuple[str, ...]:
     return tuple(promote.settle(Tracking(settings, config.name), audit, at=now))
 
 
-@task(name="waiting-candidates", cache_policy=NO_CACHE)
-def waiting(config: PipelineConfig) -> list[tuple[int, Candidate]]:
-    """Judged candidates that were not deployed or turned down yet, oldest first."""
-    return candidates.waiting(Audit(load_settings()), config.name)
-
-
-@task(name="deploy-candidate", cache_policy=NO_CACHE)
-def deploy_candidate(config: PipelineConfig, intent: int, candidate: Candidate, now: datetime, actor: str) -> Promotion:
-    """Register a candidate, and make it champion where its verdict and the present champion allow. Lock held."""
+@task(name="ready-candidates", cache_policy=NO_CACHE)
+def ready(config: PipelineConfig, now: datetime) -> list[tuple[int, Candidate]]:
+    """Judged candidates on which something can be done now, oldest first."""
     settings = load_settings()
-    tracking, audit = Tracking(settings, config.name), Audit(settings)
-    previous = tracking.champion_version()
+    return candidates.ready(Audit(settings), Approvals(settings), config.name, now)
+
+
+@task(name="register", cache_policy=NO_CACHE)
+def register(config: PipelineConfig, candidate: Candidate) -> tuple[int, bool]:
+    """Make a candidate a version, once; its number, and whether it was made just now. Lock held."""
+    tracking = Tracking(load_settings(), config.name)
+    new = tracking.version_of_run(candidate.model.run_id) is None
     card = page.model_card(config, candidate)
-    version = tracking.register(candidate.model, candidate.verdict, _tags(candidate), card, config.description)
-    moved = previous == version
-    allowed, reasons = (True, ()) if moved else promote.decide(candidate, previous)
-    if allowed and not moved:
-        promote.move_champion(tracking, audit, version, previous, at=now, actor=actor, reason="; ".join(reasons))
-    record = Promotion(
-        outcome="promoted" if allowed else "kept_champion",
-        version=version,
-        champion=version if allowed else previous,
-        previous=previous,
-        reasons=reasons,
-    )
-    candidates.settle(audit, config.name, intent, record.outcome, version, at=now, actor=actor)
+    return tracking.register(candidate.model, candidate.verdict, _tags(candidate), card, config.description), new
+
+
+@task(name="place", cache_policy=NO_CACHE)
+def place(
+    config: PipelineConfig,
+    intent: int,
+    candidate: Candidate,
+    version: int,
+    now: datetime,
+    deadline: datetime,
+    actor: str,
+) -> tuple[Promotion, Request | None]:
+    """Make a version champion where its verdict, the present champion and the person asked allow. Lock held.
+
+    Returns:
+        What became of it, and the request for approval, if one is needed; a new one is not kept yet.
+    """
+    settings = load_settings()
+    tracking, audit, approvals = Tracking(settings, config.name), Audit(settings), Approvals(settings)
+    champion = tracking.champion_version()
+    request = approvals.of_candidate(intent)
+    if request is not None and request.state(now) == "expired":
+        request = approvals.expire(request)
+    elif request is None and config.approval.required:
+        author = candidates.author(audit, config.name, intent)
+        request = promote.ask(config.name, intent, version, champion, author, now, deadline)
+    record = promote.weigh(config.approval, candidate, version, champion, request, now)
+    if record.outcome == "promoted" and champion != version:
+        reason = "; ".join(record.reasons)
+        promote.move_champion(tracking, audit, version, champion, at=now, actor=actor, reason=reason)
+    return record, request
+
+
+@task(name="conclude", cache_policy=NO_CACHE)
+def conclude(
+    config: PipelineConfig,
+    intent: int,
+    candidate: Candidate,
+    record: Promotion,
+    request: Request | None,
+    now: datetime,
+    actor: str,
+) -> None:
+    """Keep what became of a candidate: from here on it waits for a person, or is done. Lock held."""
+    settings = load_settings()
+    audit = Audit(settings)
+    if record.outcome == "awaiting_approval" and request is not None:
+        _show(page.approval_page(config, candidate, request, _form(request)), config, "approval", record)
+        note_request(audit, request, at=now, actor=actor)
+        Approvals(settings).put(request)
+    else:
+        if request is not None:
+            note_end(audit, request, at=now, actor=actor)
+        reason = "; ".join(record.reasons)
+        candidates.settle(
+            audit, config.name, intent, record.outcome, record.version, at=now, actor=actor, reason=reason
+        )
     row = decision_row(now, "promotion", record.outcome, candidate.model.recipe, record.model_dump_json())
     Lake(settings, config).append("decisions", row)
-    create_markdown_artifact(
-        page.promotion_page(config, record), key=artifact_key(config.name, "deploy"), description=record.outcome
-    )
-    return record
+    _show(page.promotion_page(config, record), config, "deploy", record)
+
+
+def _show(markdown: str, config: PipelineConfig, stage: str, record: Promotion) -> None:
+    create_markdown_artifact(markdown, key=artifact_key(config.name, stage), description=record.outcome)
+
+
+def _form(request: Request) -> str:
+    """Address of the form to answer with in Prefect's UI; empty where there is no such deployment, or no UI."""
+    with get_client(sync_client=True) as client:
+        if not client.request("GET", "/admin/settings").json()["server"]["ui"]["enabled"]:
+            return ""
+        try:
+            found = client.read_deployment_by_name(f"approve/{request.pipeline}")
+        except ObjectNotFound:
+            return ""
+    known = json.dumps({"pipeline": request.pipeline, "version": request.version})
+    return f"{url_for('deployment', obj_id=found.id)}/run?parameters={quote(known)}"
 
 
 def _tags(candidate: Candidate) -> dict[str, str]:

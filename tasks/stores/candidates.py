@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 
 from tasks.refs import Candidate, Outcome
+from tasks.stores.approvals import APPROVAL, Approvals
 from tasks.stores.audit import Audit, Entry
 
 _ACTION = "candidate"
@@ -29,12 +30,23 @@ def waiting(audit: Audit, pipeline: str) -> list[tuple[int, Candidate]]:
     return [(entry.id, _read(entry)) for entry in audit.open_intents(pipeline, _ACTION)]
 
 
+def ready(audit: Audit, approvals: Approvals, pipeline: str, now: datetime) -> list[tuple[int, Candidate]]:
+    """Waiting candidates on which deployment can act now: all but those that a person may still answer for."""
+    pending = {request.candidate for request in approvals.pending(pipeline, now)}
+    return [(intent, candidate) for intent, candidate in waiting(audit, pipeline) if intent not in pending]
+
+
+def author(audit: Audit, pipeline: str, intent: int) -> str:
+    """Who put a candidate forward."""
+    return next(entry.actor for entry in audit.entries(pipeline, _ACTION) if entry.id == intent)
+
+
 def settle(
-    audit: Audit, pipeline: str, intent: int, outcome: Outcome, version: int, *, at: datetime, actor: str
+    audit: Audit, pipeline: str, intent: int, outcome: Outcome, version: int, *, at: datetime, actor: str, reason: str
 ) -> None:
-    """Note what became of a candidate."""
+    """Note what became of a candidate, and why."""
     details = {"outcome": outcome, "version": version}
-    audit.write(pipeline, _ACTION, "done", at=at, actor=actor, reason=outcome, details={**details}, intent=intent)
+    audit.write(pipeline, _ACTION, "done", at=at, actor=actor, reason=reason, details={**details}, intent=intent)
 
 
 def newest(audit: Audit, pipeline: str) -> Candidate | None:
@@ -44,16 +56,30 @@ def newest(audit: Audit, pipeline: str) -> Candidate | None:
 
 
 def judged(audit: Audit, pipeline: str) -> list[tuple[datetime, Candidate, str, int | None]]:
-    """Every candidate with its time, what became of it (`waiting` if nothing yet) and its version, oldest first."""
+    """Every candidate with its time, what became of it and its version, oldest first.
+
+    What became of it is `waiting` before deployment saw it, and `awaiting_approval` while a person is asked.
+    """
     entries = audit.entries(pipeline, _ACTION)
-    ends = {entry.intent: entry.details for entry in entries if entry.phase == "done"}
+    asked = {
+        entry.details["candidate"]: entry for entry in audit.entries(pipeline, APPROVAL) if entry.phase == "intent"
+    }
+    ends = {entry.intent: entry for entry in entries if entry.phase == "done"}
     found = []
     for entry in entries:
         if entry.phase == "intent":
-            end = ends.get(entry.id)
-            version = None if end is None else int(str(end["version"]))
-            found.append((entry.at, _read(entry), "waiting" if end is None else str(end["outcome"]), version))
+            end, request = ends.get(entry.id), asked.get(entry.id)
+            last = end or request
+            version = None if last is None else int(str(last.details["version"]))
+            outcome = str(end.details["outcome"]) if end else "awaiting_approval" if request else "waiting"
+            found.append((entry.at, _read(entry), outcome, version))
     return found
+
+
+def endings(audit: Audit, pipeline: str) -> dict[int, str]:
+    """Why each deployed candidate became what it became, by its version."""
+    done = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "done"]
+    return {int(str(entry.details["version"])): entry.reason for entry in done}
 
 
 def first_through(audit: Audit, pipeline: str) -> int:

@@ -1,0 +1,41 @@
+"""A person's answer, given in the form of Prefect's UI."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+from pydantic import Field, StringConstraints
+
+from flows.answer import Person, answer, done, payload
+from flows.context import open_pipeline
+from flows.events import emit
+from tasks.errors import PerennialError
+from tasks.stores.approvals import Request
+
+# The UI has no users of its own: whoever can open it can send the form.
+_FORM = Person("Prefect UI", verified=False)
+
+
+@flow(name="approve", flow_run_name="approve-{pipeline}")
+def approve(
+    pipeline: Annotated[str, Field(description="The pipeline's name.")],
+    version: Annotated[int, Field(description="The version that waits for an answer.")],
+    decision: Annotated[Literal["approve", "reject"], Field(description="May this version become champion?")],
+    reason: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1), Field(description="Why, for whoever asks later.")
+    ],
+) -> State[Request]:
+    """Write down whether a version that waits may become champion. Nothing is answered by default.
+
+    The answer is carried out by the run of deploy that follows.
+    """
+    try:
+        config, settings = open_pipeline(pipeline)
+        answered = answer(config, settings, version, decision, reason, _FORM)
+    except PerennialError as error:
+        return Failed(message=str(error), data=error)
+    emit(settings, "perennial.approval.answered", pipeline, payload(answered))
+    return Completed(name="Approved" if decision == "approve" else "Rejected", message=done(answered), data=answered)
