@@ -1,4 +1,4 @@
-"""The embedded Prefect server: a child process that ends when its parent does, however the parent ends."""
+"""A Prefect server as our own child process: it ends when its parent does, however the parent ends."""
 
 from __future__ import annotations
 
@@ -138,6 +138,7 @@ def _serve(port: int) -> None:
         port=port,
         log_level="error",
         lifespan="on",
+        loop="asyncio",  # uvloop's stops waking up under load on new kernels: libuv hands epoll's changes to io_uring
     )
 
 

@@ -107,25 +107,29 @@ class Supervisor:
         self._pauses: dict[str, float] = {}
         self._due: dict[str, tuple[float, Service]] = {}
 
-    def start(self, service: Service, stop: threading.Event) -> None:
-        """Start a child and wait until it is up.
+    def start(self, services: Sequence[Service], stop: threading.Event) -> None:
+        """Start children at once and wait until all are up, or `stop` is set.
 
         Raises:
-            StartError: it ended, or was not up in time.
+            StartError: one ended, or was not up in time.
         """
-        child = _Child(service, self._log)
-        self._children.append(child)
-        deadline = time.monotonic() + service.patience
-        while not child.up():
-            if stop.is_set():
+        if stop.is_set():
+            return
+        waiting = [_Child(service, self._log) for service in services]
+        self._children += waiting
+        while waiting := [child for child in waiting if not child.up()]:
+            for child in waiting:
+                self._refuse_failed(child)
+            if stop.wait(_POLL_SECONDS):
                 return
-            if child.process.poll() is not None:
-                raise StartError(
-                    f"{service.name} ended while starting (exit {child.process.returncode}); see its lines above"
-                )
-            if time.monotonic() > deadline:
-                raise StartError(f"{service.name} was not up within {service.patience:g} s; see its lines above")
-            time.sleep(_POLL_SECONDS)
+
+    @staticmethod
+    def _refuse_failed(child: _Child) -> None:
+        name, code = child.service.name, child.process.poll()
+        if code is not None:
+            raise StartError(f"{name} ended while starting (exit {code}); see its lines above.")
+        if time.monotonic() > child.started + child.service.patience:
+            raise StartError(f"{name} was not up within {child.service.patience:g} s; see its lines above.")
 
     def watch(self, stop: threading.Event) -> None:
         """Restart what dies, after a pause that doubles while it keeps dying, until told to stop."""

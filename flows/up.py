@@ -94,15 +94,13 @@ def _run(
     settings: Settings, record: Running, supervisor: Supervisor, stop: threading.Event, log: Callable[[str, str], None]
 ) -> None:
     started = time.monotonic()
-    server, tracking, worker, sensor = _services(settings, record)
+    servers, worker, sensor = _services(settings, record)
     try:
-        supervisor.start(server, stop)
-        supervisor.start(tracking, stop) if not stop.is_set() else None
-        if not stop.is_set():
-            supervisor.start(worker, stop)  # it makes the work pool, which deploying needs
+        supervisor.start(servers, stop)
+        supervisor.start([worker], stop)  # it makes the work pool, which deploying needs
         if not stop.is_set():
             _deploy(settings, record, log)
-            supervisor.start(sensor, stop)
+        supervisor.start([sensor], stop)  # after the triggers: what it tells must find them
         if not stop.is_set():
             log("up", f"ready in {time.monotonic() - started:.0f} s. Prefect {record.prefect}  MLflow {record.mlflow}")
             log("up", f"In another shell: export PREFECT_API_URL={record.api}. Ctrl-C or `perennial down` ends it.")
@@ -113,7 +111,7 @@ def _run(
         log("up", "ended")
 
 
-def _services(settings: Settings, record: Running) -> tuple[Service, Service, Service, Service]:
+def _services(settings: Settings, record: Running) -> tuple[list[Service], Service, Service]:
     common = {
         **environment(settings),
         "PERENNIAL_HOME": str(settings.root),
@@ -128,15 +126,16 @@ def _services(settings: Settings, record: Running) -> tuple[Service, Service, Se
     }
     worker = {"PREFECT_WORKER_QUERY_SECONDS": "0.4", "PREFECT_UI_URL": record.prefect}
     pages = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # its jobs are for language models
-    mlflow = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1", "--workers", "1"]
+    mlflow = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1"]
+    mlflow += ["--port", str(settings.mlflow_port), "--workers", "1"]
+    mlflow += ["--uvicorn-opts", "--loop asyncio --log-level warning"]  # why no uvloop: see flows/local_server.py
+    prefect = ["flows.local_server", str(settings.prefect_port)]
+    servers = [
+        Service("prefect", prefect, {**common, **server}, health=f"{record.api}/health"),
+        Service("mlflow", mlflow, {**common, **pages}, health=f"{record.mlflow}/health"),
+    ]
     return (
-        Service(
-            "prefect",
-            ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(settings.prefect_port)],
-            {**common, **server},
-            health=f"{record.api}/health",
-        ),
-        Service("mlflow", [*mlflow, "--port", str(settings.mlflow_port)], {**common, **pages}, health=f"{record.mlflow}/health"),
+        servers,
         Service("worker", ["flows.worker"], {**common, **worker}, ready="started!"),
         Service("sensor", ["flows.watch"], common),
     )

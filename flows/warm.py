@@ -23,7 +23,6 @@ _NEEDED = (
     "mlflow.data.meta_dataset",
     "mlflow.sklearn",
     "mlflow.store.tracking.sqlalchemy_store",
-    "prefect.engine",
     "prefect.flow_engine",
     "sklearn.ensemble",
     "sklearn.linear_model",
@@ -50,7 +49,12 @@ def warm_up() -> None:
 
 def run(own: Mapping[str, str]) -> None:
     """Run the flow run that the environment names, as `python -m prefect.engine` does, in a forked process."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
     os.environ.update(own)
     random.seed()
     sys.argv = ["prefect.engine"]
-    runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
+    sys.modules.pop("prefect.engine", None)  # it is run anew, as a main program
+    # Prefect's heartbeat thread would hold each run's end up by a second; flows/alive.py tells who lives.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
