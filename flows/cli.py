@@ -237,6 +237,14 @@ for _command in (approve, reject, token):
 
 
 @app.command()
+def watch() -> None:
+    """Watch the landing places and tell Prefect of what lands, until it is stopped."""
+    from flows.watch import main as keep_watching
+
+    keep_watching()
+
+
+@app.command()
 def demo() -> None:
     """Watch a model live on a simulated city: ingest, train, judge, promote, score, drift, retrain."""
     from flows.demo import play

@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -60,6 +61,9 @@ class Landing(Protocol):
 
     def busy(self, path: str) -> bool:
         """Whether a process has the file open for writing, as far as the system tells."""
+
+    def complete(self, path: str, seconds: float) -> bool:
+        """Whether a file looks complete at the first look: renamed into the place, or as old as `seconds`."""
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """A file's bytes."""
@@ -127,6 +131,12 @@ class Folder:
     def busy(self, path: str) -> bool:
         """Whether a process has the file open for writing; see Landing."""
         return _written_to(self.root / path)
+
+    def complete(self, path: str, seconds: float) -> bool:
+        """Whether a file looks complete at the first look; see Landing."""
+        status = (self.root / path).stat()
+        # A write sets both times. Only the second one changes with a rename, and where a copy restores the first.
+        return status.st_ctime_ns > status.st_mtime_ns or time.time() - status.st_mtime >= seconds
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """A file's bytes."""

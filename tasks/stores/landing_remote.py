@@ -96,6 +96,10 @@ class Remote:
         """No: only a local system tells."""
         return False
 
+    def complete(self, path: str, seconds: float) -> bool:  # noqa: ARG002  # a clock elsewhere proves nothing
+        """Where files are there only whole, always."""
+        return self.whole
+
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
         """A file's bytes."""
