@@ -79,7 +79,7 @@ def _address(url: str) -> sa.URL:
     except sa.exc.ArgumentError:
         raise UsageError(_EXPECTED.format(found="no address of a database")) from None
     backend, _, driver = address.drivername.partition("+")
-    if _DRIVERS.get(backend) != (driver or _DRIVERS.get(backend)):
+    if backend not in _DRIVERS or driver not in ("", _DRIVERS[backend]):
         raise UsageError(_EXPECTED.format(found=f"{address.drivername}://"))
     return address.set(drivername=f"{backend}+{_DRIVERS[backend]}")
 
@@ -91,14 +91,15 @@ _EXPECTED = (
 
 def _tell_unreachable(context: sa.ExceptionContext) -> None:
     """Turn a failure to reach PostgreSQL into an error that a person can act on; others stay as they are."""
-    if context.engine is None or not (context.connection is None or context.is_disconnect):
+    unreachable = context.connection is None or context.is_disconnect
+    if context.engine is None or not unreachable or not isinstance(context.sqlalchemy_exception, sa.exc.DBAPIError):
         return
     url = context.engine.url
-    problem = str(context.original_exception).strip().splitlines() or ["no reason was given"]
-    context.chained_exception = DatabaseError(
-        f"PostgreSQL of PERENNIAL_STATE_URL ({url.host}:{url.port or 5432}, database {url.database}) can't be reached: "
-        f"{problem[0]} Start it or mend the address; what was not done then is done by the next run."
-    )
+    problem = " ".join(str(context.original_exception).split()) or "no reason was given"
+    raise DatabaseError(
+        f"PostgreSQL of PERENNIAL_STATE_URL (host {url.host}, port {url.port or 5432}, database {url.database}) can't "
+        f"be reached: {problem}. Start it or mend the address, then run this again: it does what is left."
+    ) from context.sqlalchemy_exception
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
