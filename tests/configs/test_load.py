@@ -203,6 +203,18 @@ MISTAKES = {
     "groups without a group split": Mistake(
         "primary: mae", "primary: mae\n  comparison: {unit: group}", 32, "evaluation.comparison.unit", "'group'", "row"
     ),
+    "an unknown kind of place": Mistake(
+        "{landing: demand}", '{landing: "s3x://bucket/in"}', 5, "source.landing", "unknown protocol 's3x'", "mean 's3'?"
+    ),
+    "a place that is none": Mistake(
+        "{landing: demand}", '{landing: "s3://"}', 5, "source.landing", "names no place", "s3://bucket/folder"
+    ),
+    "a relative path in a URL": Mistake(
+        "{landing: demand}", '{landing: "file://in"}', 5, "source.landing", "'file://in'", "file:///folder"
+    ),
+    "a marker in a folder": Mistake(
+        "{landing: demand}", "{landing: demand, marker: /ready}", 5, "source.marker", "'/ready'", "without a slash"
+    ),
     "a column's name with a blank": Mistake(
         "    place:", "    pl ace:", 13, "contract.columns.pl ace", "'pl ace'", "pattern"
     ),
@@ -222,6 +234,19 @@ def test_a_mistake_is_told_where_it_is(mistake: Mistake, tmp_path: Path) -> None
 
 def test_the_nearest_kind_of_split_is_offered(tmp_path: Path) -> None:
     assert "did you mean 'random'?" in complaint(write(tmp_path, edited("kind: time", "kind: randm")))
+
+
+@pytest.mark.parametrize("url", ["s3://key:hunter2@bucket/in", "sftp://me@host/in", "abfs://c/in?sig=hunter2"])
+def test_a_secret_in_a_url_is_refused_and_not_repeated(url: str, tmp_path: Path) -> None:
+    told = complaint(write(tmp_path, edited("landing: demand", f'landing: "{url}"')))
+    assert "source.landing: found a URL with a user, a password or a query" in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("place", ["s3://bucket", "s3://bucket/in", "memory://in", "file:///in", "/in", "a/b"])
+def test_a_landing_place_may_be_a_folder_or_a_url(place: str, tmp_path: Path) -> None:
+    path = write(tmp_path, edited("landing: demand", f'landing: "{place}"'))
+    assert load.read(path).source.landing == place
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
