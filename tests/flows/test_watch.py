@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fsspec  # type: ignore[import-untyped]  # it ships no types
 import httpx
@@ -110,14 +110,16 @@ def until(true: Callable[[], object], seconds: float = 8.0) -> None:
         time.sleep(0.02)
 
 
-def enter(world: World, config: PipelineConfig, path: Path) -> None:
+def enter(
+    world: World, config: PipelineConfig, path: Path, verdict: Literal["accepted", "rejected"] = "accepted"
+) -> None:
     """Enter a landed file into the ledger, as ingest would."""
     file = landed(Folder(path.parent), path.name, "observations")
     lake = Lake(world.settings, config)
     lake.create()
     record = BatchRecord(
         seq=1, batch=file.sha256, feed="observations", path=file.path, size=file.size, mtime_ns=file.mtime_ns,
-        verdict="accepted", rules=rules_digest(config), reasons=(), rows=1, accepted=1, quarantined=0,
+        verdict=verdict, rules=rules_digest(config), reasons=(), rows=1, accepted=1, quarantined=0,
         event_time_min=None, event_time_max=None, ingested_at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
     assert lake.enter([record]) == 1
