@@ -67,7 +67,7 @@ def _answer(address: str, decision: Decision, reason: str, as_json: bool) -> Non
 def _tell(settings: Settings, request: Request) -> str:
     """Tell Prefect, if it is there; who carries the answer out, in words."""
     from flows.answer import payload
-    from flows.up import running
+    from flows.home import running
     from tasks.stores.outbox import Outbox
 
     outbox = Outbox(settings)

@@ -16,9 +16,10 @@ from flows.answer_cli import approve, reject, token
 from flows.console import ConsoleReporter, console, detail, overview, summary
 from flows.console import print_result as _print
 from flows.progress import reporting
+from flows.system_cli import COMMANDS, deployments
 from tasks.errors import DataRejectedError, PerennialError
 from tasks.refs import IngestReport, LifecycleReport
-from tasks.stores.settings import Settings, load_settings, prepare
+from tasks.stores.settings import Settings, load_settings
 
 app = typer.Typer(
     add_completion=False,
@@ -122,6 +123,7 @@ def status(
     from configs.load import names
     from flows.context import open_pipeline
     from flows.history import read
+    from flows.home import health, running
 
     if name:
         one = read(*open_pipeline(name))
@@ -133,9 +135,10 @@ def status(
             histories.append(read(*open_pipeline(each)))
         except PerennialError as error:
             broken[each] = str(error)
-    told = [overview(histories), *(f"{each}: {reason}" for each, reason in broken.items())]
+    services = health(running(load_settings()))
+    told = [overview(histories), *(f"{each}: {reason}" for each, reason in broken.items()), "", services.told]
     found = [one.model_dump(mode="json") for one in histories]
-    _print(as_json, {"pipelines": found, "broken": broken}, "\n".join(told))
+    _print(as_json, {"pipelines": found, "broken": broken, "up": services.states}, "\n".join(told))
 
 
 @app.command()
@@ -198,50 +201,9 @@ def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
     _print(as_json, {"pipeline": name, **verdict.model_dump(mode="json")}, text)
 
 
-@app.command()
-def up(
-    prefect_port: Annotated[
-        int | None, typer.Option(help="Port of the Prefect server (4200).", min=1, max=65535)
-    ] = None,
-    mlflow_port: Annotated[int | None, typer.Option(help="Port of the MLflow server (5000).", min=1, max=65535)] = None,
-) -> None:
-    """Start Prefect, MLflow, the worker and the sensor here, and keep them alive until Ctrl-C."""
-    from flows.up import up as start
-
-    ports = {"prefect_port": prefect_port, "mlflow_port": mlflow_port}
-    settings = load_settings().model_copy(update={name: port for name, port in ports.items() if port is not None})
-    prepare(settings)
-    start(settings, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201  # the log of a foreground command
-
-
-@app.command()
-def down() -> None:
-    """End the `perennial up` of this home."""
-    from flows.up import down as end
-
-    settings = load_settings()
-    told = "ended" if end(settings) else f"nothing runs in {settings.root}"
-    _print(False, {}, told)
-
-
-@app.command()
-def worker() -> None:
-    """Run the flows that PREFECT_API_URL's server schedules; `perennial up` starts it by itself."""
-    from flows.worker import main as work
-
-    work()
-
-
-for _command in (approve, reject, token):
+for _command in (approve, reject, token, *COMMANDS):
     app.command()(_command)
-
-
-@app.command()
-def watch() -> None:
-    """Watch the landing places and tell Prefect of what lands, until it is stopped."""
-    from flows.watch import main as keep_watching
-
-    keep_watching()
+app.add_typer(deployments, name="deployments")
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Literal
 
 from configs.load import ConfigError, load
 from configs.schema import PipelineConfig
+from flows.alive import register
 from flows.progress import say
 from tasks.errors import UsageError
 from tasks.stores.lock import Held, hold
@@ -29,7 +31,17 @@ def open_pipeline(name: str) -> tuple[PipelineConfig, Settings]:
         raise UsageError(str(error)) from None
     settings = load_settings()
     prepare(settings)
+    _answer_for_run(settings)
     return config, settings
+
+
+def _answer_for_run(settings: Settings) -> None:
+    """Note that this process runs the flow run that it is in, if any: the sweep marks what a dead one left."""
+    if "prefect" in sys.modules:
+        from prefect.runtime import flow_run
+
+        if flow_run.id:
+            register(settings, str(flow_run.id))
 
 
 def clock(now: datetime | None) -> datetime:

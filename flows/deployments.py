@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
@@ -44,11 +45,26 @@ _TRIGGERS: dict[str, type[BaseModel]] = {
     "compound": DeploymentCompoundTrigger,
     "sequence": DeploymentSequenceTrigger,
 }
+# What `add` writes for a pipeline.
+_LINES = """\
+  # NAME
+  - <<: *ingest
+    name: NAME
+    parameters: &NAME {pipeline: NAME}
+    triggers: [{<<: *landed, match: &of_NAME {prefect.resource.id: perennial.pipeline.NAME, perennial.followed: "no"}}]
+  - {<<: *lifecycle, name: NAME, parameters: *NAME, triggers: [{<<: *changed, match: *of_NAME}]}
+  - {<<: *deploy, name: NAME, parameters: *NAME, triggers: [{<<: *judged, match: *of_NAME}]}
+  - {<<: *train, name: NAME, parameters: *NAME}
+  - {<<: *monitor, name: NAME, parameters: *NAME}
+  - {<<: *score, name: NAME, parameters: *NAME}
+  - {<<: *backfill, name: NAME, parameters: *NAME}
+  - {<<: *approve, name: NAME, parameters: *NAME}
+"""
 _Path = tuple[str | int, ...]
 _Found = Iterator[tuple[_Path, str]]
 
 
-class Mistake(UsageError):
+class MistakeError(UsageError):
     """A deployment file that must not be deployed."""
 
 
@@ -56,7 +72,7 @@ def refuse_mistakes() -> dict[str, str]:
     """The build step of every deployment in prefect.yaml: nothing is deployed from a file with a mistake.
 
     Raises:
-        Mistake: names each, with its line.
+        MistakeError: names each, with its line.
     """
     return dict(_refuse(FILE, FILE.stat().st_mtime_ns))
 
@@ -65,7 +81,7 @@ def refuse_mistakes() -> dict[str, str]:
 def _refuse(path: Path, _changed: int) -> tuple[tuple[str, str], ...]:
     found = mistakes(path)
     if found:
-        raise Mistake("\n".join(found))
+        raise MistakeError("\n".join(found))
     return (("checked", path.name),)
 
 
@@ -257,3 +273,24 @@ def _pair(node: yaml.MappingNode, key: str) -> tuple[yaml.Node, yaml.Node] | Non
                 if found is not None:
                     return found
     return None
+
+
+def add(name: str, path: Path = FILE) -> bool:
+    """Write the deployments of a pipeline at the end of a deployment file, in one move; whether they were missing.
+
+    Raises:
+        UsageError: no such pipeline, or the file has a mistake as it is.
+    """
+    if name not in names():
+        raise UsageError(f"No pipeline is named {name!r}{_near(name, names())}; there are {', '.join(names())}.")
+    text = path.read_text(encoding="utf-8")
+    if f"pipeline: {name}}}" in text:
+        return False
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(f"{text.rstrip()}\n{_LINES.replace('NAME', name)}", encoding="utf-8")
+    found = mistakes(draft)
+    if found:
+        draft.unlink()
+        raise MistakeError("\n".join(one.replace(str(draft), str(path)) for one in found))
+    draft.replace(path)
+    return True

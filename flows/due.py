@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from configs.schema import PipelineConfig
 from flows.settled import decided, fingerprint, landed, undeployed
@@ -25,7 +25,7 @@ class Due(Record):
     pipeline: str
     reason: str
     state: str
-    parameters: dict[str, JsonValue] = {}
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 def due(config: PipelineConfig, settings: Settings) -> Iterator[Due]:

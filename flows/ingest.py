@@ -19,18 +19,19 @@ _SHOWN = 10
 
 
 @flow(name="ingest", flow_run_name="ingest-{pipeline}", log_prints=False)
-def ingest(pipeline: str, now: datetime | None = None) -> IngestReport:
+def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | None = None) -> IngestReport:
     """Take in what landed: read, validate, quarantine, append.
 
     Args:
         pipeline: The pipeline's name.
         now: The run's clock; the present by default.
+        only: Paths below the landing folder; all that landed by default.
     """
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
     batches: list[BatchRecord] = []
     with writing(settings, pipeline, "data"):
-        found = discover(config, moment)
+        found = discover(config, moment, only)
         files = found.files
         for line in found.told:
             say(line)

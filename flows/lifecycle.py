@@ -56,8 +56,10 @@ class LifecycleError(PerennialError):
 class _Life:
     """One run: what each stage brought, for the report."""
 
-    def __init__(self, config: PipelineConfig, settings: Settings, moment: datetime) -> None:
-        self.config, self.settings, self.moment = config, settings, moment
+    def __init__(
+        self, config: PipelineConfig, settings: Settings, moment: datetime, only: tuple[str, ...] | None
+    ) -> None:
+        self.config, self.settings, self.moment, self.only = config, settings, moment, only
         self.stages: list[StageRecord] = []
         self.ingested = IngestReport(pipeline=config.name)
         self.drift: DriftVerdict | None = None
@@ -91,7 +93,7 @@ class _Life:
 
     def ingest(self) -> None:
         with stage("ingest") as running:
-            self.ingested = ingest(self.name, self.moment)
+            self.ingested = ingest(self.name, self.moment, self.only)
             accepted, rejected = self.ingested.accepted, self.ingested.rejected
             rows = sum(batch.accepted for batch in accepted)
             running.note = f"{len(accepted)} files accepted ({rows} rows), {len(rejected)} rejected"
@@ -190,14 +192,22 @@ def _note(promotion: Promotion) -> str:
     return f"version {promotion.version} {'is champion' if promotion.outcome == 'promoted' else 'was turned down'}"
 
 
-def lifecycle(pipeline: str, now: datetime | None = None, start_from: StartFrom = "ingestion") -> LifecycleReport:
+def lifecycle(
+    pipeline: str,
+    now: datetime | None = None,
+    start_from: StartFrom = "ingestion",
+    only: tuple[str, ...] | None = None,
+) -> LifecycleReport:
     """The whole life of a pipeline, once: see `lifecycle_flow`."""
-    return cast("LifecycleReport", lifecycle_flow(pipeline, now, start_from))
+    return cast("LifecycleReport", lifecycle_flow(pipeline, now, start_from, only))
 
 
 @flow(name="lifecycle", flow_run_name="lifecycle-{pipeline}")
 def lifecycle_flow(
-    pipeline: str, now: datetime | None = None, start_from: StartFrom = "ingestion"
+    pipeline: str,
+    now: datetime | None = None,
+    start_from: StartFrom = "ingestion",
+    only: tuple[str, ...] | None = None,
 ) -> State[LifecycleReport]:
     """Take in what landed, score and watch it, and, if the policy says so, train, judge and promote.
 
@@ -207,9 +217,10 @@ def lifecycle_flow(
         start_from: `ingestion`: everything. `decision`: score, look for drift, and retrain if the policy says so.
             `features`, `training`: retrain without asking; `training` takes the last training set if the data are the
             same. `deployment`: only deploy what was judged before.
+        only: Paths below the landing folder that are taken in; all that landed by default.
     """
     config, settings = open_pipeline(pipeline)
-    life = _Life(config, settings, clock(now))
+    life = _Life(config, settings, clock(now), only)
     try:
         with collecting() as life.stages, writing(settings, pipeline, "model"), following():
             life.live(start_from)

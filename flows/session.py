@@ -1,4 +1,4 @@
-"""One command's session with Prefect: an embedded server unless PREFECT_API_URL names one."""
+"""One command's session with Prefect: PREFECT_API_URL's server, else that of `perennial up`, else one of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flows.home import running
 from flows.local_server import LocalServer, embedded_environment
 from tasks.stores.settings import Settings
 
@@ -15,6 +16,9 @@ def prefect_session(settings: Settings) -> Iterator[None]:
     """Make Prefect usable while the block runs; enter it before importing a flow."""
     for name, value in embedded_environment(settings).items():
         os.environ.setdefault(name, value)
+    found = None if os.environ.get("PREFECT_API_URL") else running(settings)
+    if found is not None and found.ready:
+        os.environ["PREFECT_API_URL"] = found.api
     server = None if os.environ.get("PREFECT_API_URL") else LocalServer(settings)
     if server is not None:
         server.start()

@@ -9,11 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from flows.home import answers
 from tasks.errors import PerennialError, UsageError
 
 _GRACE_SECONDS = 20.0
@@ -161,15 +160,6 @@ class Supervisor:
         self._log(name, f"ended (exit {child.process.returncode}), starts again in {pause:g} s")
         self._children.remove(child)
         self._due[name] = (now + pause, child.service)
-
-
-def answers(url: str) -> bool:
-    """Whether an address of our own answers 2xx."""
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # an address of our own
-            return 200 <= int(answer.status) < 300
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def refuse_taken(port: int, what: str, option: str) -> None:

@@ -7,7 +7,9 @@ from datetime import datetime
 from prefect import flow
 
 from flows.context import actor, clock, open_pipeline, writing
+from flows.events import emit
 from flows.progress import stage
+from tasks.deployment.task import ready, register
 from tasks.evaluation.probe import clean_process
 from tasks.evaluation.task import judge
 from tasks.features.task import training_set
@@ -20,7 +22,7 @@ from tasks.training.task import fit
 
 @flow(name="train", flow_run_name="train-{pipeline}")
 def train(pipeline: str, now: datetime | None = None, start_from: RetrainFrom = "features") -> Verdict:
-    """Make a training set, fit a candidate and hold it against the gates. It waits for the deploy flow.
+    """Make a training set, fit a candidate, hold it against the gates and register it. It waits for the deploy flow.
 
     Args:
         pipeline: The pipeline's name.
@@ -44,4 +46,8 @@ def train(pipeline: str, now: datetime | None = None, start_from: RetrainFrom = 
         with stage("evaluate") as running:
             verdict = judge(config, made, model, champion, probe, moment, actor())
             running.note = "; ".join(verdict.reasons) or "every gate passed"
+        for _, candidate in ready(config, moment):
+            version, new = register(config, candidate)
+            if new:
+                emit(settings, "perennial.model.registered", pipeline, {"version": version})
     return verdict

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import signal
@@ -10,55 +9,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flows.home import Running, only_one, running
 from flows.local_server import environment, quiet_profile
-from flows.supervise import Service, Supervisor, answers, refuse_taken
-from tasks.errors import PerennialError, UsageError
-from tasks.refs import Record
+from flows.supervise import Service, Supervisor, refuse_taken
+from tasks.errors import PerennialError
 from tasks.stores.environment import ROOT
 from tasks.stores.settings import Settings
 
 _DOWN_SECONDS = 60.0
 
 
-class Running(Record):
-    """What an `up` that runs says of itself."""
-
-    pid: int
-    since: datetime
-    prefect: str
-    mlflow: str
-    log: str
-
-    @property
-    def api(self) -> str:
-        """Address of Prefect's API."""
-        return f"{self.prefect}/api"
-
-
 class DeployError(PerennialError):
     """prefect.yaml could not be deployed."""
-
-
-def running(settings: Settings) -> Running | None:
-    """The `up` that runs in this home, if any."""
-    path = settings.state / "up.json"
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = os.pread(handle, 1 << 16, 0).decode()
-        return Running.model_validate_json(text) if text else None
-    finally:
-        os.close(handle)
-    return None  # nobody holds it: it was left by one that ended
 
 
 def up(settings: Settings, tell: Callable[[str], None]) -> None:
@@ -76,7 +42,7 @@ def up(settings: Settings, tell: Callable[[str], None]) -> None:
     record = Running(
         pid=os.getpid(), since=datetime.now(UTC), prefect=prefect, mlflow=mlflow, log=str(settings.state / "up.log")
     )
-    with _only_one(settings, record), Path(record.log).open("a", encoding="utf-8") as file:
+    with only_one(settings, record) as announce, Path(record.log).open("a", encoding="utf-8") as file:
         refuse_taken(settings.prefect_port, "the Prefect server", "--prefect-port")
         refuse_taken(settings.mlflow_port, "the MLflow server", "--mlflow-port")
         quiet_profile(settings.prefect_home)
@@ -87,11 +53,16 @@ def up(settings: Settings, tell: Callable[[str], None]) -> None:
             file.flush()
             tell(text)
 
-        _run(settings, record, Supervisor(log), stop, log)
+        _run(settings, record, Supervisor(log), stop, log, announce)
 
 
 def _run(
-    settings: Settings, record: Running, supervisor: Supervisor, stop: threading.Event, log: Callable[[str, str], None]
+    settings: Settings,
+    record: Running,
+    supervisor: Supervisor,
+    stop: threading.Event,
+    log: Callable[[str, str], None],
+    announce: Callable[[Running], None],
 ) -> None:
     started = time.monotonic()
     servers, worker, sensor = _services(settings, record)
@@ -102,6 +73,7 @@ def _run(
             _deploy(settings, record, log)
         supervisor.start([sensor], stop)  # after the triggers: what it tells must find them
         if not stop.is_set():
+            announce(record.model_copy(update={"ready": True}))
             log("up", f"ready in {time.monotonic() - started:.0f} s. Prefect {record.prefect}  MLflow {record.mlflow}")
             log("up", f"In another shell: export PREFECT_API_URL={record.api}. Ctrl-C or `perennial down` ends it.")
         supervisor.watch(stop)
@@ -163,23 +135,6 @@ def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]
     mark.write_text(text, encoding="ascii")
 
 
-@contextmanager
-def _only_one(settings: Settings, record: Running) -> Iterator[None]:
-    """Be the only `up` of a home while the block runs, and say so."""
-    handle = os.open(settings.state / "up.json", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"`perennial up` runs in {settings.root} already; `perennial down` ends it.") from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, record.model_dump_json().encode(), 0)
-        yield
-        os.ftruncate(handle, 0)
-    finally:
-        os.close(handle)
-
-
 def down(settings: Settings) -> bool:
     """End the `up` of this home, and wait until it has ended; whether one ran.
 
@@ -196,9 +151,3 @@ def down(settings: Settings) -> bool:
             raise PerennialError(f"Process {found.pid} did not end within {_DOWN_SECONDS:g} s; see {found.log}.")
         time.sleep(0.1)
     return True
-
-
-def health(found: Running) -> dict[str, str]:
-    """Whether the servers of an `up` answer."""
-    states = {"prefect": answers(f"{found.api}/health"), "mlflow": answers(f"{found.mlflow}/health")}
-    return {name: "up" if state else "no answer" for name, state in states.items()}

@@ -17,8 +17,11 @@ from flows.local_server import environment
 from tasks.stores.settings import load_settings
 
 _NEEDED = (
+    "flows.approve",
+    "flows.backfill",
     "flows.deploy",
     "flows.lifecycle",
+    "flows.reconcile",
     "mlflow.data.delta_dataset_source",
     "mlflow.data.meta_dataset",
     "mlflow.sklearn",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from configs.schema import PipelineConfig, Source
 from tasks.refs import BatchRecord, Feed, LandedFile
@@ -52,6 +52,7 @@ def new_files(
     ledger: Sequence[BatchRecord],
     rules: str,
     tell: Tell = lambda _: None,
+    only: Container[str] | None = None,
 ) -> list[LandedFile]:
     """Landed files whose content the ledger does not have, each content once.
 
@@ -65,6 +66,7 @@ def new_files(
         ledger: The batches known.
         rules: Digest of what files are judged by now.
         tell: Told of each file that can't be opened or is being written; it is tried again with the next run.
+        only: Paths to look at; the others are left alone.
 
     Raises:
         LandingError: the place can't be reached.
@@ -75,7 +77,7 @@ def new_files(
     contents = {batch.batch for batch in settled}
     found = []
     for one in candidates(landing, source, tell):
-        if one in seen:
+        if one in seen or (only is not None and one.path not in only):
             continue
         file = _open_new(landing, one.path, feed, tell)
         if file is not None and file.sha256 not in contents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,7 +11,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import Column, PipelineConfig, Source
-from tasks.errors import DataRejectedError
+from tasks.errors import DataRejectedError, UsageError
+from tasks.ingestion import backfill
 from tasks.ingestion.discover import feeds, landed, new_files
 from tasks.refs import BatchRecord, Feed, LandedFile, ModelRef, Record, StagedBatch, rules_digest
 from tasks.stores import staging
@@ -31,8 +32,14 @@ class Discovery(Record):
 
 
 @task(name="discover", cache_policy=NO_CACHE)
-def discover(config: PipelineConfig, now: datetime) -> Discovery:
-    """Landed files that the ledger does not have. The data lock is held: what a killed run left is put in order."""
+def discover(config: PipelineConfig, now: datetime, only: Sequence[str] | None = None) -> Discovery:
+    """Landed files that the ledger does not have. The data lock is held: what a killed run left is put in order.
+
+    Args:
+        config: The pipeline.
+        now: The run's clock.
+        only: Paths of the files to look at; all by default.
+    """
     settings = load_settings()
     for left in (settings.state / "staging").glob(f"{config.name}-[0-9a-f]*"):
         left.unlink(missing_ok=True)
@@ -45,7 +52,7 @@ def discover(config: PipelineConfig, now: datetime) -> Discovery:
     for feed, source in feeds(config).items():
         address = settings.landing(source.landing)
         open_landing(address).prepare()
-        files = new_files(address, source, feed, ledger, rules_digest(config), told.append)
+        files = new_files(address, source, feed, ledger, rules_digest(config), told.append, only)
         found += files
         taken |= set(lake.transactions(feed, (file.sha256 for file in files)))
         told += _adopt(config, lake, feed, ledger, {file.sha256 for file in files}, now)
@@ -152,3 +159,50 @@ def read_for_scoring(config: PipelineConfig, source: Path, champion: ModelRef) -
     # An input's own ending counts, whatever format lands.
     own = config.source.model_copy(update={"format": None})
     return _staged(config, file, source, own, columns, f"{config.name}-score-{uuid4().hex}.arrow")
+
+
+@task(name="plan-backfill", cache_policy=NO_CACHE)
+def plan_backfill(
+    config: PipelineConfig, first: str | None, last: str | None, start: datetime | None, end: datetime | None
+) -> list[backfill.Step]:
+    """The steps of a backfill over what landed and did not come in yet: by names, or by event time."""
+    settings = load_settings()
+    ledger = Lake(settings, config).ledger()
+    files = [
+        file
+        for feed, source in feeds(config).items()
+        for file in new_files(settings.landing(source.landing), source, feed, ledger, rules_digest(config))
+    ]
+    if start is None and end is None:
+        return backfill.steps(backfill.named(files, first, last))
+    if config.contract.event_time is None:
+        raise UsageError(f"{config.name} has no event time; give names of files instead of times")
+    spans = {file.path: span for file in files if (span := _event_span(config, file)) is not None}
+    return backfill.steps(backfill.timed(files, spans, _utc(start), _utc(end)))
+
+
+def _event_span(config: PipelineConfig, file: LandedFile) -> tuple[datetime, datetime] | None:
+    """First and last event of a file; None for labels without event times, and for what can't be read."""
+    name = config.contract.event_time or ""
+    columns = {
+        name: column for name, column in config.columns_of(file.feed).items() if name == config.contract.event_time
+    }
+    if not columns:
+        return None
+    import pyarrow.compute as pc
+
+    from tasks.ingestion.read import read_file
+
+    settings, source = load_settings(), feeds(config)[file.feed]
+    draft = settings.state / "staging" / f"{config.name}-{file.sha256}.span{Path(file.path).suffix}"
+    try:
+        with open_landing(settings.landing(source.landing)).local(file.path, draft) as local:
+            times = read_file(local, source, columns, config.contract.timezone).column(name)
+    except DataRejectedError:
+        return None
+    span = pc.min_max(times).as_py()
+    return None if span["min"] is None else (span["min"], span["max"])
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
