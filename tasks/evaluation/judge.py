@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from configs.schema import PipelineConfig
-from tasks.evaluation.bootstrap import improvement
+from tasks.measures.bootstrap import improvement
 from tasks.evaluation.gates import Facts, judge
-from tasks.evaluation.metrics import Answers, measure
+from tasks.measures.metrics import Answers, measure
 from tasks.refs import Interval, MetricSet, Verdict
 from tasks.stores.models import predict
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tasks.evaluation.judge import Holdout
-    from tasks.evaluation.metrics import Answers
+    from tasks.measures.metrics import Answers
 
 
 @task(name="judge", cache_policy=NO_CACHE)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from configs.schema import PipelineConfig
 from tasks.evaluation.gates import Facts, against_champion, judge, policy, quality, servable
 from tasks.evaluation.judge import Circumstances, Holdout, verdict
-from tasks.evaluation.metrics import Answers
+from tasks.measures.metrics import Answers
 from tasks.refs import GateResult, Interval, MetricSet, Verdict
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)

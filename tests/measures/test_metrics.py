@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from configs.schema import CLASSIFICATION_METRICS, REGRESSION_METRICS
-from tasks.evaluation.metrics import KINDS, Answers, measure, value
+from tasks.measures.metrics import KINDS, Answers, measure, value
 
 numbers = st.floats(-1e6, 1e6)
 pairs = st.lists(st.tuples(numbers, numbers), min_size=2, max_size=40)

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from configs.schema import REGRESSION_METRICS, Metric
-from tasks.evaluation import bootstrap
-from tasks.evaluation.bootstrap import improvement
-from tasks.evaluation.metrics import KINDS, Answers, value
+from tasks.measures import bootstrap
+from tasks.measures.bootstrap import improvement
+from tasks.measures.metrics import KINDS, Answers, value
 from tasks.refs import Interval
 
 Floats = npt.NDArray[np.float64]

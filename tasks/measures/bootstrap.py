@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.schema import Metric
-from tasks.evaluation.metrics import KINDS, Answers, Floats, MetricKind, value
+from tasks.measures.metrics import KINDS, Answers, Floats, MetricKind, value
 from tasks.refs import Interval
 
 Units = npt.NDArray[np.int64]
