@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from configs.schema import PipelineConfig
-from tasks.measures.bootstrap import improvement
 from tasks.evaluation.gates import Facts, judge
+from tasks.measures.bootstrap import improvement
 from tasks.measures.metrics import Answers, measure
 from tasks.refs import Interval, MetricSet, Verdict
 from tasks.stores.models import predict

@@ -8,7 +8,7 @@ import pytest
 
 from configs.schema import REGRESSION_METRICS, Metric
 from tasks.measures import bootstrap
-from tasks.measures.bootstrap import improvement
+from tasks.measures.bootstrap import improvement, interval
 from tasks.measures.metrics import KINDS, Answers, value
 from tasks.refs import Interval
 
@@ -242,3 +242,35 @@ def test_rows_of_one_class_have_no_interval() -> None:
     pair_of_rows = (truth[rows], good.take(rows), bad.take(rows), None)
     assert improvement("roc_auc", *pair_of_rows, resamples=100, confidence=0.95, seed=1) is None
     assert improvement("log_loss", *pair_of_rows, resamples=100, confidence=0.95, seed=1) is not None
+
+
+# --- one model alone ---
+
+
+@pytest.mark.parametrize("metric", KINDS)
+@pytest.mark.parametrize("by_day", [False, True], ids=["rows", "days"])
+def test_one_model_s_metric_lies_in_its_interval(metric: Metric, by_day: bool) -> None:
+    truth, good, bad = pair(metric)
+    units = np.arange(len(truth)) // 5 if by_day else None
+    better, worse = (
+        interval(metric, truth, model, units, resamples=200, confidence=0.95, seed=1) for model in (good, bad)
+    )
+    assert better is not None
+    assert worse is not None
+    assert better.estimate == value(metric, truth, good)
+    assert better.low < better.estimate < better.high
+    assert (better.low > worse.high) if KINDS[metric].greater_is_better else (better.high < worse.low)
+
+
+def test_one_model_s_interval_is_as_wide_as_theory_has_it() -> None:
+    truth, good, _ = regression(n=2_000)
+    expected = 2 * 1.96 * np.abs(good.point - truth).std(ddof=1) / np.sqrt(2_000)
+    found = interval("mae", truth, good, None, resamples=4_000, confidence=0.95, seed=1)
+    assert found is not None
+    assert width(found) == pytest.approx(expected, rel=0.06)
+
+
+def test_one_model_has_no_interval_on_rows_of_one_class() -> None:
+    truth, good, _ = classification()
+    rows = np.flatnonzero(truth == "no")[:60]
+    assert interval("roc_auc", truth[rows], good.take(rows), None, resamples=100, confidence=0.95, seed=1) is None
