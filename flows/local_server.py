@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from flows.gil import switch_rarely
 from tasks.errors import PerennialError
 from tasks.stores.settings import QUIET, Settings
 
@@ -129,6 +130,7 @@ def _end_with_parent() -> None:
 
 def _serve(port: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    switch_rarely()
     import uvicorn
 
     uvicorn.run(
@@ -138,7 +140,6 @@ def _serve(port: int) -> None:
         port=port,
         log_level="error",
         lifespan="on",
-        loop="asyncio",  # uvloop's stops waking up under load on new kernels: libuv hands epoll's changes to io_uring
     )
 
 

@@ -100,7 +100,7 @@ def _services(settings: Settings, record: Running) -> tuple[list[Service], Servi
     pages = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # its jobs are for language models
     mlflow = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1"]
     mlflow += ["--port", str(settings.mlflow_port), "--workers", "1"]
-    mlflow += ["--uvicorn-opts", "--loop asyncio --log-level warning"]  # why no uvloop: see flows/local_server.py
+    mlflow += ["--uvicorn-opts", "--log-level warning"]
     prefect = ["flows.local_server", str(settings.prefect_port)]
     servers = [
         Service("prefect", prefect, {**common, **server}, health=f"{record.api}/health"),
