@@ -44,9 +44,10 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
         settle(config, moment)
         while candidates := ready(config, moment):  # again: a request supersedes an older one, which then is ready
             done += [_deploy(config, settings, *candidate, moment) for candidate in candidates]
-    newest = max(done, key=lambda one: one.version, default=_pending(settings, pipeline, moment))
-    if newest is None:
+    done += _pending(settings, pipeline, moment)
+    if not done:
         return None
+    newest = max(done, key=lambda one: one.version)
     told = newest.outcome.replace("_", " ").capitalize()
     state: State[Promotion] = Completed(name=told, message="; ".join(newest.reasons)[:500], data=newest)
     return cast("Promotion", state)  # Prefect ends the run in this state, and gives its data to who called the flow
@@ -73,16 +74,15 @@ def _deploy(
     return promotion
 
 
-def _pending(settings: Settings, pipeline: str, moment: datetime) -> Promotion | None:
-    """The version that still waits for a person, as a run tells it that has nothing else to do."""
-    requests = Approvals(settings).pending(pipeline, moment)
-    if not requests:
-        return None
-    last = requests[-1]
-    return Promotion(
-        outcome="awaiting_approval",
-        version=last.version,
-        champion=last.champion,
-        previous=last.champion,
-        reasons=(last.waits(),),
-    )
+def _pending(settings: Settings, pipeline: str, moment: datetime) -> list[Promotion]:
+    """The versions that wait for a person, as a run tells them that can't do more about them."""
+    return [
+        Promotion(
+            outcome="awaiting_approval",
+            version=request.version,
+            champion=request.champion,
+            previous=request.champion,
+            reasons=(request.waits(),),
+        )
+        for request in Approvals(settings).pending(pipeline, moment)
+    ]
