@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format lock schema bench clean
+.PHONY: help setup demo test test-postgres lint types format lock schema bench clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -27,6 +27,10 @@ demo: $(READY) ## watch a model live, on a simulated city
 
 test: $(READY) ## run the tests
 	@$(BIN)/python -m pytest
+
+test-postgres: $(READY) ## run the tests of a team's installation, on PostgreSQL and Redis
+	@tests/postgres/install.sh
+	@$(BIN)/python -m pytest -m postgres tests/postgres
 
 lint: $(READY) ## ruff, format check, import contracts
 	@$(BIN)/ruff check .

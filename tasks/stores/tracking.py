@@ -127,6 +127,7 @@ class Tracking:
             self.pipeline,
             source=ref.model_uri,
             run_id=ref.run_id,
+            model_id=ref.model_uri.removeprefix("models:/"),  # a server asks for it, to know that the source is ours
             tags={**tags, "validation_status": status, _REF_TAG: ref.model_dump_json()},
             description=description,
         )
@@ -176,7 +177,7 @@ class Tracking:
         found = self._client.get_experiment_by_name(self.pipeline)
         if found is not None:
             return str(found.experiment_id)
-        local = self._settings.mlflow_tracking_uri is None
+        local = not self._settings.tracking_uri.startswith(("http://", "https://"))  # a server has a place of its own
         location = (self._settings.artifacts / self.pipeline).as_uri() if local else None
         return str(self._client.create_experiment(self.pipeline, artifact_location=location))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.stores.settings import Settings
-from tests.postgres.services import AbsentError, Postgres, TeamServer, postgres, redis, team_server
+from tests.postgres.services import AbsentError, Postgres, postgres, prefect_server, redis
 
 _numbers = count()
 
@@ -60,11 +60,9 @@ def team(postgres_url: str, tmp_path: Path) -> Callable[..., Settings]:
 
 
 @pytest.fixture(scope="session")
-def server_on_postgres(
-    postgres_server: Postgres, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TeamServer]:
-    """Prefect's server on PostgreSQL and Redis, API and background services apart."""
+def team_server(postgres_server: Postgres, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Prefect server on PostgreSQL and Redis, API and background services apart."""
     postgres_server.database("prefect")
     folder = tmp_path_factory.mktemp("team")
-    with team_server(postgres_server.url("prefect", "asyncpg"), redis_url, folder) as server:
+    with prefect_server(postgres_server.url("prefect", "asyncpg"), redis_url, folder) as server:
         yield server

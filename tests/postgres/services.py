@@ -25,12 +25,21 @@ from pathlib import Path
 
 import psycopg
 import sqlalchemy as sa
+import yaml
 from redis import Redis
 from redis.exceptions import RedisError
 
 from tasks.stores.settings import QUIET
+from tests.conftest import ROOT
 
 PATIENCE = 90.0
+# The command `prefect`, without the hangs that flows/gil.py tells of.
+_PREFECT = """
+import runpy
+from flows.gil import switch_rarely
+switch_rarely()
+runpy.run_module("prefect", run_name="__main__", alter_sys=True)
+"""
 Ready = Callable[[], bool]
 
 
@@ -108,22 +117,9 @@ def redis() -> Iterator[str]:
             yield url
 
 
-@dataclass(frozen=True)
-class TeamServer:
-    """Prefect's server as a team runs it.
-
-    Attributes:
-        url: Its API.
-        env: Settings of its processes, as documented in docs/postgres.md.
-    """
-
-    url: str
-    env: Mapping[str, str]
-
-
 @contextmanager
-def team_server(database: str, redis_url: str, folder: Path) -> Iterator[TeamServer]:
-    """Prefect's API and its background services, a process each, while the block runs.
+def prefect_server(database: str, redis_url: str, folder: Path) -> Iterator[str]:
+    """Address of Prefect's API while the block runs; it and its background services run as docker/compose.yaml says.
 
     Args:
         database: An empty PostgreSQL database, with the driver asyncpg.
@@ -131,32 +127,34 @@ def team_server(database: str, redis_url: str, folder: Path) -> Iterator[TeamSer
         folder: For logs and PREFECT_HOME.
     """
     port = free_port()
-    own = server_environment(database, redis_url)
+    composed = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8"))
+    own = _server_environment(composed["x-prefect"], database, redis_url)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PERENNIAL_"))}
     env = {**inherited, **QUIET, **own, "PREFECT_HOME": str(folder / "prefect")}
-    prefect = [*_as(None), sys.executable, "-m", "prefect", "server"]
-    api = [*prefect, "start", "--no-services", "--no-ui", "--host", "127.0.0.1", "--port", str(port)]
+    commands = [service.get("command", ())[1:] for service in composed["services"].values()]
+    apart = (["server", "start", "--no-services"], ["server", "services", "start"])
+    assert all(words in commands for words in apart)
+    api, services = ([*_as(None), sys.executable, "-c", _PREFECT, *words] for words in apart)
+    api += ["--host", "127.0.0.1", "--port", str(port)]
     url = f"http://127.0.0.1:{port}/api"
     with (
-        running(api, folder / "api.log", lambda: _answers(f"{url}/ready"), env=env),
-        running([*prefect, "services", "start"], folder / "services.log", lambda: True, env=env),
+        running(api, folder / "api.log", lambda: _answers(f"{url}/ready"), env=env, cwd=ROOT),
+        running(services, folder / "services.log", lambda: True, env=env, cwd=ROOT),
     ):
-        yield TeamServer(url, own)
+        yield url
 
 
-def server_environment(database: str, redis_url: str) -> dict[str, str]:
-    """What both processes of Prefect's server are told."""
-    return {
+def _server_environment(composed: Mapping[str, str], database: str, redis_url: str) -> dict[str, str]:
+    """What both processes are told by compose.yaml, with these addresses in place of its own."""
+    own = {
         "PREFECT_API_DATABASE_CONNECTION_URL": database,
-        "PREFECT_MESSAGING_BROKER": "prefect_redis.messaging",
-        "PREFECT_MESSAGING_CACHE": "prefect_redis.messaging",
-        "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
-        "PREFECT_SERVER_WORKER_CHANNEL_CLEANUP_QUEUE_STORAGE": "prefect_redis.cleanup_queue",
         "PREFECT_REDIS_MESSAGING_URL": redis_url,
         "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL": redis_url,
-        "PREFECT_SERVER_DOCKET_URL": redis_url,
+        "PREFECT_SERVER_DOCKET_URL": redis_url.removesuffix("/0") + "/1",
     }
+    elsewhere = {"PREFECT_SERVER_API_HOST", "PREFECT_SERVER_UI_API_URL"}
+    assert own.keys() | elsewhere <= composed.keys()
+    return {name: value for name, value in {**composed, **own}.items() if name not in elsewhere}
 
 
 @contextmanager
@@ -167,10 +165,13 @@ def running(
     *,
     env: Mapping[str, str] | None = None,
     stop: signal.Signals = signal.SIGTERM,
+    cwd: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is ready, ended after the block by its pid."""
     with log.open("ab") as out:
-        process = subprocess.Popen(command, cwd=log.parent, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        process = subprocess.Popen(
+            command, cwd=cwd or log.parent, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+        )
     try:
         deadline = time.monotonic() + PATIENCE
         while not ready():
