@@ -40,10 +40,12 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
     done: list[Promotion] = []
-    with writing(settings, pipeline, "model"):
+    with writing(settings, pipeline, "model") as lock:
         settle(config, moment)
         while candidates := ready(config, moment):  # again: a request supersedes an older one, which then is ready
-            done += [_deploy(config, settings, *candidate, moment) for candidate in candidates]
+            for candidate in candidates:
+                lock.check()  # it may be held since before a long training
+                done.append(_deploy(config, settings, *candidate, moment))
     done += _pending(settings, pipeline, moment)
     if not done:
         return None
