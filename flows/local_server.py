@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from flows.gil import switch_rarely
+from flows.garbage import collect_aside
 from tasks.errors import PerennialError
 from tasks.stores.settings import QUIET, Settings
 
@@ -130,7 +130,7 @@ def _end_with_parent() -> None:
 
 def _serve(port: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    switch_rarely()
+    collect_aside()
     import uvicorn
 
     uvicorn.run(

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flows.gil import switch_rarely
 from flows.home import running
 from flows.local_server import LocalServer, embedded_environment
 from tasks.stores.settings import Settings
@@ -15,7 +14,6 @@ from tasks.stores.settings import Settings
 @contextmanager
 def prefect_session(settings: Settings) -> Iterator[None]:
     """Make Prefect usable while the block runs; enter it before importing a flow."""
-    switch_rarely()
     for name, value in embedded_environment(settings).items():
         os.environ.setdefault(name, value)
     found = None if os.environ.get("PREFECT_API_URL") else running(settings)

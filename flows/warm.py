@@ -13,7 +13,6 @@ import runpy
 import sys
 from collections.abc import Mapping
 
-from flows.gil import switch_rarely
 from flows.local_server import environment
 from tasks.stores.settings import load_settings
 
@@ -55,7 +54,6 @@ def run(own: Mapping[str, str]) -> None:
     """Run the flow run that the environment names, as `python -m prefect.engine` does, in a forked process."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    switch_rarely()
     os.environ.update(own)
     random.seed()
     sys.argv = ["prefect.engine"]

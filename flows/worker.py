@@ -19,7 +19,6 @@ from prefect.states import Cancelled
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
 from flows.alive import register
-from flows.gil import switch_rarely
 from flows.warm import run as run_engine
 from tasks.stores.settings import Settings, load_settings, prepare
 
@@ -135,7 +134,6 @@ def _say(text: str) -> None:
 
 def main() -> None:
     """Work until told to stop."""
-    switch_rarely()
     settings = load_settings()
     prepare(settings)
     asyncio.run(_serve(settings))

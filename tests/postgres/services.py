@@ -33,13 +33,6 @@ from tasks.stores.settings import QUIET
 from tests.conftest import ROOT
 
 PATIENCE = 90.0
-# The command `prefect`, without the hangs that flows/gil.py tells of.
-_PREFECT = """
-import runpy
-from flows.gil import switch_rarely
-switch_rarely()
-runpy.run_module("prefect", run_name="__main__", alter_sys=True)
-"""
 Ready = Callable[[], bool]
 
 
@@ -134,7 +127,7 @@ def prefect_server(database: str, redis_url: str, folder: Path) -> Iterator[str]
     commands = [service.get("command", ())[1:] for service in composed["services"].values()]
     apart = (["server", "start", "--no-services"], ["server", "services", "start"])
     assert all(words in commands for words in apart)
-    api, services = ([*_as(None), sys.executable, "-c", _PREFECT, *words] for words in apart)
+    api, services = ([*_as(None), sys.executable, "-m", "prefect", *words] for words in apart)
     api += ["--host", "127.0.0.1", "--port", str(port)]
     url = f"http://127.0.0.1:{port}/api"
     with (
