@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 
 from flows.answer import Person, answer, done, payload
 from flows.context import open_pipeline
@@ -21,16 +21,20 @@ _FORM = Person("Prefect UI", verified=False)
 
 @flow(name="approve", flow_run_name="approve-{pipeline}")
 def approve(
-    pipeline: Annotated[str, Field(description="The pipeline's name.")],
-    version: Annotated[int, Field(description="The version that waits for an answer.")],
-    decision: Annotated[Literal["approve", "reject"], Field(description="May this version become champion?")],
-    reason: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1), Field(description="Why, for whoever asks later.")
-    ],
+    pipeline: str,
+    version: int,
+    decision: Literal["approve", "reject"],
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)],
 ) -> State[Request]:
     """Write down whether a version that waits may become champion. Nothing is answered by default.
 
     The answer is carried out by the run of deploy that follows.
+
+    Args:
+        pipeline: The pipeline's name.
+        version: The version that waits for an answer.
+        decision: May this version become champion?
+        reason: Why, for whoever asks later.
     """
     try:
         config, settings = open_pipeline(pipeline)

@@ -64,7 +64,9 @@ class PipelineHistory(Record):
 def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
     """All that is known of a pipeline."""
     lake, audit = Lake(settings, config), Audit(settings)
-    reasons = endings(audit, config.name)
+    found, now = judged(audit, config.name), datetime.now(UTC)
+    asked = _asked(settings, config.name, [number for _, _, outcome, number in found if outcome == "awaiting_approval"])
+    reasons = endings(audit, config.name) | {one.version: one.told(now) for one in asked if one.state(now) != "pending"}
     ledger = lake.ledger()
     accepted = [one for one in ledger if one.verdict == "accepted"]
     drift = newest_drift(lake)
@@ -76,12 +78,19 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
         accepted=len(accepted),
         rejected=len(ledger) - len(accepted),
         batches=tuple(ledger),
-        candidates=tuple(_line(*one, reasons.get(one[3] or 0, "")) for one in judged(audit, config.name)),
+        candidates=tuple(_line(*one, reasons.get(one[3] or 0, "")) for one in found),
         reigns=tuple(audit.reigns(config.name)),
-        pending=tuple(Approvals(settings).pending(config.name, datetime.now(UTC))),
+        pending=tuple(one for one in asked if one.state(now) == "pending"),
         drift="–" if drift is None else drift.state,
         drift_reason="" if drift is None else "; ".join(drift.reasons),
     )
+
+
+def _asked(settings: Settings, pipeline: str, versions: list[int | None]) -> list[Request]:
+    """Requests for approval that are not carried out yet."""
+    approvals = Approvals(settings)
+    requests = [approvals.of_version(pipeline, version) for version in versions if version is not None]
+    return [request for request in requests if request is not None]
 
 
 def newest_drift(lake: Lake) -> DriftVerdict | None:

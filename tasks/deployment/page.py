@@ -63,7 +63,8 @@ def approval_page(config: PipelineConfig, candidate: Candidate, request: Request
     """
     name = f"{request.pipeline}@{request.version}"
     champion = "There is no champion yet." if request.champion is None else f"Champion: version {request.champion}."
-    who = " Approving takes a personal token (PERENNIAL_TOKEN) of another person." if config.approval.four_eyes else ""
+    strict = config.approval.four_eyes
+    who = " Approving takes the command and a personal token (PERENNIAL_TOKEN) of another person." if strict else ""
     lines = [
         f"# {config.name}: version {request.version} waits for a person",
         "",
@@ -71,7 +72,7 @@ def approval_page(config: PipelineConfig, candidate: Candidate, request: Request
         "",
         f"**Answer before {request.deadline:%Y-%m-%d %H:%M} UTC.** If nobody does, the champion stays.{who}",
         "",
-        *([f"- [Answer in the form]({form})"] if form else []),
+        *([f"- [{'Reject' if strict else 'Answer'} in the form]({form})"] if form else []),
         f"- `perennial approve {name} --reason TEXT`",
         f"- `perennial reject {name} --reason TEXT`",
         "",

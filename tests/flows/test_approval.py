@@ -169,6 +169,9 @@ def test_an_approved_version_is_promoted_by_the_next_run(asked: World, cli: Cli)
     assert "asked: version 1 approved by tests (identity not verified)" in said.out
     assert events(asked)[-1] == ("approval.answered", 1)
     assert asked.alias(NAME) is None, "an answer moves nothing by itself"
+    told = cli("status", NAME).out
+    assert "waits for a person" not in told
+    assert "approved by tests (identity not verified)" in told
     assert not settled(asked)
     assert len(undeployed(asked.config(NAME), asked.settings)) == 1
     report = asked.run(NAME)
