@@ -30,7 +30,7 @@ test: $(READY) ## run the tests
 
 test-postgres: $(READY) ## run the tests of a team's installation, on PostgreSQL and Redis
 	@tests/postgres/install.sh
-	@$(BIN)/python -m pytest -m postgres tests/postgres
+	@$(BIN)/python -m pytest -m postgres tests/postgres tests/docker
 
 lint: $(READY) ## ruff, format check, import contracts
 	@$(BIN)/ruff check .
