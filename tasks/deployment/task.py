@@ -15,6 +15,7 @@ from prefect.utilities.urls import url_for
 from configs.schema import PipelineConfig
 from tasks.deployment import page, promote
 from tasks.refs import Candidate, Promotion, artifact_key
+from tasks.retry import RETRIES
 from tasks.stores import candidates
 from tasks.stores.approvals import Approvals, Request, note_end, note_request
 from tasks.stores.audit import MOVE_CHAMPION, Audit
@@ -24,7 +25,7 @@ from tasks.stores.settings import load_settings
 from tasks.stores.tracking import Tracking
 
 
-@task(name="settle", cache_policy=NO_CACHE)
+@task(name="settle", cache_policy=NO_CACHE, **RETRIES)
 def settle(config: PipelineConfig, now: datetime) -> tuple[str, ...]:
     """End what a crash left between; what was settled, in words. The model lock is held."""
     settings = load_settings()
@@ -34,14 +35,14 @@ def settle(config: PipelineConfig, now: datetime) -> tuple[str, ...]:
     return tuple(promote.settle(Tracking(settings, config.name), audit, at=now))
 
 
-@task(name="ready-candidates", cache_policy=NO_CACHE)
+@task(name="ready-candidates", cache_policy=NO_CACHE, **RETRIES)
 def ready(config: PipelineConfig, now: datetime) -> list[tuple[int, Candidate]]:
     """Judged candidates on which something can be done now, oldest first."""
     settings = load_settings()
     return candidates.ready(Audit(settings), Approvals(settings), config.name, now)
 
 
-@task(name="register", cache_policy=NO_CACHE)
+@task(name="register", cache_policy=NO_CACHE, **RETRIES)
 def register(config: PipelineConfig, candidate: Candidate) -> tuple[int, bool]:
     """Make a candidate a version, once; its number, and whether it was made just now. Lock held."""
     tracking = Tracking(load_settings(), config.name)
@@ -50,7 +51,7 @@ def register(config: PipelineConfig, candidate: Candidate) -> tuple[int, bool]:
     return tracking.register(candidate.model, candidate.verdict, _tags(candidate), card, config.description), new
 
 
-@task(name="place", cache_policy=NO_CACHE)
+@task(name="place", cache_policy=NO_CACHE, **RETRIES)
 def place(
     config: PipelineConfig,
     intent: int,
@@ -67,6 +68,7 @@ def place(
     """
     settings = load_settings()
     tracking, audit, approvals = Tracking(settings, config.name), Audit(settings), Approvals(settings)
+    promote.settle(tracking, audit, at=now)  # what an earlier try of this task left between intent and done
     champion = tracking.champion_version()
     request = approvals.of_candidate(intent)
     if request is not None and request.state(now) == "expired":
@@ -81,7 +83,7 @@ def place(
     return record, request
 
 
-@task(name="conclude", cache_policy=NO_CACHE)
+@task(name="conclude", cache_policy=NO_CACHE, **RETRIES)
 def conclude(
     config: PipelineConfig,
     intent: int,
@@ -105,9 +107,9 @@ def conclude(
         candidates.settle(
             audit, config.name, intent, record.outcome, record.version, at=now, actor=actor, reason=reason
         )
-    row = decision_row(now, "promotion", record.outcome, candidate.model.recipe, record.model_dump_json())
-    Lake(settings, config).append("decisions", row)
     _show(page.promotion_page(config, record), config, "deploy", record)
+    row = decision_row(now, "promotion", record.outcome, candidate.model.recipe, record.model_dump_json())
+    Lake(settings, config).append_once("decisions", row, f"promotion:{intent}:{record.outcome}", 1)
 
 
 def _show(markdown: str, config: PipelineConfig, stage: str, record: Promotion) -> None:

@@ -19,9 +19,18 @@ class CleanProcess:
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        self._answers: dict[str, str] = {}
 
     def difference(self, folder: str, trusted: Sequence[str]) -> str:
-        """Ask it, once, to load the model in a folder and answer its sample: what differed, empty if nothing."""
+        """Ask it to load the model in a folder and answer its sample: what differed, empty if nothing.
+
+        It looks at one model, once: asked for it again, it tells the same.
+        """
+        if folder not in self._answers:
+            self._answers[folder] = self._ask(folder, trusted)
+        return self._answers[folder]
+
+    def _ask(self, folder: str, trusted: Sequence[str]) -> str:
         question = json.dumps({"folder": folder, "trusted": list(trusted)})
         try:
             told, complaint = self._child.communicate(question, timeout=_ANSWER_SECONDS)

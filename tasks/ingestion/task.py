@@ -15,6 +15,7 @@ from tasks.errors import DataRejectedError, UsageError
 from tasks.ingestion import backfill
 from tasks.ingestion.discover import feeds, landed, new_files
 from tasks.refs import BatchRecord, Feed, LandedFile, ModelRef, Record, StagedBatch, rules_digest
+from tasks.retry import RETRIES
 from tasks.stores import staging
 from tasks.stores.lake import Lake
 from tasks.stores.landing import Folder, open_landing
@@ -31,7 +32,7 @@ class Discovery(Record):
     told: tuple[str, ...]
 
 
-@task(name="discover", cache_policy=NO_CACHE)
+@task(name="discover", cache_policy=NO_CACHE, **RETRIES)
 def discover(config: PipelineConfig, now: datetime, only: Sequence[str] | None = None) -> Discovery:
     """Landed files that the ledger does not have. The data lock is held: what a killed run left is put in order.
 
@@ -105,7 +106,7 @@ def groups(files: Sequence[LandedFile]) -> Iterator[tuple[LandedFile, ...]]:
         yield tuple(group)
 
 
-@task(name="read", task_run_name="read-{files[0].path}", cache_policy=NO_CACHE)
+@task(name="read", task_run_name="read-{files[0].path}", cache_policy=NO_CACHE, **RETRIES)
 def read(config: PipelineConfig, files: Sequence[LandedFile]) -> tuple[StagedBatch, ...]:
     """Landed files, staged in the contract's types; or the reason why one can't be read.
 
@@ -151,7 +152,7 @@ def scored_columns(config: PipelineConfig, champion: ModelRef) -> dict[str, Colu
     return {**keys, **{name: config.contract.columns.get(name, old) for name, old in champion.columns.items()}}
 
 
-@task(name="read-for-scoring", task_run_name="read-{source.name}", cache_policy=NO_CACHE)
+@task(name="read-for-scoring", task_run_name="read-{source.name}", cache_policy=NO_CACHE, **RETRIES)
 def read_for_scoring(config: PipelineConfig, source: Path, champion: ModelRef) -> StagedBatch:
     """A file that is to be scored, staged in the contract's types: key and feature columns."""
     columns = scored_columns(config, champion)
@@ -161,7 +162,7 @@ def read_for_scoring(config: PipelineConfig, source: Path, champion: ModelRef) -
     return _staged(config, file, source, own, columns, f"{config.name}-score-{uuid4().hex}.arrow")
 
 
-@task(name="plan-backfill", cache_policy=NO_CACHE)
+@task(name="plan-backfill", cache_policy=NO_CACHE, **RETRIES)
 def plan_backfill(
     config: PipelineConfig, first: str | None, last: str | None, start: datetime | None, end: datetime | None
 ) -> list[backfill.Step]:

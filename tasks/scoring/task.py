@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError, UsageError
 from tasks.refs import BatchRecord, ModelRef, ScoreReport, StagedBatch, artifact_key
+from tasks.retry import RETRIES
 from tasks.stores import models, staging
 from tasks.stores.audit import Audit
 from tasks.stores.candidates import first_through
@@ -27,7 +28,7 @@ _GROUP_ROWS = 250_000
 WRITERS = (".csv", ".parquet", ".jsonl")
 
 
-@task(name="score-new", cache_policy=NO_CACHE)
+@task(name="score-new", cache_policy=NO_CACHE, **RETRIES)
 def score_new(config: PipelineConfig, champion: ModelRef, now: datetime) -> ScoreReport:
     """Score, with the champion, accepted batches that came after the first training and have no prediction yet."""
     from tasks.scoring.predict import needed_columns, stored_table

@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.refs import ModelRef, TrainingSetRef, artifact_key
+from tasks.retry import RETRIES
 from tasks.stores import models, staging
 from tasks.stores.environment import git_commit, library_versions, lock_digest
 from tasks.stores.lake import Lake
@@ -24,7 +25,7 @@ _PROBE_ROWS = 20
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-@task(name="fit", cache_policy=NO_CACHE)
+@task(name="fit", cache_policy=NO_CACHE, **RETRIES)
 def fit(config: PipelineConfig, ref: TrainingSetRef, recipe: str, now: datetime) -> ModelRef:
     """Fit the estimator and a baseline on the training rows, and log both with what monitoring will need."""
     from tasks.features.definitions import build, make

@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.refs import BatchRecord, StagedBatch, artifact_key, rules_digest
+from tasks.retry import RETRIES
 from tasks.stores import staging
 from tasks.stores.lake import BATCH, ROW_ID, Lake, Part
 from tasks.stores.settings import load_settings
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tasks.validation.judge import Judgement
 
 
-@task(name="validate", task_run_name="validate-{batches[0].file.path}", cache_policy=NO_CACHE)
+@task(name="validate", task_run_name="validate-{batches[0].file.path}", cache_policy=NO_CACHE, **RETRIES)
 def validate(config: PipelineConfig, batches: Sequence[StagedBatch], now: datetime) -> tuple[BatchRecord, ...]:
     """Judge staged batches of one feed and write what comes of them, each part once; the ledger last. Lock held."""
     lake = Lake(load_settings(), config)
@@ -41,12 +42,12 @@ def validate(config: PipelineConfig, batches: Sequence[StagedBatch], now: dateti
     lake.append_parts_once("quarantine", refused)
     records = [_record(config, batch, judged, numbers[batch.file.sha256], now) for batch, judged in pairs]
     lake.enter(records)
-    for batch in batches:
-        if batch.staged:
-            Path(batch.staged).unlink(missing_ok=True)
     key = artifact_key(config.name, "validate")
     page = batches_page(config.name, [(record, judged.results) for record, judged in zip(records, found, strict=True)])
     create_markdown_artifact(page, key=key, description=f"{len(accepted)} of {len(batches)} files accepted")
+    for batch in batches:  # last: another try of this task reads them again
+        if batch.staged:
+            Path(batch.staged).unlink(missing_ok=True)
     return tuple(records)
 
 
