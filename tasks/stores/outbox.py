@@ -145,8 +145,12 @@ class Outbox:
 
     def _mark(self, keys: list[str]) -> None:
         now = datetime.now(UTC).isoformat()
+        # Locked in one order: senders that mark the same events must not wait for each other in a ring.
+        waiting = _events.c.id.in_(keys) & _events.c.sent_at.is_(None)
+        ordered = sa.select(_events.c.id).where(waiting).order_by(_events.c.number).with_for_update()
         with self._engine.begin() as connection:
-            connection.execute(sa.update(_events).where(_events.c.id.in_(keys)).values(sent_at=now))
+            found = list(connection.execute(ordered).scalars())
+            connection.execute(sa.update(_events).where(_events.c.id.in_(found)).values(sent_at=now))
 
 
 def _post(api_url: str, bodies: list[str]) -> str:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,11 @@ def environment(server: str, settings: Settings) -> dict[str, str]:
     }
 
 
-def runs(server: str, flow: str) -> list[dict[str, Any]]:
-    """Runs of a flow, as the server knows them."""
+def runs(server: str, flow: str, pipeline: str) -> list[dict[str, Any]]:
+    """Runs of a pipeline's flow, as the server knows them."""
     asked = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_ASC"}
     found: list[dict[str, Any]] = httpx.post(f"{server}/flow_runs/filter", json=asked, timeout=30).json()
-    return found
+    return [one for one in found if one["parameters"]["pipeline"] == pipeline]
 
 
 def test_machines_that_run_one_pipeline_at_once_do_it_once(
@@ -79,7 +79,7 @@ def test_machines_that_run_one_pipeline_at_once_do_it_once(
     ids = Lake(settings, world.config(NAME)).read("observations", [ROW_ID]).column(ROW_ID).to_pylist()
     assert (len(ids), len(set(ids))) == (300, 300)
     assert [reign.version for reign in Audit(settings).reigns(NAME)] == [1]
-    done = [one for one in runs(team_server, "lifecycle") if one["parameters"]["pipeline"] == NAME]
+    done = runs(team_server, "lifecycle", NAME)
     assert [one["state"]["type"] for one in done] == ["COMPLETED", "COMPLETED"]
 
 
@@ -88,8 +88,8 @@ def worker(
     team_server: str,
     team: Callable[..., Settings],
     tmp_path: Path,
-) -> Iterator[tuple[Settings, Mapping[str, str]]]:
-    """A worker with two of the shipped deployments; its settings and its environment."""
+) -> Iterator[Settings]:
+    """A worker with two of the shipped deployments; its settings."""
     settings = team("home", mlflow_tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PERENNIAL_"))}
     env = {
@@ -111,21 +111,21 @@ def worker(
         deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", f"--prefect-file={file}"]
         done = subprocess.run(deploy, cwd=ROOT, env=env, check=False, capture_output=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stdout + done.stderr
-        yield settings, env
+        yield settings
 
 
-def test_an_event_becomes_a_champion(team_server: str, worker: tuple[Settings, Mapping[str, str]]) -> None:
-    settings, _ = worker
+def test_an_event_becomes_a_champion(team_server: str, worker: Settings) -> None:
+    settings = worker
     land(Path(settings.landing(SHIPPED)))
     outbox = Outbox(settings)
     outbox.put("perennial.batch.landed", SHIPPED, {})
     posted = time.monotonic()
     assert outbox.send(team_server).confirmed == 1
-    first = wait(lambda: runs(team_server, "ingest"), lambda found: bool(found))
+    first = wait(lambda: runs(team_server, "ingest", SHIPPED), lambda found: bool(found))
     assert time.monotonic() - posted < 15.0
     assert first[0]["parameters"] == {"pipeline": SHIPPED}
     done = wait(
-        lambda: [one for one in runs(team_server, "lifecycle") if one["parameters"]["pipeline"] == SHIPPED],
+        lambda: runs(team_server, "lifecycle", SHIPPED),
         lambda found: bool(found) and found[0]["state"]["type"] in ("COMPLETED", "FAILED", "CRASHED"),
     )
     assert (done[0]["state"]["type"], done[0]["state"]["name"]) == ("COMPLETED", "Promoted"), done[0]["state"]
