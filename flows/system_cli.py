@@ -17,7 +17,9 @@ _Moment = Annotated[
     typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Range of event time instead of names (UTC)."),
 ]
 
-deployments = typer.Typer(no_args_is_help=True, help="prefect.yaml: check it, or add a pipeline.")
+deployments = typer.Typer(
+    no_args_is_help=True, help="prefect.yaml: check it, add a pipeline; tell failures to a webhook."
+)
 
 
 def up(prefect_port: _Port = None, mlflow_port: _Port = None) -> None:
@@ -71,6 +73,15 @@ def add(name: Annotated[str, typer.Argument(help="The pipeline's name.", show_de
 
     told = f"written to {FILE.name}; `prefect deploy --all` or `perennial up` deploys them"
     print_result(False, {}, f"{name}: {told if write(name) else f'is in {FILE.name} already'}")
+
+
+@deployments.command()
+def notify() -> None:
+    """Tell failures, and what waits for a person, to the webhook of PERENNIAL_NOTIFY_URL. `perennial up` does so."""
+    from flows.notify import ensure
+
+    ensure(load_settings())
+    print_result(False, {}, "failed runs, rejected data, drift and requests for approval are told to the webhook")
 
 
 def backfill(

@@ -24,7 +24,7 @@ _DOWN_SECONDS = 60.0
 
 
 class DeployError(PerennialError):
-    """prefect.yaml could not be deployed."""
+    """The server could not be told what to run."""
 
 
 def up(settings: Settings, tell: Callable[[str], None]) -> None:
@@ -114,15 +114,21 @@ def _services(settings: Settings, record: Running) -> tuple[list[Service], Servi
 
 
 def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]) -> None:
-    """Deploy prefect.yaml, unless this home's server has just this one already."""
+    """Deploy prefect.yaml, unless this home's server has just this one already; and who is told of failures."""
     file = ROOT / "prefect.yaml"
-    mark = settings.state / "deployed"
+    mark = settings.prefect_home / "deployed"  # beside the database that it tells of
     text = hashlib.sha256(file.read_bytes()).hexdigest()
-    if mark.is_file() and mark.read_text(encoding="ascii") == text:
-        return
-    log("up", "deploying prefect.yaml")
+    if not mark.is_file() or mark.read_text(encoding="ascii") != text:
+        log("up", "deploying prefect.yaml")
+        _call(settings, record, ["prefect", "--no-prompt", "deploy", "--all"], "prefect.yaml could not be deployed")
+        mark.write_text(text, encoding="ascii")
+    if settings.notify_url is not None:
+        _call(settings, record, ["flows.notify"], "the webhook of PERENNIAL_NOTIFY_URL could not be set up")
+
+
+def _call(settings: Settings, record: Running, module: list[str], failed: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        [sys.executable, "-m", *module],
         cwd=ROOT,
         env={**os.environ, **environment(settings), "PREFECT_API_URL": record.api},
         stdin=subprocess.DEVNULL,
@@ -131,8 +137,7 @@ def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]
         check=False,
     )
     if done.returncode:
-        raise DeployError(f"prefect.yaml could not be deployed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    mark.write_text(text, encoding="ascii")
+        raise DeployError(f"{failed}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
 
 
 def down(settings: Settings) -> bool:

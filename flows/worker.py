@@ -14,11 +14,13 @@ from typing import Any
 import anyio
 import anyio.abc
 import httpx
+from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
 from flows.alive import register
+from flows.reconcile import mark_gone
 from flows.warm import run as run_engine
 from tasks.stores.settings import Settings, load_settings, prepare
 
@@ -119,6 +121,7 @@ async def _serve(settings: Settings) -> None:
         settings, name=f"perennial-{os.uname().nodename}", limit=settings.worker_runs, prefetch_seconds=5
     )
     worker.warm()
+    await anyio.to_thread.run_sync(_mark_gone, settings)
     task = asyncio.current_task()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel if task else lambda: None)
@@ -126,6 +129,16 @@ async def _serve(settings: Settings) -> None:
         await worker.start(printer=_say)
     except asyncio.CancelledError:
         _say("worker stopped")
+
+
+def _mark_gone(settings: Settings) -> None:
+    """Mark at once what a killed worker left, rather than with the next sweep."""
+    try:
+        with get_client(sync_client=True) as client:
+            for name in mark_gone(client, settings):
+                _say(f"run {name} crashed: its process is gone")
+    except httpx.HTTPError as error:
+        _say(f"the Prefect server gives no answer yet ({type(error).__name__})")
 
 
 def _say(text: str) -> None:
