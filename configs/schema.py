@@ -267,12 +267,35 @@ class Retrain(Section):
         default=0.0, description="New labelled rows as a share of those trained on last (0 to 1) that must be reached."
     )
     on_drift: bool = Field(default=True, description="Whether a drift verdict `act` makes it due whatever the rows.")
+    on_degraded: bool = Field(
+        default=True, description="Whether a performance verdict `act` makes it due whatever the rows."
+    )
+
+
+class Performance(Section):
+    """How much worse than on its holdout the champion may get, once labels have come for what it predicted."""
+
+    tolerance: float = Field(
+        default=0.2,
+        ge=0.0,
+        le=10.0,
+        description="How much worse the primary metric may be than on the holdout when the champion was judged, as a "
+        "share of that (0.2: an error 20 % higher, an accuracy 20 % lower). The verdict is act where the metric's "
+        "interval lies wholly beyond; confidence, resamples and unit are those of evaluation.comparison.",
+    )
+    min_rows: int = Field(
+        default=100, ge=10, description="Fewer predicted rows with a label than this: verdict unknown."
+    )
 
 
 class Monitoring(Section):
-    """How newest batches are held against what the champion was trained on."""
+    """How newest batches are held against what the champion was trained on, and its predictions against labels."""
 
-    window_batches: int = Field(default=7, ge=1, description="Newest accepted batches that make the current window.")
+    window_batches: int = Field(
+        default=7,
+        ge=1,
+        description="Newest accepted batches that make the current window; for performance, the newest with labels.",
+    )
     sample_rows: int = Field(
         default=5000, ge=100, le=100_000, description="Greatest number of rows drawn (seeded) from each side."
     )
@@ -293,6 +316,9 @@ class Monitoring(Section):
         default=0.05, gt=0, lt=1, description="Family-wise error rate over all watched columns (Holm's correction)."
     )
     ignore: tuple[ColumnName, ...] = Field(default=(), description="Feature columns not watched for drift.")
+    performance: Performance = Field(
+        default=Performance(), description="How the champion's predictions are held against labels that came since."
+    )
 
 
 class Approval(Section):
@@ -332,7 +358,7 @@ class PipelineConfig(Section):
     policy: Policy = Field(default=Policy(), description="House rules.")
     retrain: Retrain = Field(default=Retrain(), description="When new data leads to a new model.")
     approval: Approval = Field(default=Approval(), description="Whether a person must approve.")
-    monitoring: Monitoring = Field(default=Monitoring(), description="How drift is watched.")
+    monitoring: Monitoring = Field(default=Monitoring(), description="How drift and performance are watched.")
 
     @property
     def feature_columns(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from flows.console import print_result as _print
 from flows.progress import reporting
 from flows.system_cli import COMMANDS, deployments
 from tasks.errors import DataRejectedError, PerennialError
-from tasks.refs import IngestReport, LifecycleReport
+from tasks.refs import IngestReport, LifecycleReport, MonitorReport
 from tasks.stores.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -104,6 +104,7 @@ def _run_json(report: LifecycleReport) -> dict[str, Any]:
         "baseline": report.baseline,
         "gates": [gate.model_dump(mode="json") for gate in report.gates],
         "drift": None if report.drift is None else report.drift.model_dump(mode="json"),
+        "performance": None if report.performance is None else report.performance.model_dump(mode="json"),
         "batches": {"accepted": len(report.ingest.accepted), "rejected": len(report.ingest.rejected)},
         "rows": {
             "accepted": sum(batch.accepted for batch in batches),
@@ -189,16 +190,19 @@ def score(
 
 @app.command()
 def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
-    """Hold the newest batches against what the champion was trained on."""
+    """Hold the newest batches against the champion's training data, and its predictions against labels."""
 
     def call() -> Any:
         from flows.monitor import monitor as flow
 
         return flow(name, now)
 
-    verdict = _with_prefect(name, call)
-    text = "\n".join([f"{name}: drift {verdict.state}", *(f"  {reason}" for reason in verdict.reasons)])
-    _print(as_json, {"pipeline": name, **verdict.model_dump(mode="json")}, text)
+    found: MonitorReport = _with_prefect(name, call)
+    drift, performance = found.drift, found.performance
+    lines = [f"{name}: drift {drift.state}", *(f"  {reason}" for reason in drift.reasons)]
+    lines += [f"{name}: performance {performance.state}", *(f"  {reason}" for reason in performance.reasons)]
+    value = {**drift.model_dump(mode="json"), "performance": performance.model_dump(mode="json")}
+    _print(as_json, {"pipeline": name, **value}, "\n".join(lines))
 
 
 for _command in (approve, reject, token, *COMMANDS):

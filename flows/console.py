@@ -94,7 +94,7 @@ def _gate(gate: GateResult) -> str:
 
 def overview(histories: Sequence[PipelineHistory]) -> str:
     """All pipelines, a line each."""
-    rows = [("pipeline", "champion", "since", "rows", "files", "rejected", "drift")]
+    rows = [("pipeline", "champion", "since", "rows", "files", "rejected", "drift", "performance")]
     for one in histories:
         reign = one.reigns[-1] if one.reigns else None
         rows.append(
@@ -106,6 +106,7 @@ def overview(histories: Sequence[PipelineHistory]) -> str:
                 str(one.accepted),
                 str(one.rejected),
                 one.drift,
+                one.performance,
             )
         )
     return table(rows)
@@ -118,7 +119,8 @@ def detail(one: PipelineHistory) -> str:
         parts += [title, table(rows) if len(rows) > 1 else "none yet", ""]
     if one.waits:
         parts += ["waits for a person", *(f"  {told}" for told in one.waits), ""]
-    parts.append(f"drift: {one.drift}{f' ({one.drift_reason})' if one.drift_reason else ''}")
+    watched = {"drift": (one.drift, one.drift_reason), "performance": (one.performance, one.performance_reason)}
+    parts += [f"{name}: {state}{f' ({reason})' if reason else ''}" for name, (state, reason) in watched.items()]
     return "\n".join(parts)
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, Candidate, DriftVerdict, Record
+from tasks.refs import BatchRecord, Candidate, DriftVerdict, PerformanceVerdict, Record
 from tasks.stores.approvals import Approvals, Request
 from tasks.stores.audit import Audit, Reign
 from tasks.stores.candidates import endings, judged
@@ -54,6 +54,8 @@ class PipelineHistory(Record):
     pending: tuple[Request, ...]
     drift: str
     drift_reason: str
+    performance: str
+    performance_reason: str
 
     @property
     def waits(self) -> tuple[str, ...]:
@@ -69,7 +71,7 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
     reasons = endings(audit, config.name) | {one.version: one.told(now) for one in asked if one.state(now) != "pending"}
     ledger = lake.ledger()
     accepted = [one for one in ledger if one.verdict == "accepted"]
-    drift = newest_drift(lake)
+    drift, performance = newest_drift(lake), newest_performance(lake)
     return PipelineHistory(
         pipeline=config.name,
         description=config.description,
@@ -83,6 +85,8 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
         pending=tuple(one for one in asked if one.state(now) == "pending"),
         drift="–" if drift is None else drift.state,
         drift_reason="" if drift is None else "; ".join(drift.reasons),
+        performance="–" if performance is None else performance.state,
+        performance_reason="" if performance is None else "; ".join(performance.reasons),
     )
 
 
@@ -95,11 +99,21 @@ def _asked(settings: Settings, pipeline: str, versions: list[int | None]) -> lis
 
 def newest_drift(lake: Lake) -> DriftVerdict | None:
     """The newest answer to whether data still look as the champion knows them; None before any."""
-    rows = lake.read("decisions", ["at", "record"], where=pc.field("kind") == "drift")
+    record = _newest(lake, "drift")
+    return None if record is None else DriftVerdict.model_validate_json(record)
+
+
+def newest_performance(lake: Lake) -> PerformanceVerdict | None:
+    """The newest answer to whether a champion is still as good as on its holdout; None before any."""
+    record = _newest(lake, "performance")
+    return None if record is None else PerformanceVerdict.model_validate_json(record)
+
+
+def _newest(lake: Lake, kind: str) -> str | None:
+    rows = lake.read("decisions", ["at", "record"], where=pc.field("kind") == kind)
     if rows.num_rows == 0:
         return None
-    newest = rows.sort_by([("at", "descending")]).slice(0, 1).to_pylist()[0]
-    return DriftVerdict.model_validate_json(newest["record"])
+    return str(rows.sort_by([("at", "descending")]).slice(0, 1).column("record")[0].as_py())
 
 
 def _line(at: datetime, candidate: Candidate, outcome: str, version: int | None, reason: str) -> CandidateLine:

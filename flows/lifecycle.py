@@ -22,12 +22,14 @@ from flows.score import score
 from flows.settled import mark_settled
 from flows.train import train
 from tasks.errors import DataRejectedError, PerennialError, UsageError
-from tasks.monitoring.task import decide_retrain, drift_so_far
+from tasks.monitoring.task import decide_retrain, drift_so_far, performance_so_far
 from tasks.refs import (
     DriftVerdict,
     IngestReport,
     LifecycleReport,
+    MonitorReport,
     Outcome,
+    PerformanceVerdict,
     Promotion,
     RetrainDecision,
     RetrainFrom,
@@ -63,6 +65,7 @@ class _Life:
         self.stages: list[StageRecord] = []
         self.ingested = IngestReport(pipeline=config.name)
         self.drift: DriftVerdict | None = None
+        self.performance: PerformanceVerdict | None = None
         self.decision: RetrainDecision | None = None
         self.verdict: Verdict | None = None
         self.promotion: Promotion | None = None
@@ -110,7 +113,7 @@ class _Life:
                 running.note = "deployed what an earlier run had judged"
 
     def watch(self) -> None:
-        """Score what is new with the champion as it is, then look for drift."""
+        """Score what is new with the champion as it is, then look for drift, and at predictions whose labels came."""
         champion = Tracking(self.settings, self.name).champion()
         if champion is None:
             return
@@ -119,17 +122,20 @@ class _Life:
             running.note, running.skipped = f"{self.scored} rows", not self.scored
         # By the state, not by what this run took in: a killed run, or labels that come later, lose no verdict.
         self.drift = drift_so_far(self.config, champion)
-        if self.drift is None:
+        self.performance = performance_so_far(self.config, champion)
+        if self.drift is None or self.performance is None:
             with stage("monitor") as running:
-                self.drift = monitor(self.name, self.moment)
-                running.note = f"drift {self.drift.state}: {self.drift.reasons[0]}"
+                found = monitor(self.name, self.moment, again=False)
+                self.drift, self.performance = found.drift, found.performance
+                running.note = _watched(found)
 
     def decide(self) -> RetrainDecision:
         with stage("decide") as running:
             lake = Lake(self.settings, self.config)
             dataset = lake.dataset(lake.ledger())
-            state = "unknown" if self.drift is None else self.drift.state
-            self.decision = decide_retrain(self.config, dataset, state, recipe(self.config), self.moment)
+            drift = "unknown" if self.drift is None else self.drift.state
+            performance = "unknown" if self.performance is None else self.performance.state
+            self.decision = decide_retrain(self.config, dataset, drift, performance, recipe(self.config), self.moment)
             running.note = "; ".join(self.decision.reasons)
             return self.decision
 
@@ -158,6 +164,7 @@ class _Life:
             champion_metrics={} if verdict is None or not verdict.champion_metrics else verdict.champion_metrics.values,
             gates=() if verdict is None else verdict.gates,
             drift=self.drift,
+            performance=self.performance,
             ingest=self.ingested,
             scored=self.scored,
             stages=tuple(self.stages),
@@ -186,6 +193,11 @@ class _Life:
 
     def landed(self) -> bool:
         return bool(Lake(self.settings, self.config).ledger())
+
+
+def _watched(found: MonitorReport) -> str:
+    drift, performance = found.drift, found.performance
+    return f"drift {drift.state}: {drift.reasons[0]}; performance {performance.state}: {performance.reasons[0]}"
 
 
 def _note(promotion: Promotion) -> str:

@@ -1,4 +1,4 @@
-"""Newest batches are held against what the champion was trained on."""
+"""Newest batches are held against what the champion was trained on, and its predictions against labels."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ from prefect import flow
 
 from flows.context import clock, open_pipeline
 from flows.events import emit
-from tasks.monitoring.task import check_drift
-from tasks.refs import DriftVerdict
+from tasks.monitoring.task import check_drift, check_performance, drift_so_far, performance_so_far
+from tasks.refs import MonitorReport
 from tasks.stores.lake import Lake
 from tasks.stores.tracking import Tracking
 
 
 @flow(name="monitor", flow_run_name="monitor-{pipeline}")
-def monitor(pipeline: str, now: datetime | None = None) -> DriftVerdict:
-    """Check the newest batches for drift.
+def monitor(pipeline: str, now: datetime | None = None, again: bool = True) -> MonitorReport:
+    """Check the newest batches for drift, and the champion's predictions by the labels that have come since.
 
     Args:
         pipeline: The pipeline's name.
         now: The run's clock; the present by default.
+        again: Whether to check also what was checked before and has not changed since.
     """
     config, settings = open_pipeline(pipeline)
     Lake(settings, config).create()
-    verdict = check_drift(config, Tracking(settings, pipeline).champion(), clock(now))
-    if verdict.state == "act":
-        emit(settings, "perennial.drift.detected", pipeline, {"reasons": list(verdict.reasons)})
-    return verdict
+    champion = Tracking(settings, pipeline).champion()
+    drift = None if again or champion is None else drift_so_far(config, champion)
+    if drift is None:
+        drift = check_drift(config, champion, clock(now))
+        if drift.state == "act":
+            emit(settings, "perennial.drift.detected", pipeline, {"reasons": list(drift.reasons)})
+    performance = None if again or champion is None else performance_so_far(config, champion)
+    if performance is None:
+        performance = check_performance(config, champion, clock(now))
+        if performance.state == "act":
+            emit(settings, "perennial.performance.degraded", pipeline, {"reasons": list(performance.reasons)})
+    return MonitorReport(drift=drift, performance=performance)

@@ -15,7 +15,7 @@ from configs.schema import Column, Metric, PipelineConfig
 Feed = Literal["observations", "labels"]
 BatchVerdict = Literal["accepted", "rejected"]
 GateOutcome = Literal["pass", "fail", "warn", "not_applicable", "error"]
-DriftState = Literal["ok", "warn", "act", "unknown"]
+WatchState = Literal["ok", "warn", "act", "unknown"]
 StartFrom = Literal["ingestion", "decision", "features", "training", "deployment"]
 RetrainFrom = Literal["features", "training"]
 Outcome = Literal[
@@ -299,7 +299,7 @@ class ColumnDrift(Record):
 class DriftVerdict(Record):
     """Whether newest data still look like what the champion was trained on."""
 
-    state: DriftState
+    state: WatchState
     reasons: tuple[str, ...]
     champion: int | None
     columns: tuple[ColumnDrift, ...] = ()
@@ -307,6 +307,39 @@ class DriftVerdict(Record):
     reference_rows: int = 0
     batches: tuple[str, ...] = ()
     through_seq: int = 0
+
+
+class PerformanceVerdict(Record):
+    """Whether the champion's predictions are still as good as on its holdout, now that labels have come for them.
+
+    Attributes:
+        metric: The primary metric, in its natural sign and unit.
+        holdout: What it was on the holdout when the champion was judged.
+        current: What it is on the newest batches that have labels; its interval says how sure that is.
+        limit: From where on it is too bad.
+        rows: Predicted rows with a label.
+        batches: Files of the observations looked at.
+        through_seq: Sequence number of the newest batch, of observations scored or of labels, that was there.
+    """
+
+    state: WatchState
+    reasons: tuple[str, ...]
+    champion: int | None
+    metric: Metric
+    holdout: float | None = None
+    current: float | None = None
+    interval: Interval | None = None
+    limit: float | None = None
+    rows: int = 0
+    batches: tuple[str, ...] = ()
+    through_seq: int = 0
+
+
+class MonitorReport(Record):
+    """What watching found."""
+
+    drift: DriftVerdict
+    performance: PerformanceVerdict
 
 
 class RetrainDecision(Record):
@@ -354,6 +387,7 @@ class LifecycleReport(Record):
     champion_metrics: dict[str, float] = {}
     gates: tuple[GateResult, ...] = ()
     drift: DriftVerdict | None = None
+    performance: PerformanceVerdict | None = None
     ingest: IngestReport
     scored: int = 0
     stages: tuple[StageRecord, ...] = ()

@@ -14,6 +14,7 @@ from configs.schema import PipelineConfig
 from tasks.evaluation.page import verdict_page
 from tasks.evaluation.probe import CleanProcess
 from tasks.refs import Candidate, ModelRef, TrainingSetRef, Verdict, artifact_key, digest
+from tasks.retry import RETRIES
 from tasks.stores import candidates, models, staging
 from tasks.stores.audit import Audit
 from tasks.stores.environment import code_digest, environment_digest
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tasks.measures.metrics import Answers
 
 
-@task(name="judge", cache_policy=NO_CACHE)
+@task(name="judge", cache_policy=NO_CACHE, **RETRIES)
 def judge(
     config: PipelineConfig,
     ref: TrainingSetRef,
@@ -70,16 +71,9 @@ def _holdout(config: PipelineConfig, table: pa.Table, champion: ModelRef | None)
     from tasks.evaluation.judge import Holdout
     from tasks.features.frame import target_values
     from tasks.features.split import unseen_by
-    from tasks.features.training_set import event_times, split_hashes
-    from tasks.stores.hashing import row_hash
+    from tasks.features.training_set import event_times, resample_units, split_hashes
 
     times = event_times(table, config.contract.event_time)
-    unit = config.evaluation.comparison.unit
-    units = None
-    if unit == "day" and times is not None:
-        units = times // 86_400_000_000
-    elif unit == "group" and config.split.kind == "group":
-        units = row_hash(table, [config.split.column])
     unseen = np.ones(table.num_rows, dtype=bool)
     if champion is not None:
         sequences = np.asarray(table.column("_seq").to_numpy())
@@ -87,7 +81,7 @@ def _holdout(config: PipelineConfig, table: pa.Table, champion: ModelRef | None)
         hashes = split_hashes(table, champion.split)
         unseen = unseen_by(champion.split, champion.through_seq, sequences, times if same_clock else None, hashes)
     truth = target_values(table.select(["_target"]), config.contract.columns[config.contract.target])
-    return Holdout(truth, units, unseen)
+    return Holdout(truth, resample_units(config, table), unseen)
 
 
 def _champion_answers(config: PipelineConfig, table: pa.Table, champion: ModelRef | None) -> Answers | None:
@@ -124,6 +118,6 @@ def _store(config: PipelineConfig, candidate: Candidate, now: datetime, actor: s
     tracking.log_text(candidate.model.run_id, verdict.model_dump_json(indent=2), "verdict.json")
     outcome = "passed" if verdict.passed else "rejected"
     row = decision_row(now, "verdict", outcome, candidate.model.recipe, verdict.model_dump_json())
-    Lake(settings, config).append("decisions", row)
-    candidates.put(Audit(settings), candidate, at=now, actor=actor)
     create_markdown_artifact(page, key=artifact_key(config.name, "evaluate"), description=outcome)
+    Lake(settings, config).append_once("decisions", row, f"verdict:{candidate.model.run_id}", 1)
+    candidates.put(Audit(settings), candidate, at=now, actor=actor)

@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.refs import DatasetRef, ModelRef, TrainingSetRef, artifact_key, digest
+from tasks.retry import RETRIES
 from tasks.stores import staging
 from tasks.stores.lake import ROW_ID, SEQ, Lake
 from tasks.stores.settings import load_settings
@@ -18,7 +19,7 @@ from tasks.stores.settings import load_settings
 _REF = "ref.json"
 
 
-@task(name="training-set", cache_policy=NO_CACHE)
+@task(name="training-set", cache_policy=NO_CACHE, **RETRIES)
 def training_set(
     config: PipelineConfig, dataset: DatasetRef, champion: ModelRef | None, *, reuse: bool = False
 ) -> TrainingSetRef:

@@ -97,6 +97,17 @@ def split_hashes(table: pa.Table, split: SplitRecord) -> npt.NDArray[np.int64] |
     return row_hash(table, [split.column])
 
 
+def resample_units(config: PipelineConfig, table: pa.Table) -> npt.NDArray[np.int64] | None:
+    """What a bootstrap draws by the configuration: each row's day or group, shape (n_rows,); None: rows."""
+    unit = config.evaluation.comparison.unit
+    times = event_times(table, config.contract.event_time)
+    if unit == "day" and times is not None:
+        return times // 86_400_000_000
+    if unit == "group" and isinstance(config.split, GroupSplit):
+        return row_hash(table, [config.split.column])
+    return None
+
+
 def _sorted(table: pa.Table, event_time: str | None) -> pa.Table:
     ids = table.column(ROW_ID).to_numpy()
     times = event_times(table, event_time)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from configs.schema import Retrain
-from tasks.refs import DriftState, RetrainDecision, RetrainFrom
+from tasks.refs import RetrainDecision, RetrainFrom, WatchState
 
 
 def retrain(
-    policy: Retrain, *, labelled: int, trained: int | None, drift: DriftState, recipe: str, last_recipe: str
+    policy: Retrain,
+    *,
+    labelled: int,
+    trained: int | None,
+    drift: WatchState,
+    performance: WatchState,
+    recipe: str,
+    last_recipe: str,
 ) -> RetrainDecision:
     """Decide by the policy.
 
@@ -16,6 +23,7 @@ def retrain(
         labelled: Labelled rows there are.
         trained: Labelled rows there were at the last training; None before the first.
         drift: Verdict of the newest drift check.
+        performance: Verdict of the newest check of the champion's predictions against labels.
         recipe: Digest of the configuration, code and libraries that a training now would go by.
         last_recipe: The same at the last training.
     """
@@ -33,6 +41,8 @@ def retrain(
         reasons.append(f"{new_rows} new labelled rows, {needed} make it due")
     if drift == "act" and policy.on_drift and new_rows > 0:
         reasons.append("drift verdict: act")
+    if performance == "act" and policy.on_degraded and new_rows > 0:
+        reasons.append("performance verdict: act")
     if reasons:
         stage: RetrainFrom = "features" if new_rows else "training"
         return RetrainDecision(due=True, reasons=tuple(reasons), new_rows=new_rows, recipe=recipe, start_from=stage)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from configs.schema import Monitoring
 from tasks.monitoring.measures import Measured
-from tasks.refs import ColumnDrift, DriftState
+from tasks.refs import ColumnDrift, WatchState
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -43,7 +43,7 @@ def columns(measured: Sequence[Measured], lost: Sequence[str], rules: Monitoring
     return tuple(sorted(found, key=lambda one: (-one.effect, one.column)))
 
 
-def verdict(found: Sequence[ColumnDrift], rules: Monitoring) -> tuple[DriftState, tuple[str, ...]]:
+def verdict(found: Sequence[ColumnDrift], rules: Monitoring) -> tuple[WatchState, tuple[str, ...]]:
     """The state and its reasons. No column is never fine: it is unknown."""
     if not found:
         return "unknown", ("no column could be measured",)

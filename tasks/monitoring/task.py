@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -14,25 +15,28 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.monitoring import decide, page
-from tasks.refs import BatchRecord, DatasetRef, DriftState, DriftVerdict, ModelRef, RetrainDecision, artifact_key
+from tasks.monitoring.window import evidence, newest_batches, records, scored_batches
+from tasks.refs import (
+    BatchRecord,
+    DatasetRef,
+    DriftVerdict,
+    ModelRef,
+    PerformanceVerdict,
+    RetrainDecision,
+    WatchState,
+    artifact_key,
+)
+from tasks.retry import RETRIES
 from tasks.stores import candidates, models
 from tasks.stores.audit import Audit
-from tasks.stores.lake import SEQ, Lake, decision_row
+from tasks.stores.lake import ROW_ID, SEQ, Lake, decision_row
 from tasks.stores.settings import load_settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def newest_verdict(lake: Lake, champion: ModelRef) -> DriftVerdict | None:
-    """The stored verdict on the present champion that looked at the newest batches; None before any."""
-    rows = lake.read("decisions", ["record"], where=pc.field("kind") == "drift")
-    found = [DriftVerdict.model_validate_json(record) for record in rows.column("record").to_pylist()]
-    mine = [verdict for verdict in found if verdict.champion == champion.version]
-    return max(mine, key=lambda verdict: verdict.through_seq, default=None)
-
-
-@task(name="check-drift", cache_policy=NO_CACHE)
+@task(name="check-drift", cache_policy=NO_CACHE, **RETRIES)
 def check_drift(config: PipelineConfig, champion: ModelRef | None, now: datetime) -> DriftVerdict:
     """Hold the newest batches against what the champion was trained on."""
     lake = Lake(load_settings(), config)
@@ -45,18 +49,11 @@ def check_drift(config: PipelineConfig, champion: ModelRef | None, now: datetime
     else:
         verdict = _measure(config, lake, champion, window)
     verdict = verdict.model_copy(update={"through_seq": max((one.seq for one in window), default=0)})
-    lake.append("decisions", decision_row(now, "drift", verdict.state, "", verdict.model_dump_json()))
     create_markdown_artifact(
         page.drift_page(config.name, verdict), key=artifact_key(config.name, "drift"), description=verdict.state
     )
+    lake.append("decisions", decision_row(now, "drift", verdict.state, "", verdict.model_dump_json()))
     return verdict
-
-
-def newest_batches(ledger: Sequence[BatchRecord], champion: ModelRef | None, most: int) -> list[BatchRecord]:
-    """The newest accepted observation batches that the champion was not trained on, at most so many."""
-    after = 0 if champion is None else champion.through_seq
-    found = [one for one in ledger if one.verdict == "accepted" and one.feed == "observations" and one.seq > after]
-    return found[-most:]
 
 
 def _measure(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Sequence[BatchRecord]) -> DriftVerdict:
@@ -98,7 +95,6 @@ def watched(config: PipelineConfig, champion: ModelRef) -> tuple[list[str], list
 
 def _current(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Sequence[BatchRecord]) -> pd.DataFrame:
     import numpy as np
-    import pyarrow as pa
 
     from tasks.features.frame import feature_frame
 
@@ -111,20 +107,103 @@ def _current(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Seq
     return feature_frame(table, champion.feature_columns, champion.columns)
 
 
-@task(name="drift-so-far", cache_policy=NO_CACHE)
+@task(name="drift-so-far", cache_policy=NO_CACHE, **RETRIES)
 def drift_so_far(config: PipelineConfig, champion: ModelRef) -> DriftVerdict | None:
     """The stored verdict on the newest batches; None where they were not looked at yet."""
     lake = Lake(load_settings(), config)
     window = newest_batches(lake.ledger(), champion, config.monitoring.window_batches)
-    verdict = newest_verdict(lake, champion)
+    known = [DriftVerdict.model_validate_json(record) for record in records(lake, "drift")]
+    mine = [verdict for verdict in known if verdict.champion == champion.version]
+    verdict = max(mine, key=lambda one: one.through_seq, default=None)
     if window and (verdict is None or verdict.through_seq < window[-1].seq):
         return None
     return verdict or DriftVerdict(state="unknown", reasons=("nothing new to look at",), champion=champion.version)
 
 
-@task(name="decide-retrain", cache_policy=NO_CACHE)
+@task(name="check-performance", cache_policy=NO_CACHE, **RETRIES)
+def check_performance(config: PipelineConfig, champion: ModelRef | None, now: datetime) -> PerformanceVerdict:
+    """Hold the champion's predictions against the labels that have come since."""
+    settings = load_settings()
+    lake = Lake(settings, config)
+    ledger = lake.ledger()
+    metric = config.evaluation.primary
+    scored = [] if champion is None else scored_batches(lake, ledger, champion)
+    if champion is None:
+        verdict = PerformanceVerdict(
+            state="unknown", reasons=("there is no champion yet",), champion=None, metric=metric
+        )
+    elif not scored:
+        told = f"champion {champion.version} has scored nothing yet"
+        verdict = PerformanceVerdict(state="unknown", reasons=(told,), champion=champion.version, metric=metric)
+    else:
+        holdout = candidates.holdout_metric(Audit(settings), config.name, champion.version, metric)
+        verdict = _hold_against_labels(config, lake, champion, scored, holdout)
+    verdict = verdict.model_copy(update={"through_seq": evidence(config, ledger, scored)})
+    create_markdown_artifact(
+        page.performance_page(config.name, verdict),
+        key=artifact_key(config.name, "performance"),
+        description=verdict.state,
+    )
+    lake.append("decisions", decision_row(now, "performance", verdict.state, "", verdict.model_dump_json()))
+    return verdict
+
+
+def _hold_against_labels(
+    config: PipelineConfig, lake: Lake, champion: ModelRef, scored: Sequence[BatchRecord], holdout: float | None
+) -> PerformanceVerdict:
+    from tasks.monitoring import performance
+
+    target, most = config.contract.target, config.monitoring.window_batches
+    among = pc.field(SEQ).isin([one.seq for one in scored])
+    labels = None if config.labels is None else lake.read("labels", [ROW_ID, SEQ, target])
+    observations = lake.read("observations", performance.needed_columns(config), where=among)
+    window = performance.labelled_window(observations, labels, target, most)
+    numbers = performance.window_batches(window)
+    mine = (pc.field("model_version") == champion.version) & pc.field(SEQ).isin(pa.array(numbers, pa.int64()))
+    rows = performance.joined(window, lake.read("predictions", where=mine))
+    enough = rows.num_rows >= config.monitoring.performance.min_rows
+    found, units = performance.measure(config, rows) if enough else (None, None)
+    judged = performance.verdict(config, holdout, found, rows.num_rows, units, len(numbers))
+    return PerformanceVerdict(
+        state=judged.state,
+        reasons=judged.reasons,
+        champion=champion.version,
+        metric=config.evaluation.primary,
+        holdout=holdout,
+        current=None if found is None else found.estimate,
+        interval=found,
+        limit=judged.limit,
+        rows=rows.num_rows,
+        batches=tuple(one.path for one in scored if one.seq in numbers),
+    )
+
+
+@task(name="performance-so-far", cache_policy=NO_CACHE, **RETRIES)
+def performance_so_far(config: PipelineConfig, champion: ModelRef) -> PerformanceVerdict | None:
+    """The stored verdict on the newest labels; None where they were not looked at yet."""
+    lake = Lake(load_settings(), config)
+    ledger = lake.ledger()
+    newest = evidence(config, ledger, scored_batches(lake, ledger, champion))
+    known = [PerformanceVerdict.model_validate_json(record) for record in records(lake, "performance")]
+    mine = [verdict for verdict in known if verdict.champion == champion.version and verdict.through_seq >= newest]
+    if mine or newest:
+        return mine[-1] if mine else None
+    return PerformanceVerdict(
+        state="unknown",
+        reasons=(f"champion {champion.version} has scored nothing yet",),
+        champion=champion.version,
+        metric=config.evaluation.primary,
+    )
+
+
+@task(name="decide-retrain", cache_policy=NO_CACHE, **RETRIES)
 def decide_retrain(
-    config: PipelineConfig, dataset: DatasetRef, drift: DriftState, recipe: str, now: datetime
+    config: PipelineConfig,
+    dataset: DatasetRef,
+    drift: WatchState,
+    performance: WatchState,
+    recipe: str,
+    now: datetime,
 ) -> RetrainDecision:
     """Decide by the `retrain` policy whether a new model is due."""
     settings = load_settings()
@@ -134,14 +213,15 @@ def decide_retrain(
         labelled=dataset.labelled,
         trained=None if last is None else last.model.labelled,
         drift=drift,
+        performance=performance,
         recipe=recipe,
         last_recipe="" if last is None else last.model.recipe,
     )
     outcome = "due" if decision.due else "wait"
-    Lake(settings, config).append(
-        "decisions", decision_row(now, "retrain", outcome, recipe, decision.model_dump_json())
-    )
     create_markdown_artifact(
         page.decision_page(config.name, decision), key=artifact_key(config.name, "retrain"), description=outcome
+    )
+    Lake(settings, config).append(
+        "decisions", decision_row(now, "retrain", outcome, recipe, decision.model_dump_json())
     )
     return decision

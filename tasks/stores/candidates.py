@@ -13,7 +13,10 @@ _ACTION = "candidate"
 
 
 def put(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> int:
-    """Keep a judged candidate until it is deployed or turned down; its id in the audit."""
+    """Keep a judged candidate, once, until it is deployed or turned down; its id in the audit."""
+    for intent, known in waiting(audit, candidate.model.pipeline):
+        if known.model.run_id == candidate.model.run_id:
+            return intent
     return audit.write(
         candidate.model.pipeline,
         _ACTION,
@@ -44,7 +47,9 @@ def author(audit: Audit, pipeline: str, intent: int) -> str:
 def settle(
     audit: Audit, pipeline: str, intent: int, outcome: Outcome, version: int, *, at: datetime, actor: str, reason: str
 ) -> None:
-    """Note what became of a candidate, and why."""
+    """Note what became of a candidate, and why; once."""
+    if intent not in {entry.id for entry in audit.open_intents(pipeline, _ACTION)}:
+        return
     details = {"outcome": outcome, "version": version}
     audit.write(pipeline, _ACTION, "done", at=at, actor=actor, reason=reason, details={**details}, intent=intent)
 
@@ -80,6 +85,12 @@ def endings(audit: Audit, pipeline: str) -> dict[int, str]:
     """Why each deployed candidate became what it became, by its version."""
     done = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "done"]
     return {int(str(entry.details["version"])): entry.reason for entry in done}
+
+
+def holdout_metric(audit: Audit, pipeline: str, version: int | None, metric: str) -> float | None:
+    """A metric that a version had on its holdout when it was judged; None where that is not known."""
+    found = [candidate for _, candidate, _, known in judged(audit, pipeline) if known is not None and known == version]
+    return found[-1].verdict.metrics.values.get(metric) if found else None
 
 
 def first_through(audit: Audit, pipeline: str) -> int:

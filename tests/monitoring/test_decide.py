@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from configs.schema import Retrain
 from tasks.monitoring.decide import retrain
-from tasks.refs import DriftState, RetrainDecision
+from tasks.refs import RetrainDecision, WatchState
 
-STATES: tuple[DriftState, ...] = get_args(DriftState)
+STATES: tuple[WatchState, ...] = get_args(WatchState)
 
 
 def decided(policy: Retrain | None = None, **changes: Any) -> RetrainDecision:
-    facts: dict[str, Any] = {"labelled": 150, "trained": 100, "drift": "ok", "recipe": "r", "last_recipe": "r"}
+    states = {"drift": "ok", "performance": "ok"}
+    facts: dict[str, Any] = {"labelled": 150, "trained": 100, **states, "recipe": "r", "last_recipe": "r"}
     return retrain(policy or Retrain(new_rows=1000), **{**facts, **changes})
 
 
@@ -52,9 +53,22 @@ def test_another_recipe_is_due_without_a_new_row() -> None:
 
 @pytest.mark.parametrize("drift", STATES)
 @pytest.mark.parametrize("on_drift", [True, False])
-def test_only_a_verdict_to_act_makes_it_due(drift: DriftState, on_drift: bool) -> None:
+def test_only_a_verdict_to_act_makes_it_due(drift: WatchState, on_drift: bool) -> None:
     found = decided(Retrain(new_rows=1000, on_drift=on_drift), drift=drift)
     assert found.due is (on_drift and drift == "act")
+
+
+@pytest.mark.parametrize("performance", STATES)
+@pytest.mark.parametrize("on_degraded", [True, False])
+def test_only_a_degraded_performance_makes_it_due(performance: WatchState, on_degraded: bool) -> None:
+    found = decided(Retrain(new_rows=1000, on_degraded=on_degraded), performance=performance)
+    assert found.due is (on_degraded and performance == "act")
+    assert ("performance verdict: act" in found.reasons) is found.due
+
+
+def test_a_degraded_performance_without_a_new_row_would_train_the_same_again() -> None:
+    assert not decided(labelled=100, performance="act").due
+    assert decided(labelled=101, performance="act").start_from == "features"
 
 
 def test_drift_without_a_new_row_would_train_the_same_again() -> None:
@@ -67,11 +81,12 @@ def test_fewer_rows_than_before_are_not_new_rows() -> None:
 
 
 def test_all_reasons_are_told() -> None:
-    found = decided(Retrain(new_rows=10), drift="act", last_recipe="older")
+    found = decided(Retrain(new_rows=10), drift="act", performance="act", last_recipe="older")
     assert found.reasons == (
         "configuration, code or libraries of training changed",
         "50 new labelled rows, 10 make it due",
         "drift verdict: act",
+        "performance verdict: act",
     )
 
 
@@ -81,7 +96,7 @@ policies = st.builds(Retrain, new_rows=st.integers(1, 2_000), new_share=st.float
 
 @given(policies, counts, st.one_of(st.none(), counts), st.sampled_from(STATES), st.booleans())
 def test_a_decision_has_reasons_and_is_the_same_again(
-    policy: Retrain, labelled: int, trained: int | None, drift: DriftState, changed: bool
+    policy: Retrain, labelled: int, trained: int | None, drift: WatchState, changed: bool
 ) -> None:
     facts: dict[str, Any] = {"labelled": labelled, "trained": trained, "drift": drift}
     facts["last_recipe"] = "older" if changed else "r"
@@ -95,13 +110,13 @@ def test_a_decision_has_reasons_and_is_the_same_again(
 
 @given(policies, counts, counts, st.integers(0, 5_000), st.sampled_from(STATES))
 def test_more_rows_never_make_it_less_due(
-    policy: Retrain, labelled: int, trained: int, more: int, drift: DriftState
+    policy: Retrain, labelled: int, trained: int, more: int, drift: WatchState
 ) -> None:
     if decided(policy, labelled=labelled, trained=trained, drift=drift).due:
         assert decided(policy, labelled=labelled + more, trained=trained, drift=drift).due
 
 
 @given(policies, counts, st.sampled_from(STATES))
-def test_a_training_settles_the_rows(policy: Retrain, labelled: int, drift: DriftState) -> None:
+def test_a_training_settles_the_rows(policy: Retrain, labelled: int, drift: WatchState) -> None:
     """Right after a training nothing is due, whatever the drift: the same rows give the same model."""
     assert not decided(policy, labelled=labelled, trained=labelled, drift=drift).due
