@@ -15,9 +15,9 @@ from prefect.artifacts import (
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.context import open_pipeline
+from flows.context import clock, open_pipeline
 from flows.ingest import ingest
-from flows.lifecycle import LifecycleError, lifecycle
+from flows.lifecycle import lifecycle
 from flows.progress import say
 from tasks.errors import PerennialError, UsageError
 from tasks.ingestion.backfill import Step
@@ -72,7 +72,9 @@ def backfill(
         each: What is run for each step: the whole `lifecycle`, or `ingest` alone.
     """
     if (first or last) and (start or end):
-        raise UsageError("found names and times; expected a range of one kind: first and last, or start and end")
+        raise UsageError("Found names and times; expected a range of one kind: first and last, or start and end.")
+    if start and end and clock(start) >= clock(end):
+        raise UsageError(f"Found start {start} and end {end}; expected a start before the end.")
     config, _ = open_pipeline(pipeline)
     steps = plan_backfill(config, first, last, start, end)
     key = artifact_key(pipeline, "backfill-progress")
@@ -81,7 +83,7 @@ def backfill(
     for number, step in enumerate(steps, start=1):
         try:
             done.append(_run(pipeline, step, each))
-        except LifecycleError as error:
+        except PerennialError as error:
             raise BackfillError(
                 f"step {number} of {len(steps)}, {step.name}: {error} The steps before it are done; "
                 "run the backfill again to go on."

@@ -178,12 +178,21 @@ def plan_backfill(
         return backfill.steps(backfill.named(files, first, last))
     if config.contract.event_time is None:
         raise UsageError(f"{config.name} has no event time; give names of files instead of times")
-    spans = {file.path: span for file in files if (span := _event_span(config, file)) is not None}
+    # What came in before counts, too: of a day whose observations are in, the labels may be left.
+    spans: dict[backfill.Key, backfill.Span] = {
+        (one.feed, one.path): (one.event_time_min, one.event_time_max)
+        for one in ledger
+        if one.event_time_min is not None and one.event_time_max is not None
+    }
+    for file in files:
+        span = _event_span(config, file)
+        if span is not None:
+            spans[file.feed, file.path] = span
     return backfill.steps(backfill.timed(files, spans, _utc(start), _utc(end)))
 
 
-def _event_span(config: PipelineConfig, file: LandedFile) -> tuple[datetime, datetime] | None:
-    """First and last event of a file; None for labels without event times, and for what can't be read."""
+def _event_span(config: PipelineConfig, file: LandedFile) -> backfill.Span | None:
+    """First and last event of a file; None for labels without event times, and for what is gone or can't be read."""
     name = config.contract.event_time or ""
     columns = {
         name: column for name, column in config.columns_of(file.feed).items() if name == config.contract.event_time
@@ -199,7 +208,7 @@ def _event_span(config: PipelineConfig, file: LandedFile) -> tuple[datetime, dat
     try:
         with open_landing(settings.landing(source.landing)).local(file.path, draft) as local:
             times = read_file(local, source, columns, config.contract.timezone).column(name)
-    except DataRejectedError:
+    except (DataRejectedError, FileNotFoundError):
         return None
     span = pc.min_max(times).as_py()
     return None if span["min"] is None else (span["min"], span["max"])
