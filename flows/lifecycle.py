@@ -39,6 +39,7 @@ from tasks.refs import (
     artifact_key,
 )
 from tasks.stores import candidates
+from tasks.stores.approvals import Approvals
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.environment import recipe
 from tasks.stores.lake import Lake
@@ -105,7 +106,7 @@ class _Life:
     def settle(self) -> None:
         """Finish what a killed run left: candidates that were judged and not deployed."""
         audit = Audit(self.settings)
-        waiting = candidates.waiting(audit, self.name)
+        waiting = candidates.ready(audit, Approvals(self.settings), self.name, self.moment)
         if waiting or audit.open_intents(self.name, MOVE_CHAMPION):
             with stage("recover") as running:
                 self.promotion = deploy(self.name, self.moment)
@@ -201,7 +202,8 @@ def _watched(found: MonitorReport) -> str:
 
 
 def _note(promotion: Promotion) -> str:
-    return f"version {promotion.version} {'is champion' if promotion.outcome == 'promoted' else 'was turned down'}"
+    told = {"promoted": "is champion", "awaiting_approval": "waits for a person"}
+    return f"version {promotion.version} {told.get(promotion.outcome, 'was turned down')}"
 
 
 def lifecycle(
