@@ -32,7 +32,10 @@ _EVENTS = {
 _RUN_BODY = (
     "{{ flow_run.name }} ended as {{ flow_run.state.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
 )
-_NEWS_BODY = "{{ event.event }} for {{ event.resource['prefect.resource.name'] }}: {{ event.payload|tojson }}\n{{ event|ui_url }}"
+_NEWS_BODY = (
+    "{{ event.event }} for {{ event.resource['prefect.resource.name'] }}: {{ event.payload|tojson }}\n"
+    "{{ event|ui_url }}"
+)
 
 
 def ensure(settings: Settings) -> None:

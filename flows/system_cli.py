@@ -18,7 +18,7 @@ _Moment = Annotated[
 ]
 
 deployments = typer.Typer(
-    no_args_is_help=True, help="prefect.yaml: check it, add a pipeline; tell failures to a webhook."
+    no_args_is_help=True, help="Check prefect.yaml, add a pipeline to it, tell failures to a webhook."
 )
 
 

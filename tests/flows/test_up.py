@@ -27,7 +27,7 @@ from tests.conftest import ROOT
 PIPELINE = "transit_delay"
 FIRST = date(2026, 1, 5)
 DETOUR = FIRST + timedelta(days=21)
-SCENARIO = Scenario(seed=7, trips_per_day=150, detour_from=DETOUR)
+SCENARIO = Scenario(seed=7, trips_per_day=200, detour_from=DETOUR)
 PATIENCE = 150.0
 pytestmark = pytest.mark.timeout(600)
 
@@ -174,7 +174,7 @@ def test_a_file_that_lands_leads_to_a_champion_with_no_command_typed(system: Sys
     assert [run["state_name"] for run in system.runs("lifecycle")] == ["Promoted"]
     # Twenty-eight files landed together: one run took them, and at most a second looked for stragglers.
     assert 1 <= len(system.runs("ingest")) <= 2
-    assert len(system.rows()) == 14 * 150
+    assert len(system.rows()) == 14 * 200
 
 
 def test_ci_starts_a_run_from_a_stage_and_gets_its_outcome_as_exit_code(system: System) -> None:
@@ -210,7 +210,7 @@ def test_a_killed_worker_blocks_nobody_for_long(system: System) -> None:
     system.land(42, 1)
     time.sleep(0.5)  # an event is on its way, perhaps a run
     os.kill(system.child("flows.worker"), signal.SIGKILL)
-    until(lambda: len(system.rows()) == before + 150, "the file that landed then", system, 60)
+    until(lambda: len(system.rows()) == before + 200, "the file that landed then", system, 60)
     until(lambda: not _unfinished(system), "no run is left unfinished", system, 60)
 
 
@@ -231,10 +231,10 @@ def test_files_that_land_while_prefect_is_away_are_taken_once(system: System) ->
         time.sleep(12)
     finally:
         os.kill(server, signal.SIGCONT)
-    until(lambda: len(system.rows()) >= before + 5 * 150, "the files of the outage", system)
+    until(lambda: len(system.rows()) >= before + 5 * 200, "the files of the outage", system)
     until(lambda: not _unfinished(system), "quiet", system, 90)
     rows = system.rows()
-    assert len(rows) == before + 5 * 150
+    assert len(rows) == before + 5 * 200
     assert len(set(rows)) == len(rows)
 
 
@@ -257,10 +257,10 @@ def test_triggers_and_a_command_at_once_are_one_writer_and_lose_nothing(system: 
     by_hand = system.perennial("run", PIPELINE, "--json")
     assert first.returncode == 0, first.stdout + first.stderr
     assert by_hand.returncode == 0, by_hand.stdout + by_hand.stderr
-    until(lambda: len(system.rows()) == before + 300, "the files that landed", system)
+    until(lambda: len(system.rows()) == before + 400, "the files that landed", system)
     until(lambda: not _unfinished(system), "quiet", system, 90)
     rows = system.rows()
-    assert len(rows) == len(set(rows)) == before + 300
+    assert len(rows) == len(set(rows)) == before + 400
 
 
 def test_a_second_up_in_the_home_and_a_taken_port_are_refused_plainly(system: System, tmp_path: Path) -> None:
