@@ -40,7 +40,7 @@ def forget_ended(settings: Settings, unfinished: set[str]) -> None:
         if note.name not in unfinished and gone(settings, note.name):
             note.unlink(missing_ok=True)
     named = {note.read_text(encoding="ascii") for note in (settings.state / "runs").glob("[0-9a-f]*")}
-    for mark in (settings.state / "processes").glob("*"):
+    for mark in (settings.state / "processes").glob("[0-9a-f]*"):
         if mark.name not in named and not _held(mark):
             mark.unlink(missing_ok=True)
 
@@ -50,9 +50,24 @@ def _own_mark(folder: Path, _pid: int) -> str:
     """A file of this process that is locked as long as it lives; the pid keeps a forked process from its parent's."""
     folder.mkdir(parents=True, exist_ok=True)
     name = uuid4().hex
-    handle = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    draft = folder / f".{name}"
+    handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     fcntl.flock(handle, fcntl.LOCK_EX)
+    draft.rename(folder / name)  # only now: whoever finds it unlocked may take it for that of a dead process
+    _locks.append(handle)
     return name
+
+
+_locks: list[int] = []
+
+
+def _let_go() -> None:
+    """Close what a forked process has of its parent: it must not keep the parent's lock."""
+    while _locks:
+        os.close(_locks.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def _held(mark: Path) -> bool:
@@ -62,7 +77,7 @@ def _held(mark: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: others may look at the same time
     except BlockingIOError:
         return True
     finally:

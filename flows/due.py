@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field, JsonValue
@@ -32,11 +32,13 @@ def due(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
     """The runs that the state of a pipeline asks for."""
     files = landed(config, settings)
     if files:
-        yield Due(flow="ingest", pipeline=config.name, reason=f"{len(files)} files landed", state=digest(sorted(files)))
+        yield Due(
+            flow="ingest", pipeline=config.name, reason=f"{_count(files, 'file')} landed", state=digest(sorted(files))
+        )
         return  # what comes in leads to the rest
     waiting = undeployed(config, settings)
     if waiting:
-        told = f"{len(waiting)} candidates wait to be deployed"
+        told = f"to be deployed: {_count(waiting, 'candidate')}"
         yield Due(flow="deploy", pipeline=config.name, reason=told, state=digest(waiting))
     lake = Lake(settings, config)
     if lake.ledger() and not decided(config, settings):
@@ -47,3 +49,7 @@ def due(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
             state=fingerprint(config, lake),
             parameters={"start_from": "decision"},
         )
+
+
+def _count(found: Sequence[object], what: str) -> str:
+    return f"{len(found)} {what}{'' if len(found) == 1 else 's'}"

@@ -13,14 +13,17 @@ from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterNextScheduledStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
 from prefect.states import Crashed
 
 from configs.load import ConfigError, load, names
@@ -79,10 +82,14 @@ def mark_gone(client: SyncPrefectClient, settings: Settings) -> list[str]:
     """Mark unfinished runs of this machine whose process has ended as Crashed, which frees what they held; names."""
     unfinished = _runs(client, FlowRunFilter(state=_of_types(_UNFINISHED)))
     lost = [one for one in unfinished if gone(settings, str(one.id))]
+    crashed = []
     for one in lost:
-        client.set_flow_run_state(one.id, Crashed(message="Its process is gone."), force=True)
+        now = client.read_flow_run(one.id).state  # it may have come to its end since, and then its process to its own
+        if now is not None and now.type in _UNFINISHED:
+            client.set_flow_run_state(one.id, Crashed(message="Its process is gone."), force=True)
+            crashed.append(one.name)
     forget_ended(settings, {str(one.id) for one in unfinished} - {str(one.id) for one in lost})
-    return [one.name for one in lost]
+    return crashed
 
 
 def _start_due(client: SyncPrefectClient, settings: Settings) -> tuple[list[str], list[str]]:
@@ -107,6 +114,9 @@ def _start_due(client: SyncPrefectClient, settings: Settings) -> tuple[list[str]
             held.append(f"{name}: {error}")
         except ObjectNotFound:
             held.append(f"{name}: it has no deployments; `perennial deployments add {name}` writes them")
+        except Exception as error:  # told here and in the log; the other pipelines are swept all the same
+            get_run_logger().exception("%s could not be looked at", name)
+            held.append(f"{name}: {type(error).__name__}: {error}")
     return started, held
 
 
@@ -122,15 +132,16 @@ def _against(client: SyncPrefectClient, work: Due) -> str:
             limit=1,
         ):
             return "a run is under way"
-    tried = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[_tag(work)])), limit=_PAGE)
-    recent = [one for one in tried if one.created and one.created > datetime.now(UTC) - timedelta(hours=1)]
-    if len(recent) >= _TRIES:
-        return f"{len(recent)} runs in the last hour did not settle it; see run {recent[0].name!r}"
+    recent = FlowRunFilterExpectedStartTime(after_=datetime.now(UTC) - timedelta(hours=1))
+    tries = FlowRunFilter(tags=FlowRunFilterTags(all_=[_tag(work)]), expected_start_time=recent)
+    tried = client.read_flow_runs(flow_run_filter=tries, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_TRIES)
+    if len(tried) >= _TRIES:
+        return f"{len(tried)} runs in the last hour did not settle it; see run {tried[0].name!r}"
     return ""
 
 
 def _tag(work: Due) -> str:
-    return f"state:{work.flow}-{work.state[:16]}"
+    return f"state:{work.flow}-{work.pipeline}-{work.state[:16]}"
 
 
 def _of_types(types: list[StateType]) -> FlowRunFilterState:
