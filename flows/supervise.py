@@ -85,6 +85,8 @@ class _Child:
             self._log(self.service.name, f"did not end within {_GRACE_SECONDS:g} s, killed")
         self._signal(signal.SIGKILL)
         self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
     def _signal(self, number: int) -> None:
         try:
@@ -110,12 +112,17 @@ class Supervisor:
         """Start children at once and wait until all are up, or `stop` is set.
 
         Raises:
-            StartError: one ended, or was not up in time.
+            StartError: one ended, was not up in time, or its process could not be made.
         """
         if stop.is_set():
             return
-        waiting = [_Child(service, self._log) for service in services]
-        self._children += waiting
+        waiting: list[_Child] = []
+        for service in services:
+            try:
+                waiting.append(_Child(service, self._log))
+            except OSError as error:
+                raise StartError(f"{service.name} could not be started: {error.strerror or error}.") from None
+            self._children.append(waiting[-1])
         while waiting := [child for child in waiting if not child.up()]:
             for child in waiting:
                 self._refuse_failed(child)
@@ -139,7 +146,7 @@ class Supervisor:
             for name, (when, service) in list(self._due.items()):
                 if now >= when:
                     del self._due[name]
-                    self._children.append(_Child(service, self._log))
+                    self._restart(service, now)
 
     def stop(self) -> None:
         """End all children, the last started first."""
@@ -152,14 +159,25 @@ class Supervisor:
             self._due, "restarting"
         )
 
+    def _restart(self, service: Service, now: float) -> None:
+        try:
+            self._children.append(_Child(service, self._log))
+        except OSError as error:  # no memory or no process left for now: as if it had died at once
+            self._again(service, now, f"could not be started ({error.strerror or error})", steady=False)
+
     def _bury(self, child: _Child, now: float) -> None:
-        name = child.service.name
-        steady = now - child.started > _STEADY_SECONDS
+        code, steady = child.process.returncode, now - child.started > _STEADY_SECONDS
+        self._children.remove(child)
+        child.end()  # of what it had started, something may still hold its port
+        self._again(child.service, now, f"ended (exit {code})", steady=steady)
+
+    def _again(self, service: Service, now: float, told: str, *, steady: bool) -> None:
+        """Start a service again after a pause that doubles while it keeps dying."""
+        name = service.name
         pause = _FIRST_PAUSE if steady else min(self._pauses.get(name, _FIRST_PAUSE / 2) * 2, _LONGEST_PAUSE)
         self._pauses[name] = pause
-        self._log(name, f"ended (exit {child.process.returncode}), starts again in {pause:g} s")
-        self._children.remove(child)
-        self._due[name] = (now + pause, child.service)
+        self._log(name, f"{told}, starts again in {pause:g} s")
+        self._due[name] = (now + pause, service)
 
 
 def refuse_taken(port: int, what: str, option: str) -> None:
