@@ -171,6 +171,7 @@ def test_a_file_that_lands_leads_to_a_champion_with_no_command_typed(system: Sys
     assert '"up": "ready"' in system.perennial("status", "--json").stdout
     system.land(0, 14)
     until(lambda: system.champion() == 1, "a first champion", system)
+    until(lambda: not _unfinished(system), "quiet", system)
     assert [run["state_name"] for run in system.runs("lifecycle")] == ["Promoted"]
     # Twenty-eight files landed together: one run took them, and at most a second looked for stragglers.
     assert 1 <= len(system.runs("ingest")) <= 2
