@@ -1,0 +1,120 @@
+"""Where a life starts: each value of `start_from` runs its stages and no others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flows.settled import decided, undeployed
+from tests.conftest import NEVER_RETRAIN, World, trips
+
+if TYPE_CHECKING:
+    from tasks.refs import LifecycleReport, StartFrom
+
+NAME = "starts"
+RENEWED = ["features", "train", "evaluate", "deploy"]
+
+
+@pytest.fixture(scope="module")
+def grown(module_world: World) -> World:
+    """A pipeline with a champion that does not train again by itself, and a file that came in since."""
+    module_world.pipeline(NAME, NEVER_RETRAIN)
+    module_world.land(NAME, "first.csv", trips(0, 200, seed=1))
+    assert module_world.run(NAME).outcome == "promoted"
+    module_world.land(NAME, "second.csv", trips(200, 50, seed=2))
+    from flows.ingest import ingest
+
+    assert len(ingest(NAME).accepted) == 1
+    return module_world
+
+
+def start(start_from: StartFrom) -> tuple[list[str], LifecycleReport]:
+    """Stages that ran, and the report."""
+    from flows.lifecycle import lifecycle
+
+    report = lifecycle(NAME, start_from=start_from)
+    return [one.name for one in report.stages], report
+
+
+def training_sets(world: World) -> dict[str, int]:
+    """When each stored training set was made."""
+    base = world.settings.state / "training" / NAME
+    return {one.parent.name: one.stat().st_mtime_ns for one in base.glob("*/train.arrow")}
+
+
+@pytest.fixture(autouse=True)
+def never(grown: World) -> None:
+    """No test leaves another policy to the next."""
+    grown.pipeline(NAME, NEVER_RETRAIN)
+
+
+def test_a_decision_takes_in_nothing_and_trains_only_if_the_policy_says_so(grown: World) -> None:
+    assert not decided(grown.config(NAME), grown.settings)
+    grown.land(NAME, "third.csv", trips(250, 20, seed=3))
+    stages, report = start("decision")
+    assert stages == ["score", "monitor", "decide"]
+    assert (report.scored, report.champion, report.ingest.batches) == (50, 1, ())
+    assert "third.csv" not in grown.ledger(NAME)
+    assert report.version is None
+    assert decided(grown.config(NAME), grown.settings)
+
+
+def test_a_decision_trains_where_the_policy_says_so(grown: World) -> None:
+    grown.pipeline(NAME, {"retrain": {"new_rows": 1, "on_drift": False}})
+    stages, report = start("decision")
+    assert stages[-5:] == ["decide", *RENEWED]
+    assert report.version == 2
+
+
+def test_features_trains_without_asking_and_makes_the_training_set_anew(grown: World) -> None:
+    before = training_sets(grown)
+    stages, report = start("features")
+    assert stages == RENEWED
+    assert report.version is not None
+    after = training_sets(grown)
+    assert set(after) == set(before)
+    assert after != before
+
+
+def test_training_takes_the_stored_training_set_while_the_data_are_the_same(grown: World) -> None:
+    before = training_sets(grown)
+    assert len(before) == 1
+    stages, first = start("training")
+    assert stages == RENEWED
+    assert training_sets(grown) == before
+    assert first.version is not None
+
+    from flows.ingest import ingest
+
+    ingest(NAME)  # the third file
+    stages, second = start("training")
+    assert stages == RENEWED
+    assert set(training_sets(grown)).isdisjoint(before)
+    assert second.stages[0].note != first.stages[0].note
+    assert second.version == first.version + 1
+
+
+def test_deployment_deploys_what_was_judged_and_does_nothing_else(grown: World) -> None:
+    from flows.train import train
+
+    grown.land(NAME, "fourth.csv", trips(270, 20, seed=4))
+    train(NAME)
+    assert len(undeployed(grown.config(NAME), grown.settings)) == 1
+    sets = training_sets(grown)
+    stages, report = start("deployment")
+    assert stages == ["recover"]
+    assert report.version is not None
+    assert undeployed(grown.config(NAME), grown.settings) == []
+    assert "fourth.csv" not in grown.ledger(NAME)
+    assert training_sets(grown) == sets
+
+    stages, report = start("deployment")
+    assert (stages, report.outcome) == ([], "nothing_to_do")
+    assert report.champion is not None
+
+
+def test_ingestion_is_everything(grown: World) -> None:
+    stages, report = start("ingestion")
+    assert [one.path for one in report.ingest.accepted] == ["fourth.csv"]
+    assert (stages[0], stages[-1]) == ("ingest", "decide")
