@@ -30,13 +30,14 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
     batches: list[BatchRecord] = []
-    with writing(settings, pipeline, "data"):
+    with writing(settings, pipeline, "data") as lock:
         found = discover(config, moment, only)
         files = found.files
         for line in found.told:
             say(line)
         for group in groups(files):
             staged = read(config, group)
+            lock.check()
             records = validate(config, staged, moment) if staged else ()
             batches += records
             say(f"{len(batches)} of {len(files)} files taken")

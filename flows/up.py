@@ -90,6 +90,7 @@ def _services(settings: Settings, record: Running) -> tuple[list[Service], Servi
         "PREFECT_API_URL": record.api,
     }
     server = {
+        "PREFECT_UI_STATIC_DIRECTORY": str(settings.prefect_home / "ui"),  # not into the installed package
         "PREFECT_UI_URL": record.prefect,
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
