@@ -223,3 +223,37 @@ def test_runs_of_a_dead_process_are_marked_and_no_others(world: World, client: S
     assert sweep().crashed == ()
     for one in (live, unknown):
         client.set_flow_run_state(one.id, Completed(), force=True)
+
+
+def test_a_run_that_ends_while_the_sweep_looks_stays_as_it_ended(world: World, client: SyncPrefectClient) -> None:
+    from prefect import flow
+    from prefect.states import Completed, Running
+
+    from flows.reconcile import mark_gone
+
+    @flow(name="hurried")
+    def hurried() -> None:
+        """Never run: only its run is needed."""
+
+    prepare(world.settings)
+    run = client.create_flow_run(hurried)
+    client.set_flow_run_state(run.id, Running(), force=True)
+    killed_after_registering(run.id)
+
+    class Meanwhile:
+        """The client, with the run's end between the sweep's two looks."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client, name)
+
+        def read_flow_runs(self, **wanted: Any) -> list[FlowRun]:
+            found = client.read_flow_runs(**wanted)
+            client.set_flow_run_state(run.id, Completed(), force=True)
+            return found
+
+    late: Any = Meanwhile()
+    assert mark_gone(late, world.settings) == []
+    now = client.read_flow_run(run.id).state
+    assert now is not None
+    assert now.is_completed()
+    assert notes(world.settings) == set()
