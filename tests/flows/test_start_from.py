@@ -112,9 +112,3 @@ def test_deployment_deploys_what_was_judged_and_does_nothing_else(grown: World) 
     stages, report = start("deployment")
     assert (stages, report.outcome) == ([], "nothing_to_do")
     assert report.champion is not None
-
-
-def test_ingestion_is_everything(grown: World) -> None:
-    stages, report = start("ingestion")
-    assert [one.path for one in report.ingest.accepted] == ["fourth.csv"]
-    assert (stages[0], stages[-1]) == ("ingest", "decide")
