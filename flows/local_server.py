@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from flows.garbage import collect_aside
+from flows.sqlite_server import collect_aside, write_in_turn
 from tasks.errors import PerennialError
 from tasks.stores.settings import QUIET, Settings
 
@@ -131,6 +131,7 @@ def _end_with_parent() -> None:
 def _serve(port: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     collect_aside()
+    write_in_turn()
     import uvicorn
 
     uvicorn.run(

@@ -1,10 +1,11 @@
-"""Garbage collection apart from the event loop, for Prefect's server on SQLite."""
+"""Two mends for Prefect's server where its database is SQLite: it neither stands still nor turns writers away."""
 
 from __future__ import annotations
 
 import gc
 import threading
 import time
+from typing import Any
 
 _YOUNG_SECONDS = 1.0
 _FULL_EVERY = 60
@@ -20,6 +21,19 @@ def collect_aside() -> None:
     """
     gc.disable()
     threading.Thread(target=_collect, name="garbage", daemon=True).start()
+
+
+def write_in_turn() -> None:
+    """Let transactions that will write take SQLite's write lock when they begin, and so wait for their turn.
+
+    Prefect begins them DEFERRED: one that has read before it writes is turned away at once where another wrote
+    meanwhile. Prefect's clients then wait two seconds and more before they ask again, and a run starts that much later.
+    """
+    import sqlalchemy as sa
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute", retval=True)
+    def _(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> Any:
+        return ("BEGIN IMMEDIATE" if statement == "BEGIN DEFERRED" else statement), parameters
 
 
 def _collect() -> None:
