@@ -117,8 +117,9 @@ async def _end(process: ForkServerProcess) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    # No prefetching: a run that waits a second for what else lands must not begin before that second is over.
     worker = WarmWorker(
-        settings, name=f"perennial-{os.uname().nodename}", limit=settings.worker_runs, prefetch_seconds=5
+        settings, name=f"perennial-{os.uname().nodename}", limit=settings.worker_runs, prefetch_seconds=0
     )
     worker.warm()
     await anyio.to_thread.run_sync(_mark_gone, settings)
