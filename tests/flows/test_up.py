@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from examples.transit.simulate import Scenario, land_arrivals, land_delays
 from tasks.stores.audit import Audit
 from tasks.stores.lake import ROW_ID, Lake
 from tasks.stores.settings import QUIET, Settings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write
 
 PIPELINE = "transit_delay"
 FIRST = date(2026, 1, 5)
@@ -40,6 +43,7 @@ class System:
     process: subprocess.Popen[str]
     ports: tuple[int, int]
     log: Path
+    heard: list[str] = field(default_factory=list)  # what the webhook was told
 
     @property
     def settings(self) -> Settings:
@@ -124,14 +128,45 @@ def free_port() -> int:
 
 
 @contextmanager
+def webhook() -> Iterator[tuple[str, list[str]]]:
+    """A webhook on loopback that takes what Slack's take; its address and what it was told."""
+    heard: list[str] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            heard.append(body["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/services/secret-of-the-hook", heard
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
 def started(home: Path, log: Path) -> Iterator[System]:
+    with webhook() as (address, heard), _started(home, log, address) as system:
+        system.heard = heard
+        yield system
+
+
+@contextmanager
+def _started(home: Path, log: Path, address: str) -> Iterator[System]:
     ports = (free_port(), free_port())
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PERENNIAL_"))}
     words = ["up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.cli", *words],
-            env={**clean, **QUIET, "PERENNIAL_HOME": str(home)},
+            env={**clean, **QUIET, "PERENNIAL_HOME": str(home), "PERENNIAL_NOTIFY_URL": address},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -262,6 +297,21 @@ def test_triggers_and_a_command_at_once_are_one_writer_and_lose_nothing(system: 
     until(lambda: not _unfinished(system), "quiet", system, 90)
     rows = system.rows()
     assert len(rows) == len(set(rows)) == before + 400
+
+
+def test_failures_and_rejected_data_are_told_to_the_webhook_with_a_link(system: System) -> None:
+    system.heard.clear()
+    failed = system.prefect("deployment", "run", "score/breast_cancer")  # it has no champion
+    assert failed.returncode == 0, failed.stderr
+    until(lambda: any("no champion yet" in text for text in system.heard), "the failed run is told", system, 60)
+    text = next(text for text in system.heard if "no champion yet" in text)
+    assert "score-breast_cancer ended as Failed" in text
+    assert f"http://127.0.0.1:{system.ports[0]}/runs/flow-run/" in text
+    write(system.home / "landing" / "breast_cancer" / "broken.parquet", b"garbage")
+    until(lambda: any("perennial.data.rejected" in text for text in system.heard), "rejected data", system, 60)
+    text = next(text for text in system.heard if "perennial.data.rejected" in text)
+    assert "broken.parquet" in text
+    assert "secret-of-the-hook" not in system.log.read_text()
 
 
 def test_a_second_up_in_the_home_and_a_taken_port_are_refused_plainly(system: System, tmp_path: Path) -> None:
