@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--repeat", type=int, default=1, help="runs of each; the median by wall time is printed")
     options = parser.parse_args()
-    from flows.session import prefect_session
+    from flows.system.session import prefect_session
     from tasks.stores.settings import Settings, prepare
 
     with tempfile.TemporaryDirectory() as name:

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.answer_cli import approve, reject, token
-from flows.console import ConsoleReporter, console, detail, overview, summary
-from flows.console import print_result as _print
+from flows.command.answer_cli import approve, reject, token
+from flows.command.console import ConsoleReporter, console, detail, overview, summary
+from flows.command.console import print_result as _print
+from flows.command.system_cli import COMMANDS, deployments
 from flows.progress import reporting
-from flows.system_cli import COMMANDS, deployments
 from tasks.errors import DataRejectedError, PerennialError
 from tasks.refs import IngestReport, LifecycleReport, MonitorReport
 from tasks.stores.settings import Settings, load_settings
@@ -49,7 +49,7 @@ def run(name: Name, as_json: AsJson = False, now: Now = None) -> None:  # Typer'
         if nothing_new(config, settings, now):
             report = _nothing(name, settings, now)
         else:
-            from flows.session import prefect_session
+            from flows.system.session import prefect_session
 
             reporter.say("starting Prefect")
             with prefect_session(settings):
@@ -122,9 +122,9 @@ def status(
 ) -> None:
     """Show champions, files, verdicts and drift."""
     from configs.load import names
+    from flows.command.history import read
     from flows.context import open_pipeline
-    from flows.history import read
-    from flows.home import health, running
+    from flows.system.home import health, running
 
     if name:
         one = read(*open_pipeline(name))
@@ -153,10 +153,10 @@ def report(
     """Tell of a candidate: its metrics beside the champion's and the baseline's, gates, outcome and data."""
     if as_markdown and as_json:
         raise typer.BadParameter("--markdown and --json exclude each other")
-    from flows import plots as drawing
-    from flows import report_page
+    from flows.command import plots as drawing
+    from flows.command import report_page
+    from flows.command.report import read
     from flows.context import open_pipeline
-    from flows.report import read
 
     one = read(*open_pipeline(name), version)
     if plots is not None:
@@ -213,14 +213,14 @@ app.add_typer(deployments, name="deployments")
 @app.command()
 def demo() -> None:
     """Watch a model live on a simulated city: ingest, train, judge, promote, score, drift, retrain."""
-    from flows.demo import play
+    from flows.command.demo import play
 
     play()
 
 
 def _with_prefect(name: str, call: Callable[[], Any]) -> Any:
     from flows.context import open_pipeline
-    from flows.session import prefect_session
+    from flows.system.session import prefect_session
 
     _, settings = open_pipeline(name)
     with reporting(ConsoleReporter(console())), prefect_session(settings):

@@ -12,8 +12,8 @@ from typing import Literal
 
 from configs.load import ConfigError, load
 from configs.schema import PipelineConfig
-from flows.alive import register
 from flows.progress import say
+from flows.system.alive import register
 from tasks.errors import UsageError
 from tasks.stores.lock import Held, hold
 from tasks.stores.settings import Settings, load_settings, prepare

@@ -27,9 +27,9 @@ from prefect.logging import get_run_logger
 from prefect.states import Crashed
 
 from configs.load import ConfigError, load, names
-from flows.alive import forget_ended, gone
 from flows.due import Due, due
 from flows.progress import say
+from flows.system.alive import forget_ended, gone
 from tasks.errors import PerennialError
 from tasks.refs import Record
 from tasks.stores.outbox import Outbox

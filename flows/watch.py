@@ -14,8 +14,8 @@ from watchfiles import watch as watch_folders
 from watchfiles._rust_notify import WatchfilesRustInternalError
 from watchfiles.main import FileChange
 
-from flows.feed_watch import log
-from flows.sensor import Sensor
+from flows.sensing.feed_watch import log
+from flows.sensing.sensor import Sensor
 from tasks.stores.settings import Settings, load_settings, prepare
 
 _TICK_MS = 100

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from flows.session import prefect_session
+from flows.system.session import prefect_session
 from tasks.stores.settings import QUIET, Settings, prepare
 
 if TYPE_CHECKING:

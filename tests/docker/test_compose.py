@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.worker import POOL
+from flows.system.worker import POOL
 from tasks.stores.settings import QUIET, Settings
 from tests.conftest import ROOT
 from tests.docker import commands

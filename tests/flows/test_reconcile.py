@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from flows.alive import gone, register
+from flows.system.alive import gone, register
 from tasks.stores.outbox import Outbox
 from tasks.stores.settings import Settings, prepare
 from tests.conftest import ROOT, World, trips
@@ -168,7 +168,7 @@ def test_what_waits_in_the_outbox_is_sent(world: World, server: str) -> None:
 # ------------------------------------------------------------------------------------------------ who is gone
 REGISTER = (
     "import sys, time\n"
-    "from flows.alive import register\n"
+    "from flows.system.alive import register\n"
     "from tasks.stores.settings import load_settings\n"
     "for run in sys.argv[1:]:\n    register(load_settings(), run)\n"
     "print('registered', flush=True)\n"

@@ -1,0 +1,1 @@
+"""prefect.yaml and the notifications: checked before anything is deployed."""

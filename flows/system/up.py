@@ -1,0 +1,159 @@
+"""`perennial up`: Prefect server, MLflow server, worker and sensor on this machine, watched in one place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flows.system.home import Running, only_one, running
+from flows.system.local_server import environment, quiet_profile
+from flows.system.supervise import Service, Supervisor, refuse_taken
+from tasks.errors import PerennialError
+from tasks.stores.environment import ROOT
+from tasks.stores.settings import Settings
+
+_DOWN_SECONDS = 60.0
+
+
+class DeployError(PerennialError):
+    """The server could not be told what to run."""
+
+
+def up(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Start everything, tell where it is, and keep it alive until SIGINT or SIGTERM.
+
+    Raises:
+        UsageError: a port is taken, or another `up` runs in this home.
+        StartError: a part did not come up.
+        DeployError: prefect.yaml has a mistake.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    prefect, mlflow = f"http://127.0.0.1:{settings.prefect_port}", f"http://127.0.0.1:{settings.mlflow_port}"
+    record = Running(
+        pid=os.getpid(), since=datetime.now(UTC), prefect=prefect, mlflow=mlflow, log=str(settings.state / "up.log")
+    )
+    with only_one(settings, record) as announce, Path(record.log).open("a", encoding="utf-8") as file:
+        refuse_taken(settings.prefect_port, "the Prefect server", "--prefect-port")
+        refuse_taken(settings.mlflow_port, "the MLflow server", "--mlflow-port")
+        quiet_profile(settings.prefect_home)
+
+        def log(name: str, line: str) -> None:
+            text = f"{datetime.now().astimezone():%H:%M:%S} {name:<8} {line}"
+            file.write(text + "\n")
+            file.flush()
+            tell(text)
+
+        _run(settings, record, Supervisor(log), stop, log, announce)
+
+
+def _run(
+    settings: Settings,
+    record: Running,
+    supervisor: Supervisor,
+    stop: threading.Event,
+    log: Callable[[str, str], None],
+    announce: Callable[[Running], None],
+) -> None:
+    started = time.monotonic()
+    servers, worker, sensor = _services(settings, record)
+    try:
+        supervisor.start(servers, stop)
+        supervisor.start([worker], stop)  # it makes the work pool, which deploying needs
+        if not stop.is_set():
+            _deploy(settings, record, log)
+        supervisor.start([sensor], stop)  # after the triggers: what it tells must find them
+        if not stop.is_set():
+            announce(record.model_copy(update={"ready": True}))
+            log("up", f"ready in {time.monotonic() - started:.0f} s. Prefect {record.prefect}  MLflow {record.mlflow}")
+            log("up", f"In another shell: export PREFECT_API_URL={record.api}. Ctrl-C or `perennial down` ends it.")
+        supervisor.watch(stop)
+    finally:
+        log("up", "ending")
+        supervisor.stop()
+        log("up", "ended")
+
+
+def _services(settings: Settings, record: Running) -> tuple[list[Service], Service, Service]:
+    common = {
+        **environment(settings),
+        "PERENNIAL_HOME": str(settings.root),
+        "PREFECT_API_URL": record.api,
+    }
+    server = {
+        "PREFECT_UI_STATIC_DIRECTORY": str(settings.prefect_home / "ui"),  # not into the installed package
+        "PREFECT_UI_URL": record.prefect,
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
+        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+    }
+    worker = {"PREFECT_WORKER_QUERY_SECONDS": "0.4", "PREFECT_UI_URL": record.prefect}
+    pages = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # its jobs are for language models
+    mlflow = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1"]
+    mlflow += ["--port", str(settings.mlflow_port), "--workers", "1"]
+    mlflow += ["--uvicorn-opts", "--log-level warning"]
+    prefect = ["flows.system.local_server", str(settings.prefect_port)]
+    servers = [
+        Service("prefect", prefect, {**common, **server}, health=f"{record.api}/health"),
+        Service("mlflow", mlflow, {**common, **pages}, health=f"{record.mlflow}/health"),
+    ]
+    return (
+        servers,
+        Service("worker", ["flows.system.worker"], {**common, **worker}, ready="started!"),
+        Service("sensor", ["flows.watch"], common),
+    )
+
+
+def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]) -> None:
+    """Deploy prefect.yaml, unless this home's server has just this one already; and who is told of failures."""
+    file = ROOT / "prefect.yaml"
+    mark = settings.prefect_home / "deployed"  # beside the database that it tells of
+    text = hashlib.sha256(file.read_bytes()).hexdigest()
+    if not mark.is_file() or mark.read_text(encoding="ascii") != text:
+        log("up", "deploying prefect.yaml")
+        _call(settings, record, ["prefect", "--no-prompt", "deploy", "--all"], "prefect.yaml could not be deployed")
+        mark.write_text(text, encoding="ascii")
+    if settings.notify_url is not None:
+        _call(settings, record, ["flows.deployments.notify"], "the webhook of PERENNIAL_NOTIFY_URL could not be set up")
+
+
+def _call(settings: Settings, record: Running, module: list[str], failed: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *module],
+        cwd=ROOT,
+        env={**os.environ, **environment(settings), "PREFECT_API_URL": record.api},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise DeployError(f"{failed}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+
+
+def down(settings: Settings) -> bool:
+    """End the `up` of this home, and wait until it has ended; whether one ran.
+
+    Raises:
+        PerennialError: it did not end in time.
+    """
+    found = running(settings)
+    if found is None:
+        return False
+    os.kill(found.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _DOWN_SECONDS
+    while running(settings) is not None:
+        if time.monotonic() > deadline:
+            raise PerennialError(f"Process {found.pid} did not end within {_DOWN_SECONDS:g} s; see {found.log}.")
+        time.sleep(0.1)
+    return True
