@@ -187,6 +187,8 @@ class _Life:
         reasons = () if self.decision is None else self.decision.reasons
         if self.ingested.accepted and self.champion() is not None:
             return "kept_champion", reasons
+        if self.decision is None:
+            reasons = ("nothing waits to be deployed",)
         return "nothing_to_do", reasons if self.landed() else (f"nothing has landed in {self.landing()} yet",)
 
     def landing(self) -> str:

@@ -59,10 +59,11 @@ def check() -> None:
     """Tell every mistake in prefect.yaml with its line."""
     from flows.deployments.check import FILE, MistakeError, mistakes
 
-    found = mistakes()
+    file = load_settings().deployments or FILE
+    found = mistakes(file)
     if found:
         raise MistakeError("\n".join(found))
-    print_result(False, {}, f"{FILE.name}: no mistakes")
+    print_result(False, {}, f"{file.name}: no mistakes")
 
 
 @deployments.command()
@@ -71,8 +72,9 @@ def add(name: Annotated[str, typer.Argument(help="The pipeline's name.", show_de
     from flows.deployments.check import FILE
     from flows.deployments.check import add as write
 
-    told = f"written to {FILE.name}; `prefect deploy --all` or `perennial up` deploys them"
-    print_result(False, {}, f"{name}: {told if write(name) else f'is in {FILE.name} already'}")
+    file = load_settings().deployments or FILE
+    told = f"written to {file.name}; `prefect deploy --all` or `perennial up` deploys them"
+    print_result(False, {}, f"{name}: {told if write(name, file) else f'is in {file.name} already'}")
 
 
 @deployments.command()

@@ -116,12 +116,13 @@ def _services(settings: Settings, record: Running) -> tuple[list[Service], Servi
 
 def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]) -> None:
     """Deploy prefect.yaml, unless this home's server has just this one already; and who is told of failures."""
-    file = ROOT / "prefect.yaml"
+    file = (settings.deployments or ROOT / "prefect.yaml").absolute()
     mark = settings.prefect_home / "deployed"  # beside the database that it tells of
     text = hashlib.sha256(file.read_bytes()).hexdigest()
     if not mark.is_file() or mark.read_text(encoding="ascii") != text:
-        log("up", "deploying prefect.yaml")
-        _call(settings, record, ["prefect", "--no-prompt", "deploy", "--all"], "prefect.yaml could not be deployed")
+        log("up", f"deploying {file.name}")
+        words = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+        _call(settings, record, words, f"{file.name} could not be deployed")
         mark.write_text(text, encoding="ascii")
     if settings.notify_url is not None:
         _call(settings, record, ["flows.deployments.notify"], "the webhook of PERENNIAL_NOTIFY_URL could not be set up")

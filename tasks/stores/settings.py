@@ -34,6 +34,7 @@ class Settings(BaseSettings):
         watch_seconds: Seconds between two listings of a landing place by the sensor.
         worker_runs: Flow runs that one worker runs at once.
         prefect_port, mlflow_port: Loopback ports that `perennial up` serves on.
+        deployments: The deployment file, where it is not the checkout's prefect.yaml.
         notify_url: Where failures are told: a webhook that takes `{"text": ...}`, as Slack's does. A secret.
     """
 
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     worker_runs: int = 6
     prefect_port: int = 4200
     mlflow_port: int = 5000
+    deployments: Path | None = None
     notify_url: SecretStr | None = None
 
     @property
