@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-postgres lint types format lock schema bench clean
+.PHONY: help setup demo test test-system test-postgres lint types format lock schema bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ demo: $(READY) ## watch a model live, on a simulated city
 
 test: $(READY) ## run the tests
 	@$(BIN)/python -m pytest
+
+test-system: $(READY) ## run the tests of `perennial up` as a whole
+	@$(BIN)/python -m pytest -m system tests/flows/system
 
 test-postgres: $(READY) ## run the tests of a team's installation, on PostgreSQL and Redis
 	@tests/postgres/install.sh

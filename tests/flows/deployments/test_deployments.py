@@ -24,6 +24,7 @@ from tests.conftest import ROOT, Cli, World, make_world
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.responses import DeploymentResponse
 
 TEXT = FILE.read_text(encoding="utf-8")
 HEAD = TEXT.partition("  # bike_demand\n")[0]  # definitions, and reconcile/all
@@ -307,9 +308,14 @@ def deployable(tmp_path_factory: pytest.TempPathFactory, server: str) -> Iterato
         add(NAME, file)
         client.create_work_pool(WorkPoolCreate(name="perennial", type="perennial"), overwrite=True)
         yield file, client
-        for one in client.read_deployments():
+        for one in ours(client):
             client.delete_deployment(one.id)
         client.delete_work_pool("perennial")
+
+
+def ours(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    """The deployments of this module's pool: other tests have theirs on the same server."""
+    return [one for one in client.read_deployments() if one.work_pool_name == "perennial"]
 
 
 def deploy(file: Path) -> subprocess.CompletedProcess[str]:
@@ -336,7 +342,7 @@ def test_nothing_is_deployed_from_a_file_with_a_mistake(deployable: tuple[Path, 
     assert "did you mean 'expect'?" in done.stderr
     assert done.stderr.endswith("Nothing was deployed.\n")
     assert "Traceback" not in done.stdout + done.stderr
-    assert client.read_deployments() == []
+    assert ours(client) == []
 
 
 def test_a_right_file_is_deployed_with_all_that_it_says(deployable: tuple[Path, SyncPrefectClient]) -> None:
@@ -344,7 +350,7 @@ def test_a_right_file_is_deployed_with_all_that_it_says(deployable: tuple[Path, 
     done = deploy(file)
     assert done.returncode == 0, done
     flows = {one.id: one.name for one in client.read_flows()}
-    found = {f"{flows[one.flow_id]}/{one.name}": one for one in client.read_deployments()}
+    found = {f"{flows[one.flow_id]}/{one.name}": one for one in ours(client)}
     assert set(found) == {f"{flow}/{NAME}" for flow in FLOWS} | {"reconcile/all"}
 
     assert all(one.work_pool_name == "perennial" and not one.paused for one in found.values())

@@ -32,7 +32,7 @@ FIRST = date(2026, 1, 5)
 DETOUR = FIRST + timedelta(days=21)
 SCENARIO = Scenario(seed=7, trips_per_day=200, detour_from=DETOUR)
 PATIENCE = 150.0
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
 @dataclass
