@@ -16,6 +16,7 @@ from watchfiles.main import FileChange
 
 from flows.sensing.feed_watch import log
 from flows.sensing.sensor import Sensor
+from flows.system.stopping import on_signals
 from tasks.stores.settings import Settings, load_settings, prepare
 
 _TICK_MS = 100
@@ -86,9 +87,7 @@ def main() -> None:
     settings = load_settings()
     prepare(settings)
     _log_to_stderr()
-    stop = threading.Event()
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, lambda *_: stop.set())
+    stop = on_signals(signal.SIGTERM, signal.SIGINT)
     log.info("watching; events go to Prefect")
     watch(settings, stop)
     log.info("stopped")

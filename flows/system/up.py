@@ -15,6 +15,7 @@ from pathlib import Path
 
 from flows.system.home import Running, only_one, running
 from flows.system.local_server import environment, quiet_profile
+from flows.system.stopping import on_signals
 from flows.system.supervise import Service, Supervisor, refuse_taken
 from tasks.errors import PerennialError
 from tasks.stores.environment import ROOT
@@ -35,9 +36,7 @@ def up(settings: Settings, tell: Callable[[str], None]) -> None:
         StartError: a part did not come up.
         DeployError: prefect.yaml has a mistake.
     """
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+    stop = on_signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     prefect, mlflow = f"http://127.0.0.1:{settings.prefect_port}", f"http://127.0.0.1:{settings.mlflow_port}"
     record = Running(
         pid=os.getpid(), since=datetime.now(UTC), prefect=prefect, mlflow=mlflow, log=str(settings.state / "up.log")
