@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -17,13 +16,6 @@ from tasks.stores.settings import Settings
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 DEADLINE = START + timedelta(hours=72)
 NAME = "demand"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    made = Settings(home=tmp_path)
-    made.state.mkdir()
-    return made
 
 
 @pytest.fixture

@@ -32,13 +32,6 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    made = Settings(home=tmp_path)
-    made.state.mkdir()
-    return made
-
-
 def move(
     audit: Audit, version: int, phase: Phase, hours: int, intent: int | None = None, pipeline: str = "demand"
 ) -> int:

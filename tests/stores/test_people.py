@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +11,6 @@ from tasks.stores.people import People
 from tasks.stores.settings import Settings
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    made = Settings(home=tmp_path)
-    made.state.mkdir()
-    return made
 
 
 @pytest.fixture

@@ -8,12 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-import pytest
 
 from flows.system.alive import forget_ended, gone, register
-from tasks.stores.settings import Settings, prepare
+from tasks.stores.settings import Settings
 from tests.conftest import ROOT
 from tests.flows.test_watch import until
 
@@ -34,13 +31,6 @@ if "fork" in sys.argv:
 print("registered", flush=True)
 time.sleep(600)
 """
-
-
-@pytest.fixture
-def settings(home: Path) -> Settings:
-    one = Settings(home=home)
-    prepare(one)
-    return one
 
 
 @contextmanager

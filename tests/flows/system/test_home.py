@@ -5,13 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from flows.system.home import Running, answers, health, only_one, running
 from tasks.errors import UsageError
-from tasks.stores.settings import Settings, prepare
+from tasks.stores.settings import Settings
 from tests.conftest import ROOT
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,13 +26,6 @@ with only_one(load_settings(), record):
     print("holds", flush=True)
     time.sleep(600)
 """
-
-
-@pytest.fixture
-def settings(home: Path) -> Settings:
-    one = Settings(home=home)
-    prepare(one)
-    return one
 
 
 def test_nothing_runs_in_a_new_home(settings: Settings) -> None:
