@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import JsonValue
 
-from configs.schema import CLASSIFICATION_METRICS, REGRESSION_METRICS, GroupSplit, PipelineConfig, Source, TimeSplit
+from configs.contract import Column
+from configs.schema import CLASSIFICATION_METRICS, REGRESSION_METRICS, GroupSplit, PipelineConfig, TimeSplit
+from configs.source import Source
 
 Path = tuple[str | int, ...]
+KL_DIVERGENCE = "expect_column_kl_divergence_to_be_less_than"
 
 
 class Problem(NamedTuple):
@@ -28,7 +32,9 @@ def problems(config: PipelineConfig) -> Iterator[Problem]:
     if config.labels is not None:
         yield from _landing("labels", config.labels)
     yield from _columns(config)
+    yield from _policies(config)
     yield from _contract(config)
+    yield from _expectations(config)
     yield from _features(config)
     yield from _split(config)
     yield from _evaluation(config)
@@ -39,6 +45,8 @@ def problems(config: PipelineConfig) -> Iterator[Problem]:
 def _landing(section: str, source: Source) -> Iterator[Problem]:
     path = (section, "landing")
     protocol, is_url, place = source.landing.partition("://")
+    if source.sql is not None and is_url and protocol not in ("file", "local"):
+        yield Problem(path, f"{source.landing!r} with {section}.sql", "a folder: what is fetched lands there")
     if "/" in source.marker:
         yield Problem((section, "marker"), repr(source.marker), "an ending without a slash, such as .ready")
     if not is_url:
@@ -65,14 +73,72 @@ def _known(config: PipelineConfig, path: Path, name: str) -> Iterator[Problem]:
 
 
 def _columns(config: PipelineConfig) -> Iterator[Problem]:
+    names: dict[str, str] = {}
     for name, column in config.contract.columns.items():
-        limited = column.minimum is not None or column.maximum is not None
-        if limited and column.type not in ("integer", "number"):
-            where = ("contract", "columns", name, "maximum" if column.minimum is None else "minimum")
-            yield Problem(where, f"a limit on a {column.type}", "limits on integers and numbers only; see expectations")
-        if column.minimum is not None and column.maximum is not None and column.minimum > column.maximum:
-            found = f"{column.minimum:g}, above the maximum {column.maximum:g}"
-            yield Problem(("contract", "columns", name, "minimum"), found, "at most the maximum")
+        path = ("contract", "columns", name)
+        yield from _limits(path, column)
+        for index, alias in enumerate(column.aliases):
+            other = name if alias in config.contract.columns else names.setdefault(alias, name)
+            if alias in config.contract.columns or other != name:
+                told = "a column of its own" if alias in config.contract.columns else f"an alias of {other} too"
+                yield Problem((*path, "aliases", index), f"{alias!r}, {told}", "a name that stands for one column")
+
+
+def _limits(path: Path, column: Column) -> Iterator[Problem]:
+    bounds = {"minimum": column.minimum, "maximum": column.maximum}
+    given = {field: bound for field, bound in bounds.items() if bound is not None}
+    if given and column.type not in ("integer", "number", "timestamp"):
+        found = f"a limit on a {column.type}"
+        yield Problem((*path, next(iter(given))), found, "limits on integers, numbers, timestamps; see expectations")
+        return
+    parsed: list[float] = []
+    for field, bound in given.items():
+        if isinstance(bound, str) != (column.type == "timestamp"):
+            allowed = 'ISO 8601 text, such as "2026-01-31"' if column.type == "timestamp" else "a number"
+            yield Problem((*path, field), f"{bound!r} for {_a(column.type)}", allowed)
+            continue
+        try:
+            parsed.append(moment(bound).timestamp() if isinstance(bound, str) else float(bound))
+        except ValueError:
+            yield Problem((*path, field), repr(bound), 'ISO 8601 text, such as "2026-01-31" or "2026-01-31T12:00"')
+    if len(parsed) == 2 and parsed[0] > parsed[1]:
+        found = f"{_shown(column.minimum)}, above the maximum {_shown(column.maximum)}"
+        yield Problem((*path, "minimum"), found, "at most the maximum")
+
+
+def moment(text: str) -> datetime:
+    """A moment told in ISO 8601, in UTC where it names no zone.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parsed = datetime.fromisoformat(text)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _shown(bound: float | str | None) -> str:
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _policies(config: PipelineConfig) -> Iterator[Problem]:
+    contract, policies = config.contract, config.contract.policies
+    path = ("contract", "policies")
+    if policies.duplicate_key != "reject" and not contract.key:
+        yield Problem((*path, "duplicate_key"), f"{policies.duplicate_key!r} without a key", "set contract.key")
+    timed: dict[str, str] = {"out_of_order": policies.out_of_order, "late": policies.late, "future": policies.future}
+    used = {name: policy for name, policy in timed.items() if policy != "accept"}
+    if policies.duplicate_key == "keep_last":
+        used["duplicate_key"] = policies.duplicate_key
+    if contract.event_time is None:
+        for name, policy in used.items():
+            yield Problem((*path, name), f"{policy!r} without an event time", "set contract.event_time")
+    if (policies.late != "accept") != (policies.late_after_hours is not None):
+        found = "late rows are not accepted" if policies.late != "accept" else "hours where late rows are accepted"
+        yield Problem((*path, "late_after_hours"), found, "late: quarantine or reject, together with late_after_hours")
 
 
 def _contract(config: PipelineConfig) -> Iterator[Problem]:
@@ -93,11 +159,17 @@ def _contract(config: PipelineConfig) -> Iterator[Problem]:
         ZoneInfo(contract.timezone)
     except (ZoneInfoNotFoundError, ValueError):
         yield Problem(("contract", "timezone"), repr(contract.timezone), "an IANA time zone, such as Europe/Berlin")
+
+
+def _expectations(config: PipelineConfig) -> Iterator[Problem]:
     for index, expectation in enumerate(config.expectations):
+        if expectation.reference and expectation.type != KL_DIVERGENCE:
+            found = f"{expectation.type!r} with a reference"
+            yield Problem(("expectations", index, "reference"), found, f"{KL_DIVERGENCE} with one, others without")
         for argument, name in _named_columns(expectation.arguments):
             path: Path = ("expectations", index, "arguments", argument)
             yield from _known(config, path, name)
-            if config.labels is not None and name == contract.target:
+            if config.labels is not None and name == config.contract.target:
                 yield Problem(path, f"{name!r}, which lands with the labels", "a column of the observations")
 
 
@@ -134,6 +206,8 @@ def _features(config: PipelineConfig) -> Iterator[Problem]:
         if name == contract.target:
             yield Problem(path, f"{name!r}, the target itself", "a column known before the target is")
         column = contract.columns.get(name)
+        if column is not None and column.protected:
+            yield Problem(path, f"{name!r}, a protected column", "columns that a model may use")
         if column is not None and "numeric" in path and column.type not in ("integer", "number", "boolean"):
             yield Problem(
                 path, f"{name!r} of type {column.type}", "integer, number or boolean; see features.categorical"

@@ -4,124 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import Field, JsonValue, StringConstraints
 
-ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,127}$")]
-ImportPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
+from configs.base import ColumnName, ImportPath, Section, Share
+from configs.contract import Column, Contract, Expectation, Validation
+from configs.source import LabelSource, Source
+
 CalendarPart = Literal["hour", "weekday", "day", "month", "day_of_year", "is_weekend", "hour_of_week", "elapsed_days"]
-Scalar = str | int | float | bool
 
 REGRESSION_METRICS = ("mae", "rmse", "r2")
 CLASSIFICATION_METRICS = ("log_loss", "accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "brier")
 Metric = Literal["mae", "rmse", "r2", "log_loss", "accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "brier"]
-
-
-class Section(BaseModel):
-    """A part of the configuration: immutable, strictly typed, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-
-class Source(Section):
-    """Where files land and how their text is written."""
-
-    landing: str = Field(
-        min_length=1,
-        description="Folder that files land in, or a URL that fsspec reaches, such as s3://bucket/folder, without "
-        "credentials. A relative path is below PERENNIAL_HOME/landing.",
-    )
-    ready: Literal["settled", "marker"] = Field(
-        default="settled",
-        description="When a file is complete. settled: once nothing writes to it any more. "
-        "marker: once an empty file of its name and the marker's ending stands beside it.",
-    )
-    settle_seconds: float = Field(
-        default=1.0,
-        ge=0.0,
-        le=3600.0,
-        description="Seconds that the sensor sees a file's size and time unchanged before it tells of the file. One "
-        "that was renamed into the folder is told of at once; those of object stores are always complete.",
-    )
-    marker: str = Field(
-        default=".ready", min_length=1, description="Ending of marker files: day.csv.ready says day.csv is complete."
-    )
-    pattern: str = Field(
-        default="*", description="Glob that a file's name must match. Names that start with a dot or '_' never do."
-    )
-    format: Literal["csv", "parquet", "jsonl"] | None = Field(
-        default=None, description="File format. Left out, the file's ending tells: .csv, .tsv, .parquet, .jsonl."
-    )
-    delimiter: str = Field(default=",", min_length=1, max_length=1, description="One character between csv fields.")
-    encoding: str = Field(default="utf8", description="Text encoding of csv files, by Python's name for it.")
-    decimal: Literal[".", ","] = Field(default=".", description="Decimal mark in csv numbers.")
-
-
-class LabelSource(Source):
-    """Where labels land when they come later than the observations: files with the key columns and the target."""
-
-
-class Column(Section):
-    """One column of the contract."""
-
-    type: ColumnType = Field(
-        description="Type of every value. timestamp: ISO 8601 text or a native timestamp; kept in UTC, microseconds."
-    )
-    nullable: bool = Field(default=False, description="Whether a value may be missing. If not, such a row is refused.")
-    required: bool = Field(
-        default=True, description="Whether the file must have the column. If not, an absent column reads as missing."
-    )
-    unit: str | None = Field(default=None, description="Unit of the values, for people: km, min, EUR, share.")
-    description: str | None = Field(default=None, description="What the column means.")
-    allowed: tuple[Scalar, ...] | None = Field(
-        default=None, description="The only values allowed. A row with another one goes to quarantine."
-    )
-    minimum: float | None = Field(default=None, description="Least value allowed, inclusive, in the column's unit.")
-    maximum: float | None = Field(default=None, description="Greatest value allowed, inclusive, in the column's unit.")
-
-
-class Contract(Section):
-    """What a row is: its columns, what identifies it, when it happened, what is to be predicted."""
-
-    columns: dict[ColumnName, Column] = Field(
-        min_length=1, description="The columns by name. Other columns of a file are not read."
-    )
-    key: tuple[ColumnName, ...] = Field(
-        default=(),
-        description="Columns that together identify a row. Left out, rows have no identity beyond their file and line.",
-    )
-    event_time: ColumnName | None = Field(
-        default=None, description="The timestamp column that says when the row happened."
-    )
-    target: ColumnName = Field(description="The column to predict.")
-    timezone: str = Field(
-        default="UTC", description="Time zone of timestamps that carry none, by its IANA name (Europe/Berlin)."
-    )
-
-
-class Expectation(Section):
-    """One Great Expectations expectation, by its own name and arguments."""
-
-    type: Annotated[str, StringConstraints(pattern=r"^expect_[a-z0-9_]+$")] = Field(
-        description="Name as Great Expectations has it, for example expect_column_values_to_be_between."
-    )
-    arguments: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Its arguments by name, for example {column: load, min_value: 0}."
-    )
-    severity: Literal["critical", "warning"] = Field(
-        default="critical",
-        description="critical: rows that fail go to quarantine, and the whole file where the expectation is about the "
-        "table or its `mostly` is not reached. warning: reported, nothing is held back.",
-    )
-
-
-class Validation(Section):
-    """When a file as a whole is refused."""
-
-    max_quarantined_share: Share = Field(
-        default=0.5, description="Share of a file's rows (0 to 1) that may be refused before the whole file is."
-    )
 
 
 class CustomFeature(Section):

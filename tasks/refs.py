@@ -10,7 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from configs.schema import Column, Metric, PipelineConfig
+from configs.contract import Column
+from configs.schema import Metric, PipelineConfig
 
 Feed = Literal["observations", "labels"]
 BatchVerdict = Literal["accepted", "rejected"]
@@ -64,6 +65,7 @@ class LandedFile(Record):
         size: Bytes.
         mtime_ns: Time of its last change, nanoseconds since 1970.
         sha256: Hexadecimal digest of its bytes: the batch's identity.
+        origin: Where it lies: where files land, or among those that quarantine gives back.
     """
 
     feed: Feed
@@ -72,15 +74,24 @@ class LandedFile(Record):
     size: int
     mtime_ns: int
     sha256: str
+    origin: Literal["landing", "readmitted"] = "landing"
 
 
 class StagedBatch(Record):
-    """A landed file read into the contract's types, waiting for validation, or the reason why it could not be read."""
+    """A landed file read into the contract's types, waiting for validation, or the reason why it could not be read.
+
+    Attributes:
+        staged: The Arrow file of its rows.
+        lines: What makes the number of a data row the number of its line; None where the file has no lines.
+        notes: What a person should know of how it was read: columns renamed, absent, ignored.
+    """
 
     file: LandedFile
     staged: str = ""
     rows: int = 0
     refusal: str = ""
+    lines: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class ExpectationResult(Record):
@@ -100,6 +111,10 @@ class BatchRecord(Record):
     Attributes:
         rules: Digest of what the file was judged by: how it is read, the contract, the expectations. A file that was
             refused is judged anew when that changes.
+        rows: Rows of the file: those accepted, quarantined and recorded as duplicates.
+        superseded: Rows of earlier files that this one's took the place of.
+        former: The batch that came under the same name before, with other content.
+        notes: What a person should know of how the file was read.
     """
 
     seq: int
@@ -114,6 +129,10 @@ class BatchRecord(Record):
     rows: int
     accepted: int
     quarantined: int
+    duplicates: int = 0
+    superseded: int = 0
+    former: str | None = None
+    notes: tuple[str, ...] = ()
     event_time_min: datetime | None
     event_time_max: datetime | None
     ingested_at: datetime

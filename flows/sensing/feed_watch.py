@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from watchfiles import Change
 from watchfiles.main import FileChange
 
-from configs.schema import Source
+from configs.source import Source
 from tasks.errors import PerennialError
 from tasks.ingestion.discover import candidates, takes
 from tasks.ingestion.settle import Settling

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from configs.schema import Column
+from configs.contract import Column
 
 
 def feature_frame(table: pa.Table, names: Sequence[str], columns: Mapping[str, Column]) -> pd.DataFrame:

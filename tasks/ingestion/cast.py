@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from configs.schema import Column, ColumnType
+from configs.base import ColumnType
+from configs.contract import Column
 from tasks.stores.lake import ARROW_TYPES, TIMESTAMP
 
 Mask = npt.NDArray[np.bool_]

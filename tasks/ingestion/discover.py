@@ -6,7 +6,8 @@ import fnmatch
 import hashlib
 from collections.abc import Container, Sequence
 
-from configs.schema import PipelineConfig, Source
+from configs.schema import PipelineConfig
+from configs.source import Source
 from tasks.refs import BatchRecord, Feed, LandedFile
 from tasks.stores.landing import Found, Landing, Tell, open_landing
 

@@ -16,7 +16,8 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from configs.schema import Column, Source
+from configs.contract import Column
+from configs.source import Source
 from tasks.errors import DataRejectedError
 from tasks.ingestion.cast import cast_column
 from tasks.ingestion.discover import ENDINGS
@@ -96,13 +97,14 @@ def _with_broken(table: pa.Table, broken: Mapping[int, str]) -> pa.Table:
 
 
 def _read_csv(path: Path, source: Source, columns: Mapping[str, Column]) -> _Raw:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" and source.delimiter == "," else source.delimiter
-    header = _csv_header(path, source.encoding, delimiter)
+    delimiter = source.delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
+    encoding = source.encoding or "utf8"
+    header = _csv_header(path, encoding, delimiter)
     _require(header, columns, hint=_delimiter_hint(header, delimiter))
     if path.stat().st_size < _HEADER_BYTES and path.read_bytes().rstrip().count(b"\n") == 0:
         raise DataRejectedError(_NO_ROWS)  # Arrow calls a header without a line end an empty file
     wanted = [name for name in columns if name in header]
-    read = pacsv.ReadOptions(encoding=source.encoding)
+    read = pacsv.ReadOptions(encoding=encoding)
     # Timestamps stay text here: Arrow's parser takes either zoned or zoneless ones, ours takes both.
     types = {name: _csv_type(columns[name]) for name in wanted}
     try:
@@ -126,7 +128,7 @@ def _read_csv_leniently(path: Path, source: Source, delimiter: str, columns: Map
 
     table = pacsv.read_csv(
         path,
-        read_options=pacsv.ReadOptions(encoding=source.encoding, use_threads=False),
+        read_options=pacsv.ReadOptions(encoding=source.encoding or "utf8", use_threads=False),
         parse_options=_parse(delimiter, set_aside),
         convert_options=_convert(source, {name: pa.string() for name in wanted}, wanted),
     )
@@ -152,7 +154,7 @@ def _convert(source: Source, types: Mapping[str, pa.DataType], wanted: Sequence[
         include_columns=list(wanted),
         null_values=_NULLS,
         strings_can_be_null=True,
-        decimal_point=source.decimal,
+        decimal_point=source.decimal or ".",
     )
 
 

@@ -10,7 +10,9 @@ from uuid import uuid4
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from configs.schema import Column, PipelineConfig, Source
+from configs.contract import Column
+from configs.schema import PipelineConfig
+from configs.source import Source
 from tasks.errors import DataRejectedError, UsageError
 from tasks.ingestion import backfill
 from tasks.ingestion.discover import feeds, landed, new_files

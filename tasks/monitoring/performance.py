@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from configs.schema import Column, Metric, PipelineConfig
+from configs.contract import Column
+from configs.schema import Metric, PipelineConfig
 from tasks.features.frame import target_values
 from tasks.features.training_set import TARGET, resample_units, with_targets
 from tasks.measures.bootstrap import interval

@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
-from configs.schema import Column, ColumnType, PipelineConfig
+from configs.base import ColumnType
+from configs.contract import Column
+from configs.schema import PipelineConfig
 from tasks.errors import UsageError
 from tasks.refs import BatchRecord, DatasetRef, Feed, digest
 from tasks.stores.settings import Settings

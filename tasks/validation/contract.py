@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import JsonValue
 
-from configs.schema import Column, Expectation, PipelineConfig
+from configs.contract import Column, Expectation
+from configs.schema import PipelineConfig
 from tasks.refs import Feed
 
 Mask = npt.NDArray[np.bool_]

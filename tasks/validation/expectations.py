@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from configs.schema import Expectation
+from configs.contract import Expectation
 from tasks.errors import UsageError
 from tasks.refs import ExpectationResult, Record
 

@@ -12,7 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from configs.schema import Expectation, PipelineConfig
+from configs.contract import Expectation
+from configs.schema import PipelineConfig
 from tasks.refs import ExpectationResult, StagedBatch
 from tasks.stores.hashing import position_hash, row_hash
 from tasks.stores.lake import BATCH, PROVENANCE, ROW, ROW_ID, SEQ

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 from pydantic import BaseModel
 
-from configs import load, schema
+from configs import base, contract, load, schema, source
 from configs.load import ConfigError
 
 SHIPPED = sorted(path.stem for path in load.SHIPPED.glob("*.yaml"))
@@ -104,10 +104,11 @@ def test_the_json_schema_for_editors_is_current() -> None:
 
 
 def models() -> list[type[BaseModel]]:
-    found: list[type[BaseModel]] = [
-        one for one in vars(schema).values() if isinstance(one, type) and issubclass(one, schema.Section)
-    ]
-    assert len(found) > 15
+    places = (base, source, contract, schema)
+    ours = {one for place in places for one in vars(place).values() if isinstance(one, type)}
+    sections: list[type[BaseModel]] = [one for one in ours if issubclass(one, base.Section)]
+    found = sorted(sections, key=lambda one: one.__name__)
+    assert len(found) > 18
     return found
 
 

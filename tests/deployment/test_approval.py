@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from configs.schema import Approval, Column
+from configs.contract import Column
+from configs.schema import Approval
 from tasks.deployment.approval import judge, refusal
 from tasks.deployment.promote import ask, weigh
 from tasks.refs import Candidate, GateResult, MetricSet, ModelRef, Promotion, SplitRecord, Verdict

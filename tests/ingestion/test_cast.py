@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.schema import Column, ColumnType
+from configs.base import ColumnType
+from configs.contract import Column
 from tasks.ingestion.cast import cast_column
 from tasks.stores.lake import ARROW_TYPES
 

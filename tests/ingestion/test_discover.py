@@ -8,7 +8,7 @@ from pathlib import Path
 import fsspec  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
-from configs.schema import Source
+from configs.source import Source
 from tasks.ingestion.discover import candidates, content_hash, landed, new_files, takes
 from tasks.refs import BatchRecord, LandedFile
 from tasks.stores.landing import Folder, open_landing

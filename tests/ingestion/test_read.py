@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from configs.schema import Column, Source
+from configs.contract import Column
+from configs.source import Source
 from tasks.errors import DataRejectedError
 from tasks.ingestion.read import read_file
 from tasks.stores.lake import ARROW_TYPES, ROW
