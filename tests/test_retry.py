@@ -23,7 +23,7 @@ from prefect.states import Failed
 
 from tasks.errors import DataRejectedError, PerennialError, UsageError
 from tasks.retry import RETRIES, can_pass, passes
-from tasks.stores.lake import LakeConflictError
+from tasks.stores.delta import LakeConflictError
 
 NOBODY = "http://127.0.0.1:9"
 

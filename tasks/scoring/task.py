@@ -21,7 +21,8 @@ from tasks.retry import RETRIES
 from tasks.stores import models, staging
 from tasks.stores.audit import Audit
 from tasks.stores.candidates import first_through
-from tasks.stores.lake import PROVENANCE, SEQ, Lake, Part
+from tasks.stores.delta import Part
+from tasks.stores.lake import PROVENANCE, SEQ, Lake
 from tasks.stores.settings import load_settings
 
 _GROUP_ROWS = 250_000

@@ -1,21 +1,21 @@
-"""The lake: one set of Delta tables a pipeline. The only module that talks to deltalake."""
+"""The lake: one set of Delta tables a pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from configs.base import ColumnType
 from configs.contract import Column
 from configs.schema import PipelineConfig
 from tasks.errors import UsageError
 from tasks.refs import BatchRecord, DatasetRef, Feed, digest
+from tasks.stores import delta
+from tasks.stores.delta import Part
 from tasks.stores.settings import Settings
 
 TableName = Literal["batches", "observations", "quarantine", "labels", "predictions", "decisions"]
@@ -35,11 +35,6 @@ PROVENANCE = (
     pa.field(BATCH, pa.string()),
     pa.field(ROW, pa.int64()),
 )
-# Without these, ordinary appends make versions that models refer to unreadable after thirty days.
-_CONFIGURATION = {
-    "delta.logRetentionDuration": "interval 3650 days",
-    "delta.enableExpiredLogCleanup": "false",
-}
 _LEDGER = pa.schema(
     [
         ("seq", pa.int64()),
@@ -82,25 +77,12 @@ _DECISIONS = pa.schema(
         ("record", pa.string()),
     ]
 )
-_MAX_TRIES = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class LakeConflictError(RuntimeError):
-    """Other writers won every one of several tries at one commit."""
 
 
 def column_schema(columns: Mapping[str, Column]) -> pa.Schema:
     """Arrow schema of contract columns, in their order."""
     return pa.schema([(name, ARROW_TYPES[column.type]) for name, column in columns.items()])
-
-
-class Part(NamedTuple):
-    """Rows and the application transaction that they are written under."""
-
-    app_id: str
-    version: int
-    rows: pa.Table
 
 
 class Lake:
@@ -132,11 +114,11 @@ class Lake:
         for name, schema in self._schemas.items():
             opened = self.open(name)
             if opened is None:
-                DeltaTable.create(self.url(name), schema, mode="ignore", configuration=dict(_CONFIGURATION))
+                delta.create(self.url(name), schema)
             else:
                 self._refuse_other_types(name, schema, opened)
 
-    def _refuse_other_types(self, name: TableName, schema: pa.Schema, opened: DeltaTable) -> None:
+    def _refuse_other_types(self, name: TableName, schema: pa.Schema, opened: delta.Table) -> None:
         """Delta would cast new values to the old type, and lose what does not fit."""
         present = {field.name: field.type for field in pa.schema(opened.schema().to_arrow())}
         for field in schema:
@@ -147,12 +129,9 @@ class Lake:
                     "Keep the type, or give the column a new name."
                 )
 
-    def open(self, table: TableName, version: int | None = None) -> DeltaTable | None:
+    def open(self, table: TableName, version: int | None = None) -> delta.Table | None:
         """A table at a version (newest by default); None where it was never made."""
-        try:
-            return DeltaTable(self.url(table), version=version)
-        except TableNotFoundError:
-            return None
+        return delta.open_table(self.url(table), version)
 
     def transactions(self, table: TableName, app_ids: Iterable[str]) -> dict[str, int]:
         """The versions that application transactions were committed with; those that never were are left out."""
@@ -174,41 +153,24 @@ class Lake:
         return self.append_parts_once(table, [Part(app_id, version, rows)]) == 1
 
     def append_parts_once(self, table: TableName, parts: Sequence[Part]) -> int:
-        """Append several parts in one commit, each under its own application transaction, each once.
-
-        The transactions are looked up in, and written with, the same open table: a writer that raced with this one
-        makes the commit fail, and the look-up is done again.
-
-        Returns:
-            How many parts this call wrote; the others were committed before.
+        """Append several parts in one commit, each once; how many this call wrote.
 
         Raises:
             LakeConflictError: others won every try.
         """
-        distinct = {part.app_id: part for part in parts}.values()
-        for _ in range(_MAX_TRIES):
-            opened = self._open_or_create(table)
-            due = [part for part in distinct if opened.transaction_version(part.app_id) is None]
-            if not due:
-                return 0
-            try:
-                write_deltalake(
-                    opened,
-                    pa.concat_tables([part.rows for part in due]),
-                    mode="append",
-                    schema_mode="merge",
-                    commit_properties=CommitProperties(
-                        app_transactions=[Transaction(part.app_id, part.version) for part in due]
-                    ),
-                )
-            except CommitFailedError:
-                continue
-            return len(due)
-        raise LakeConflictError(f"{self.url(table)}: {_MAX_TRIES} commits lost against other writers")
+        return delta.append_once(self.url(table), self._schemas[table], parts)
+
+    def merge_parts_once(self, table: TableName, parts: Sequence[Part], on: Sequence[str]) -> int:
+        """Put parts into a table in one commit, each once, in place of rows equal in `on`; how many this call wrote.
+
+        Raises:
+            LakeConflictError: others won every try.
+        """
+        return delta.merge_once(self.url(table), self._schemas[table], parts, on)
 
     def append(self, table: TableName, rows: pa.Table) -> None:
         """Append rows whose repetition does no harm."""
-        write_deltalake(self._open_or_create(table), rows, mode="append", schema_mode="merge")
+        delta.append(self.url(table), self._schemas[table], rows)
 
     def read(
         self,
@@ -221,9 +183,14 @@ class Lake:
         opened = self.open(table, version)
         if opened is None:
             return self._schemas[table].empty_table()
-        dataset = opened.to_pyarrow_dataset()
-        present = None if columns is None else [name for name in columns if name in dataset.schema.names]
-        return dataset.to_table(columns=present, filter=where)
+        return delta.read(opened, columns, where)
+
+    def scan(
+        self, table: TableName, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of `read`, batch by batch, for a table that may be larger than memory."""
+        opened = self.open(table)
+        return iter(()) if opened is None else delta.scan(opened, columns, where)
 
     def ledger(self) -> list[BatchRecord]:
         """Every batch ever taken, oldest first, each with its newest verdict.
@@ -298,14 +265,6 @@ class Lake:
     def _version(self, table: TableName) -> int | None:
         opened = self.open(table)
         return None if opened is None else int(opened.version())
-
-    def _open_or_create(self, table: TableName) -> DeltaTable:
-        opened = self.open(table)
-        if opened is not None:
-            return opened
-        return DeltaTable.create(
-            self.url(table), self._schemas[table], mode="ignore", configuration=dict(_CONFIGURATION)
-        )
 
 
 def _same_type(found: pa.DataType, wanted: pa.DataType) -> bool:

@@ -17,7 +17,8 @@ from configs.schema import PipelineConfig
 from tasks.refs import BatchRecord, StagedBatch, artifact_key, rules_digest
 from tasks.retry import RETRIES
 from tasks.stores import staging
-from tasks.stores.lake import BATCH, ROW_ID, Lake, Part
+from tasks.stores.delta import Part
+from tasks.stores.lake import BATCH, ROW_ID, Lake
 from tasks.stores.settings import load_settings
 from tasks.validation.page import batches_page
 

@@ -19,7 +19,8 @@ from configs import load
 from configs.schema import PipelineConfig
 from tasks.errors import UsageError
 from tasks.refs import BatchRecord
-from tasks.stores.lake import BATCH, ROW, ROW_ID, SEQ, TIMESTAMP, Lake, Part, TableName, decision_row
+from tasks.stores.delta import Part
+from tasks.stores.lake import BATCH, ROW, ROW_ID, SEQ, TIMESTAMP, Lake, TableName, decision_row
 from tasks.stores.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -388,3 +389,29 @@ def test_compaction_leaves_the_dataset_what_it_is(lake: Lake) -> None:
     assert after.digest == before.digest
     assert after.observations != before.observations
     assert lake.append_once("observations", observations("a", 1, [1.0]), "a", 1) is False
+
+
+def rows(batch: str, ids: list[int]) -> pa.Table:
+    table = observations(batch, 1, [0.0] * len(ids))
+    return table.set_column(table.schema.get_field_index(ROW_ID), ROW_ID, pa.array(ids, pa.int64()))
+
+
+def test_a_merge_takes_the_place_of_equal_rows_once(lake: Lake) -> None:
+    lake.create()
+    lake.append_once("observations", rows("a", [1, 2, 3]), "a", 1)
+    table = rows("b", [3, 4])
+    assert lake.merge_parts_once("observations", [Part("b", 2, table)], [ROW_ID]) == 1
+    assert lake.merge_parts_once("observations", [Part("b", 2, table)], [ROW_ID]) == 0
+    found = lake.read("observations", [ROW_ID, BATCH]).sort_by(ROW_ID).to_pydict()
+    assert found == {ROW_ID: [1, 2, 3, 4], BATCH: ["a", "a", "b", "b"]}
+
+
+def test_a_merged_table_is_filtered_by_texts_like_any_other(lake: Lake) -> None:
+    lake.create()
+    lake.append_once("observations", rows("a", [1, 2, 3]), "a", 1)
+    lake.merge_parts_once("observations", [Part("b", 2, rows("b", [3, 4]))], [ROW_ID])
+    lake.append_once("observations", rows("c", [5]), "c", 3)
+    kept = lake.read("observations", [ROW_ID], where=pc.field(BATCH).isin(["b", "c"]))
+    assert kept.column_names == [ROW_ID]
+    assert sorted(kept.column(ROW_ID).to_pylist()) == [3, 4, 5]
+    assert lake.read("observations", [BATCH], where=pc.field(BATCH) == "nothing").num_rows == 0

@@ -1,0 +1,186 @@
+"""Delta tables by their address. The only module that talks to deltalake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+# Without these, ordinary appends make versions that models refer to unreadable after thirty days.
+_CONFIGURATION = {
+    "delta.logRetentionDuration": "interval 3650 days",
+    "delta.enableExpiredLogCleanup": "false",
+}
+Table = DeltaTable
+_MAX_TRIES = 8
+# A transaction of every commit that rewrites files: theirs hold texts as views, which Arrow can't compare with texts.
+_REWRITTEN = Transaction("rewritten", 1)
+
+
+class LakeConflictError(RuntimeError):
+    """Other writers won every one of several tries at one commit."""
+
+
+class Stream(NamedTuple):
+    """Rows that are made while they are written, as often as a commit is tried."""
+
+    schema: pa.Schema
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+
+
+class Part(NamedTuple):
+    """Rows and the application transaction that they are written under."""
+
+    app_id: str
+    version: int
+    rows: pa.Table | Stream
+
+
+def open_table(url: str, version: int | None = None) -> Table | None:
+    """A table at a version (newest by default); None where it was never made."""
+    try:
+        return DeltaTable(url, version=version)
+    except TableNotFoundError:
+        return None
+
+
+def create(url: str, schema: pa.Schema) -> Table:
+    """Make a table, unless it is there, with the retention that models need."""
+    return DeltaTable.create(url, schema, mode="ignore", configuration=dict(_CONFIGURATION))
+
+
+def append(url: str, schema: pa.Schema, rows: pa.Table) -> None:
+    """Append rows whose repetition does no harm."""
+    write_deltalake(open_table(url) or create(url, schema), rows, mode="append", schema_mode="merge")
+
+
+def append_once(url: str, schema: pa.Schema, parts: Sequence[Part]) -> int:
+    """Append several parts in one commit, each under its own application transaction, each once.
+
+    Args:
+        url: The table's.
+        schema: Its schema, should it not be there yet.
+        parts: What is to be appended.
+
+    Returns:
+        How many parts this call wrote; the others were committed before.
+
+    Raises:
+        LakeConflictError: others won every try.
+    """
+
+    def write(opened: Table, due: Sequence[Part]) -> None:
+        write_deltalake(opened, _rows(due), mode="append", schema_mode="merge", commit_properties=_commit(due))
+
+    return _once(url, schema, parts, write)
+
+
+def merge_once(url: str, schema: pa.Schema, parts: Sequence[Part], on: Sequence[str]) -> int:
+    """Put parts into a table in one commit, each once: rows take the place of those that are equal in some columns.
+
+    Args:
+        url: The table's.
+        schema: Its schema, should it not be there yet.
+        parts: What is to be put in. No two rows may be equal in the columns `on`.
+        on: The columns, none of which is ever missing.
+
+    Returns:
+        How many parts this call wrote; the others were committed before.
+
+    Raises:
+        LakeConflictError: others won every try.
+    """
+
+    def write(opened: Table, due: Sequence[Part]) -> None:
+        equal = " AND ".join(f't."{name}" = s."{name}"' for name in on)
+        merge = opened.merge(
+            _rows(due),
+            equal,
+            source_alias="s",
+            target_alias="t",
+            merge_schema=True,
+            commit_properties=_commit(due, _REWRITTEN),
+        )
+        merge.when_matched_update_all().when_not_matched_insert_all().execute()
+
+    return _once(url, schema, parts, write)
+
+
+def _once(url: str, schema: pa.Schema, parts: Sequence[Part], write: Callable[[Table, Sequence[Part]], None]) -> int:
+    # The transactions are looked up in, and written with, the same open table: a writer that raced with this one makes
+    # the commit fail, and the look-up is done again.
+    distinct = {part.app_id: part for part in parts}.values()
+    for _ in range(_MAX_TRIES):
+        opened = open_table(url) or create(url, schema)
+        due = [part for part in distinct if opened.transaction_version(part.app_id) is None]
+        if not due:
+            return 0
+        try:
+            write(opened, due)
+        except CommitFailedError:
+            continue
+        return len(due)
+    raise LakeConflictError(f"{url}: {_MAX_TRIES} commits lost against other writers")
+
+
+def _commit(parts: Sequence[Part], *more: Transaction) -> CommitProperties:
+    return CommitProperties(app_transactions=[*(Transaction(part.app_id, part.version) for part in parts), *more])
+
+
+def _rows(parts: Sequence[Part]) -> pa.Table | pa.RecordBatchReader:
+    tables = [part.rows for part in parts if isinstance(part.rows, pa.Table)]
+    if len(tables) == len(parts):
+        return pa.concat_tables(tables)
+    streams = [_stream(part.rows) for part in parts]
+    return pa.RecordBatchReader.from_batches(
+        streams[0].schema, chain.from_iterable(stream.batches() for stream in streams)
+    )
+
+
+def _stream(rows: pa.Table | Stream) -> Stream:
+    return rows if isinstance(rows, Stream) else Stream(rows.schema, lambda: iter(rows.to_batches()))
+
+
+def delete(opened: Table, where: str) -> int:
+    """Delete the rows that an SQL predicate keeps; how many there were. Older versions have them until a vacuum."""
+    found = opened.delete(where, commit_properties=_commit((), _REWRITTEN))
+    return int(found["num_deleted_rows"] or 0)
+
+
+def scan(
+    opened: Table, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Rows of a table, batch by batch: the named columns, the rows that the filter keeps.
+
+    Args:
+        opened: The table.
+        columns: Names; those it lacks are left out. All by default.
+        where: The filter; all rows by default.
+    """
+    dataset = opened.to_pyarrow_dataset()
+    present = None if columns is None else [name for name in columns if name in dataset.schema.names]
+    if where is None or opened.transaction_version(_REWRITTEN.app_id) is None:
+        yield from dataset.to_batches(columns=present, filter=where)
+        return
+    for fragment in dataset.get_fragments():
+        if not any(pa.types.is_string_view(field.type) for field in fragment.physical_schema):
+            yield from fragment.to_batches(schema=dataset.schema, columns=present, filter=where)
+            continue
+        for batch in fragment.to_batches(schema=dataset.schema):
+            kept = pa.Table.from_batches([batch]).filter(where)
+            yield from (kept if present is None else kept.select(present)).to_batches()
+
+
+def read(opened: Table, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+    """The rows of `scan` as one table."""
+    dataset = opened.to_pyarrow_dataset()
+    present = [name for name in columns or dataset.schema.names if name in dataset.schema.names]
+    if where is None or opened.transaction_version(_REWRITTEN.app_id) is None:
+        return dataset.to_table(columns=present, filter=where)
+    schema = pa.schema([dataset.schema.field(name) for name in present])
+    return pa.Table.from_batches(scan(opened, columns, where), schema)
