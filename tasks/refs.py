@@ -95,13 +95,26 @@ class StagedBatch(Record):
 
 
 class ExpectationResult(Record):
-    """What one expectation found in one batch."""
+    """What one expectation found in one batch.
+
+    Attributes:
+        arguments: Its arguments, but for the column.
+        checked: Rows that it judged; 0 where it judges a column or the table.
+        unexpected: Rows that failed it.
+        observed: What it measured of a column or the table.
+        sample: Some of the failing values.
+        detail: Why it failed, in words; empty where it holds.
+    """
 
     expectation: str
     column: str
+    arguments: dict[str, JsonValue] = {}
     severity: Literal["critical", "warning"]
     success: bool
+    checked: int = 0
     unexpected: int
+    observed: JsonValue = None
+    sample: tuple[JsonValue, ...] = ()
     detail: str = ""
 
 

@@ -18,9 +18,21 @@ from tasks.stores import delta
 from tasks.stores.delta import Part
 from tasks.stores.settings import Settings
 
-TableName = Literal["batches", "observations", "quarantine", "labels", "predictions", "decisions"]
+TableName = Literal[
+    "batches",
+    "observations",
+    "quarantine",
+    "resolutions",
+    "duplicates",
+    "expectations",
+    "labels",
+    "predictions",
+    "decisions",
+]
 
 ROW_ID, SEQ, BATCH, ROW = "_row_id", "_seq", "_batch", "_row"
+# Columns of a file that the contract does not have, as text by name, where the contract says to keep them.
+EXTRA = pa.field("_extra", pa.map_(pa.string(), pa.string()))
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
@@ -49,6 +61,10 @@ _LEDGER = pa.schema(
         ("rows", pa.int64()),
         ("accepted", pa.int64()),
         ("quarantined", pa.int64()),
+        ("duplicates", pa.int64()),
+        ("superseded", pa.int64()),
+        ("former", pa.string()),
+        ("notes", pa.list_(pa.string())),
         ("event_time_min", TIMESTAMP),
         ("event_time_max", TIMESTAMP),
         ("ingested_at", TIMESTAMP),
@@ -61,10 +77,62 @@ QUARANTINE = pa.schema(
         ("feed", pa.string()),
         ("kind", pa.string()),
         ("row", pa.int64()),
+        ("line", pa.int64()),
         ("expectation", pa.string()),
         ("reason", pa.string()),
         ("key", pa.string()),
         ("content", pa.string()),
+        ("at", TIMESTAMP),
+    ]
+)
+# What became of entries of quarantine: `entry` is their id, `into` the batch that a readmitted one came in with.
+RESOLUTIONS = pa.schema(
+    [
+        ("entry", pa.string()),
+        ("batch", pa.string()),
+        ("row", pa.int64()),
+        ("action", pa.string()),
+        ("into", pa.string()),
+        ("by", pa.string()),
+        ("why", pa.string()),
+        ("at", TIMESTAMP),
+    ]
+)
+# Rows that another of the same key stands for. kind: identical, older (it came, and lost), superseded (it was in, and
+# lost). `by`: the batch that it was found with. Of identical ones, key and content are those of the kept row.
+DUPLICATES = pa.schema(
+    [
+        ("by", pa.string()),
+        ("batch", pa.string()),
+        ("row", pa.int64()),
+        ("feed", pa.string()),
+        ("kind", pa.string()),
+        ("kept_batch", pa.string()),
+        ("kept_row", pa.int64()),
+        ("key", pa.string()),
+        ("content", pa.string()),
+        ("at", TIMESTAMP),
+    ]
+)
+# What each expectation found in each batch. `arguments`, `observed` and `sample` are JSON.
+EXPECTATIONS = pa.schema(
+    [
+        ("batch", pa.string()),
+        ("seq", pa.int64()),
+        ("path", pa.string()),
+        ("feed", pa.string()),
+        ("number", pa.int64()),
+        ("expectation", pa.string()),
+        ("column", pa.string()),
+        ("arguments", pa.string()),
+        ("severity", pa.string()),
+        ("success", pa.bool_()),
+        ("rows", pa.int64()),
+        ("checked", pa.int64()),
+        ("unexpected", pa.int64()),
+        ("observed", pa.string()),
+        ("sample", pa.string()),
+        ("detail", pa.string()),
         ("at", TIMESTAMP),
     ]
 )
@@ -100,6 +168,10 @@ class Lake:
         self._target = config.contract.target
         self._target_always = not config.contract.columns[config.contract.target].nullable
         self._event_time = config.contract.event_time or ""
+
+    def schema(self, table: TableName) -> pa.Schema:
+        """Arrow schema of a table, as it is made."""
+        return self._schemas[table]
 
     def url(self, table: TableName) -> str:
         """Where a table lies."""
@@ -219,7 +291,7 @@ class Lake:
     def dataset(self, ledger: Sequence[BatchRecord]) -> DatasetRef:
         """The accepted data as of now. Its digest is made of the accepted batches' hashes alone."""
         accepted = [batch for batch in ledger if batch.verdict == "accepted"]
-        rows = sum(batch.accepted for batch in accepted if batch.feed == "observations")
+        rows = sum(batch.accepted - batch.superseded for batch in accepted if batch.feed == "observations")
         return DatasetRef(
             pipeline=self.pipeline,
             digest=digest(sorted(f"{batch.feed}:{batch.batch}" for batch in accepted)),
@@ -245,7 +317,7 @@ class Lake:
         """Batches whose rows are in a table though the ledger does not know them: batch, seq, rows, first, last."""
         opened = self.open(feed)
         known = [batch for batch in ledger if batch.feed == feed and batch.verdict == "accepted"]
-        if opened is None or opened.count() == sum(batch.accepted for batch in known):
+        if opened is None or opened.count() == sum(batch.accepted - batch.superseded for batch in known):
             return []
         times = [self._event_time] if self._event_time in self._schemas[feed].names else []
         where = ~pc.field(BATCH).isin(pa.array([batch.batch for batch in known], pa.string()))
@@ -279,11 +351,15 @@ def _moment(micros: int | None) -> datetime | None:
 
 
 def _schemas(config: PipelineConfig) -> dict[TableName, pa.Schema]:
-    observations = pa.schema([*column_schema(config.observation_columns), *PROVENANCE])
+    extra = [EXTRA] if config.contract.policies.unknown_columns == "keep" else []
+    observations = pa.schema([*column_schema(config.observation_columns), *extra, *PROVENANCE])
     schemas: dict[TableName, pa.Schema] = {
         "batches": _LEDGER,
         "observations": observations,
         "quarantine": QUARANTINE,
+        "resolutions": RESOLUTIONS,
+        "duplicates": DUPLICATES,
+        "expectations": EXPECTATIONS,
         "predictions": prediction_schema(config),
         "decisions": _DECISIONS,
     }
