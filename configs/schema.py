@@ -227,6 +227,20 @@ class Approval(Section):
     )
 
 
+class Upkeep(Section):
+    """How the lake is kept: what upkeep/NAME, which runs every night, may merge and free."""
+
+    keep_days: float = Field(
+        default=30.0,
+        ge=0.0,
+        description="Days for which a version of a table stays readable once another has replaced it. Versions that a "
+        "registered model, a waiting candidate or the stored training set refers to stay for as long as these do.",
+    )
+    compact_files: int = Field(
+        default=20, ge=2, description="Number of small files (below 50 MiB) from which on a table's are merged."
+    )
+
+
 class PipelineConfig(Section):
     """One pipeline: one model product, kept fresh."""
 
@@ -252,6 +266,7 @@ class PipelineConfig(Section):
     retrain: Retrain = Field(default=Retrain(), description="When new data leads to a new model.")
     approval: Approval = Field(default=Approval(), description="Whether a person must approve.")
     monitoring: Monitoring = Field(default=Monitoring(), description="How drift and performance are watched.")
+    upkeep: Upkeep = Field(default=Upkeep(), description="How long old versions of the tables stay readable.")
 
     @property
     def feature_columns(self) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ _ACTION = "lifecycle"
 def fingerprint(config: PipelineConfig, lake: Lake) -> str:
     """Digest of all that a lifecycle run goes by: every batch known, the configuration, the recipe."""
     batches = sorted(f"{batch.feed}:{batch.batch}:{batch.verdict}" for batch in lake.ledger())
-    return digest({"batches": [*batches], "config": config.model_dump(mode="json"), "recipe": recipe(config)})
+    section = config.model_dump(mode="json", exclude={"upkeep"})  # how the lake is kept decides nothing
+    return digest({"batches": [*batches], "config": section, "recipe": recipe(config)})
 
 
 def mark_settled(config: PipelineConfig, settings: Settings, *, at: datetime, actor: str) -> None:

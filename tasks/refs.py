@@ -223,6 +223,8 @@ class ModelRef(Record):
         columns: Columns that its Pipeline takes, in order, as the contract had them.
         through_seq: Sequence number of the newest batch that it was trained on.
         labelled: Labelled rows there were when it was trained.
+        observations, labels: Versions of the Delta tables that it was trained on. Models of before that was noted have
+            no version of `observations`.
     """
 
     pipeline: str
@@ -235,6 +237,8 @@ class ModelRef(Record):
     dataset_digest: str
     through_seq: int
     labelled: int
+    observations: int | None = None
+    labels: int | None = None
     train_rows: int
     newest_event: datetime | None
     split: SplitRecord

@@ -17,6 +17,7 @@ from tasks.refs import BatchRecord, DatasetRef, Feed, digest
 from tasks.stores import delta
 from tasks.stores.delta import Part
 from tasks.stores.settings import Settings
+from tasks.stores.versions import AsOf, snapshot
 
 TableName = Literal[
     "batches",
@@ -173,6 +174,11 @@ class Lake:
         """Arrow schema of a table, as it is made."""
         return self._schemas[table]
 
+    @property
+    def tables(self) -> tuple[TableName, ...]:
+        """The names of the tables."""
+        return tuple(self._schemas)
+
     def url(self, table: TableName) -> str:
         """Where a table lies."""
         return f"{self._root}/{table}"
@@ -201,9 +207,16 @@ class Lake:
                     "Keep the type, or give the column a new name."
                 )
 
-    def open(self, table: TableName, version: int | None = None) -> delta.Table | None:
-        """A table at a version (newest by default); None where it was never made."""
-        return delta.open_table(self.url(table), version)
+    def open(self, table: TableName, version: AsOf | None = None) -> delta.Table | None:
+        """A table as of a version or a moment (newest by default); None where it was never made.
+
+        Raises:
+            UsageError: there is no such version, or it can't be read any more.
+        """
+        if version is None:
+            return delta.open_table(self.url(table))
+        found = snapshot(self.url(table), version)
+        return None if found is None else found.table
 
     def transactions(self, table: TableName, app_ids: Iterable[str]) -> dict[str, int]:
         """The versions that application transactions were committed with; those that never were are left out."""
@@ -249,9 +262,13 @@ class Lake:
         table: TableName,
         columns: Sequence[str] | None = None,
         where: pc.Expression | None = None,
-        version: int | None = None,
+        version: AsOf | None = None,
     ) -> pa.Table:
-        """Rows of a table: the named columns, the rows that the filter keeps. Columns it lacks are left out."""
+        """Rows of a table: the named columns, the rows that the filter keeps. Columns it lacks are left out.
+
+        Raises:
+            UsageError: there is no such version, or it can't be read any more.
+        """
         opened = self.open(table, version)
         if opened is None:
             return self._schemas[table].empty_table()

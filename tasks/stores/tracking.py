@@ -154,6 +154,20 @@ class Tracking:
         """A registered version, with its files on local disk."""
         return self._ref(self._client.get_model_version(self.pipeline, str(version)))
 
+    def registered(self) -> list[ModelRef]:
+        """Every version that Perennial registered, without fetching its files: `folder` is as it was when logged."""
+        found, token = [], None
+        while True:
+            page = self._client.search_model_versions(f"name = '{self.pipeline}'", page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                break
+        known = [(one, one.tags[_REF_TAG]) for one in found if _REF_TAG in one.tags]
+        return [
+            ModelRef.model_validate_json(ref).model_copy(update={"version": int(one.version)}) for one, ref in known
+        ]
+
     def set_champion(self, version: int) -> None:
         """Point the alias champion to a version: one atomic write."""
         self._client.set_registered_model_alias(self.pipeline, CHAMPION, str(version))

@@ -84,6 +84,8 @@ def _log(
         dataset_digest=ref.dataset.digest,
         through_seq=ref.dataset.through_seq,
         labelled=ref.dataset.labelled,
+        observations=ref.dataset.observations,
+        labels=ref.dataset.labels,
         train_rows=ref.train_rows,
         newest_event=ref.newest_event,
         split=ref.split,

@@ -1,0 +1,60 @@
+"""The lake is kept: small files merged, old ones freed that nothing refers to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from prefect import flow
+
+from flows.context import clock, open_pipeline, writing
+from flows.progress import stage
+from tasks.stores.lake import Lake
+from tasks.upkeep.references import Reference, unknown
+from tasks.upkeep.report import TableUpkeep, UpkeepReport, size
+from tasks.upkeep.task import clear_staging, referred, show, tend
+
+_NEVER_FREED = "state/training, state/readmitted, models and landing are left alone"
+
+
+@flow(name="upkeep", flow_run_name="upkeep-{pipeline}")
+def upkeep(pipeline: str, now: datetime | None = None, dry_run: bool = False) -> UpkeepReport:
+    """Merge the small files of a pipeline's tables, and free what no kept version has.
+
+    Args:
+        pipeline: The pipeline's name.
+        now: The run's clock; the present by default.
+        dry_run: Whether only to tell what would be freed.
+    """
+    config, settings = open_pipeline(pipeline)
+    tables: list[TableUpkeep] = []
+    # Both locks, the model's first as everywhere: whoever trains refers to versions that are not noted yet.
+    with writing(settings, pipeline, "model") as model, writing(settings, pipeline, "data") as data:
+        refer = referred(config)
+        for name in Lake(settings, config).tables:
+            model.check()
+            data.check()
+            with stage(name) as running:
+                done = tend(config, name, refer, clock(now), dry_run=dry_run)
+                running.skipped = done is None or not (done.merged or done.freed_files)
+                running.note = "" if done is None else f"{done.merged} files merged, {size(done.freed_bytes)} freed"
+            tables += [done] if done is not None else []
+        staged_files, staged_bytes = clear_staging(config, dry_run=dry_run)
+    report = UpkeepReport(
+        pipeline=pipeline,
+        dry_run=dry_run,
+        keep_days=config.upkeep.keep_days,
+        tables=tuple(tables),
+        staged_files=staged_files,
+        staged_bytes=staged_bytes,
+        notes=(*_notes(refer), _NEVER_FREED),
+    )
+    show(report)
+    return report
+
+
+def _notes(refer: list[Reference]) -> list[str]:
+    """Why a table is kept whole."""
+    found = {table: unknown(refer, table) for table in ("observations", "labels")}
+    return [
+        f"all of {table} is kept: {', '.join(who)} does not tell its version" for table, who in found.items() if who
+    ]
