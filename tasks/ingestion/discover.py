@@ -7,12 +7,22 @@ import hashlib
 from collections.abc import Container, Sequence
 
 from configs.schema import PipelineConfig
-from configs.source import Source
+from configs.source import Compression, Source
 from tasks.refs import BatchRecord, Feed, LandedFile
 from tasks.stores.landing import Found, Landing, Tell, open_landing
 
 _BLOCK = 1 << 20
-ENDINGS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".feather": "feather",
+    ".arrow": "feather",
+    ".xlsx": "excel",
+}
+COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".zip": "zip"}
 
 
 def feeds(config: PipelineConfig) -> dict[Feed, Source]:

@@ -1,0 +1,134 @@
+"""Rows of a jsonl file, block by block. Fast while a block's values are of their type; else line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.json as pajson
+
+from configs.source import Source
+from tasks.ingestion.json_lines import Lines, read_lines, record_of
+from tasks.ingestion.limits import check_columns
+from tasks.ingestion.names import Fields, twice
+from tasks.ingestion.nesting import check_nesting
+from tasks.ingestion.raw import Raw, whole
+from tasks.ingestion.text import Utf8, encoding_of
+from tasks.ingestion.unpack import refuse_other_kind
+
+_BLOCK = 16 << 20
+_STRICT = {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
+_KINDS = {"string": "text", "timestamp": "text"}
+_SAMPLE_LINES = 20_000
+
+
+class JsonlReader:
+    """An open jsonl file; see Reader. The number of a row is the number of its line."""
+
+    hint = ""
+    lines = 0
+
+    def __init__(self, path: Path, source: Source) -> None:
+        with path.open("rb") as handle:
+            refuse_other_kind(handle.read(16), "jsonl")
+        self._path, self._source = path, source
+        self._encoding = encoding_of(path, source)
+        self.names: Sequence[str] = self._sampled_names()
+        check_columns(len(self.names), source.limits)
+
+    def batches(self, fields: Fields) -> Iterator[Raw]:
+        """Its rows; see Reader."""
+        for block, first in self._blocks():
+            check_nesting(block, first, self._source.limits)
+            raw = None if fields.unknown == "keep" else _strict(block, first, fields, self._source)
+            yield raw or read_lines(block, first, fields, self._source.limits)
+
+    def _sampled_names(self) -> list[str]:
+        """Names in the first lines, in their order."""
+        names: dict[str, None] = {}
+        for block, first in self._blocks():
+            check_nesting(block, first, self._source.limits)
+            for count, line in enumerate(Lines(block, first)):
+                if count == _SAMPLE_LINES:
+                    break
+                names.update(dict.fromkeys(record_of(line.text) or ()))
+            break
+        return list(names)
+
+    def _blocks(self) -> Iterator[tuple[bytes, int]]:
+        """Whole lines, and the number of the first."""
+        stream = Utf8(self._path, self._encoding, self._source.limits)
+        number, parts = 1, [b""]
+        try:
+            while block := stream.read(_BLOCK):
+                cut = block.rfind(b"\n") + 1
+                if not cut:
+                    parts.append(block)
+                    continue
+                whole_lines = b"".join((*parts, block[:cut]))
+                yield whole_lines, number
+                number += whole_lines.count(b"\n")
+                parts = [block[cut:]]
+        finally:
+            stream.close()
+        if rest := b"".join(parts):
+            yield rest, number
+
+
+def _strict(block: bytes, first: int, fields: Fields, source: Source) -> Raw | None:
+    """A block's rows; None where Arrow's own reading stumbles, or where rows and lines don't go together."""
+    names = fields.alternatives()
+    types = {name: _STRICT.get(column.type, pa.string()) for name, column in fields.columns.items()}
+    other = "error" if fields.unknown == "reject" else "ignore"
+    schema = pa.schema([(each, types[name]) for each, name in names.items()])
+    schema = schema if other == "ignore" else _with_others(schema, fields)
+    if not block.strip():
+        return Raw(pa.array([], pa.int64()), {})
+    try:
+        table = pajson.read_json(
+            pa.BufferReader(block),
+            read_options=pajson.ReadOptions(block_size=max(1 << 20, source.limits.row_bytes + 1)),
+            parse_options=pajson.ParseOptions(explicit_schema=schema, unexpected_field_behavior=other),
+        )
+    except pa.ArrowInvalid:
+        return None
+    rows = _line_numbers(block, first, table.num_rows)
+    if rows is None:
+        return None
+    columns = _chosen(table, fields, names)
+    kinds = {
+        name: frozenset({_KINDS.get(fields.columns[name].type, fields.columns[name].type)})
+        for name, values in columns.items()
+        if values.null_count < len(values)
+    }
+    return Raw(rows, columns, kinds=kinds)
+
+
+def _with_others(schema: pa.Schema, fields: Fields) -> pa.Schema:
+    """The schema with the contract's further names, which are not unknown. Of another type, they are read by line."""
+    return pa.schema([*schema, *[pa.field(name, pa.string()) for name in fields.others if name not in schema.names]])
+
+
+def _chosen(table: pa.Table, fields: Fields, names: Mapping[str, str]) -> dict[str, pa.Array]:
+    """Each column under the name that the block has it by."""
+    columns: dict[str, pa.Array] = {}
+    by: dict[str, str] = {name: fields.found[place] for name, place in fields.places.items()}
+    for each, name in names.items():
+        values = whole(table.column(each))
+        if values.null_count == len(values):
+            continue
+        if by.setdefault(name, each) != each:
+            raise twice(name, (by[name], each))
+        columns[name] = values
+    return columns
+
+
+def _line_numbers(block: bytes, first: int, rows: int) -> pa.Array | None:
+    """The numbers of the lines that rows stand in; None where a row is not a line."""
+    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    if lines == rows:
+        return pa.array(np.arange(first, first + rows, dtype=np.int64))
+    filled = [number for number, line in enumerate(block.split(b"\n"), start=first) if line.strip()]
+    return pa.array(filled, pa.int64()) if len(filled) == rows else None

@@ -1,0 +1,125 @@
+"""What is refused because it is more than the limits let in, and which errors mean that a file's bytes are at fault."""
+
+from __future__ import annotations
+
+import errno
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from configs.source import Limits
+from tasks.errors import DataRejectedError
+
+# What readers raise on bytes that are not what they should be.
+_DAMAGE = (
+    pa.ArrowException,
+    OSError,
+    ValueError,
+    LookupError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+# These tell of the machine, not of the file: such a run fails and is tried again.
+_MACHINE = {
+    errno.ENOENT, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM,
+    errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EROFS, errno.EFBIG,
+}  # fmt: skip
+
+
+@contextmanager
+def refusing(kind: str) -> Iterator[None]:
+    """Errors of reading become refusals of the file.
+
+    Args:
+        kind: What the file is read as.
+
+    Raises:
+        DataRejectedError: the bytes are at fault.
+        OSError: the machine is.
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno in _MACHINE:
+            raise
+        raise DataRejectedError(f"can't be read as {kind}: {first_line(error)}") from None
+
+
+def first_line(error: BaseException) -> str:
+    """An error's own words, in one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
+def beyond(found: str, key: str, limit: int | float) -> DataRejectedError:
+    """The refusal of a file that breaks a limit.
+
+    Args:
+        found: What was found: "3 columns".
+        key: The limit's name in source.limits.
+        limit: What it is.
+    """
+    told = f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
+    return DataRejectedError(f"{found}; the limit is {told}. To take such files, raise source.limits.{key}.")
+
+
+def check_size(size: int, limits: Limits) -> None:
+    """Refuse a file that is too large.
+
+    Raises:
+        DataRejectedError: it is.
+    """
+    if size > limits.file_bytes:
+        raise beyond(f"the file has {size:,} bytes", "file_bytes", limits.file_bytes)
+
+
+def check_rows(rows: int, limits: Limits) -> None:
+    """Refuse a file of too many rows.
+
+    Raises:
+        DataRejectedError: it is one.
+    """
+    if rows > limits.rows:
+        raise beyond(f"the file has {rows:,} rows or more", "rows", limits.rows)
+
+
+def check_columns(columns: int, limits: Limits) -> None:
+    """Refuse a file of too many columns.
+
+    Raises:
+        DataRejectedError: it is one.
+    """
+    if columns > limits.columns:
+        raise beyond(f"the file has {columns:,} columns", "columns", limits.columns)
+
+
+def check_unpacked(size: int, packed: int, limits: Limits) -> None:
+    """Refuse what grows too large, or too much, as it is decompressed.
+
+    Args:
+        size: Bytes decompressed so far, or declared.
+        packed: Bytes that they come from.
+        limits: The limits.
+
+    Raises:
+        DataRejectedError: it does.
+    """
+    if size > limits.decompressed_bytes:
+        raise beyond(
+            f"decompressed, the file has {size:,} bytes or more", "decompressed_bytes", limits.decompressed_bytes
+        )
+    if size > _RATIO_COUNTS and size > packed * limits.ratio:
+        raise beyond(f"the file grows to {size / max(packed, 1):,.0f} times its size or more", "ratio", limits.ratio)
+
+
+_RATIO_COUNTS = 16 << 20

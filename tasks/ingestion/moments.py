@@ -1,0 +1,90 @@
+"""Values into moments: UTC, microseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.ingestion.cells import each
+from tasks.stores.lake import TIMESTAMP
+
+# An offset stands behind a time of day; the end of a date, -01, is none.
+_ZONE = r"(?i)(?:z|\d[t ]\s*\d\d[\d:.,]*\s*[+-]\d\d(?::?\d\d)?)\s*$"
+_NANOSECONDS = r"(\.\d{6})\d+"
+_NAIVE = pa.timestamp("us")
+# A day within what a datetime holds, so that no time zone leads out of it.
+_FIRST = datetime(1, 1, 2, tzinfo=UTC)
+_LAST = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def moments(values: pa.ChunkedArray | pa.Array, timezone: str) -> pa.ChunkedArray | pa.Array:
+    """Values as moments; missing where they are none.
+
+    Args:
+        values: Timestamps, dates or ISO 8601 text; values of another type are no moments.
+        timezone: Of those that carry none.
+    """
+    kind = values.type
+    if pa.types.is_timestamp(kind):
+        return _placed(_microseconds(values), timezone)
+    if pa.types.is_date(kind):
+        return moments(each(values, _NAIVE), timezone)
+    if pa.types.is_string(kind):
+        return _from_text(values, timezone)
+    return pa.nulls(len(values), TIMESTAMP)
+
+
+def _microseconds(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    target = pa.timestamp("us", values.type.tz)
+    if values.type.unit == "ns":
+        return values.cast(target, safe=False)  # finer digits are cut off
+    return each(values, target)
+
+
+def _placed(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
+    """Microseconds in UTC. What no datetime can hold is missing."""
+    values = _within(values)
+    if values.type.tz is not None:
+        return values.cast(TIMESTAMP)
+    if timezone == "UTC":
+        return values.cast(TIMESTAMP)
+    return pc.assume_timezone(values, timezone, ambiguous="earliest", nonexistent="latest").cast(TIMESTAMP)
+
+
+def _within(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    count = values.cast(pa.int64())
+    span = pc.min_max(count)
+    first, last = (int(one.timestamp()) * 1_000_000 for one in (_FIRST, _LAST))
+    if span["min"].as_py() is None or (span["min"].as_py() >= first and span["max"].as_py() <= last):
+        return values
+    inside = pc.and_(pc.greater_equal(count, first), pc.less_equal(count, last))
+    return pc.if_else(inside, values, pa.scalar(None, values.type))
+
+
+def _from_text(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
+    for target in (_NAIVE, TIMESTAMP):  # all without a zone, or all with one: Arrow is many times as fast
+        try:
+            parsed = values.cast(target)
+        except pa.ArrowInvalid:
+            continue
+        return _placed(parsed, timezone)
+    return _one_by_one(values, timezone)
+
+
+def _one_by_one(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
+    # Microseconds are kept: finer digits would narrow the range of the whole column. A time begins with a digit, unlike
+    # `now` and `today`, which pandas reads as the clock.
+    text = pc.replace_substring_regex(values, _NANOSECONDS, r"\1")
+    text = pc.if_else(pc.match_substring_regex(text, r"^\s*\d"), text, pa.scalar(None, pa.string()))
+    series = pd.Series(text.to_numpy(zero_copy_only=False), dtype="str")
+    parsed = pd.to_datetime(series, format="ISO8601", errors="coerce", utc=True)
+    if timezone != "UTC":
+        naive = ~series.str.contains(_ZONE, regex=True, na=True).to_numpy(dtype=bool)
+        local = parsed[naive].dt.tz_localize(None)
+        placed = local.dt.tz_localize(timezone, ambiguous=np.ones(len(local), dtype=bool), nonexistent="shift_forward")
+        parsed[naive] = placed.dt.tz_convert("UTC")
+    return _within(pa.Array.from_pandas(parsed.dt.as_unit("us")).cast(TIMESTAMP))

@@ -1,0 +1,175 @@
+"""A landed file as a plain file of a known format: limits of size, endings, decompression."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple, cast
+
+import pyarrow as pa
+
+from configs.source import Compression, Format, Limits, Source
+from tasks.errors import DataRejectedError
+from tasks.ingestion.discover import COMPRESSIONS, ENDINGS
+from tasks.ingestion.limits import check_size, check_unpacked, refusing
+
+_BLOCK = 1 << 20
+_MAGIC = {
+    b"PK\x03\x04": "a zip or Excel file",
+    b"\x1f\x8b": "a gzip file",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"PAR1": "a parquet file",
+    b"ARROW1": "a feather file",
+    b"FEA1": "a feather file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"SQLite format 3": "an SQLite file",
+    b"%PDF": "a PDF file",
+}
+
+
+class Plain(NamedTuple):
+    """A file that a reader can open.
+
+    Attributes:
+        path: Where it lies: the landed file, or the draft that it was decompressed into.
+        kind: Its format.
+        ending: Its name's ending, without that of a compression, in small letters.
+    """
+
+    path: Path
+    kind: Format
+    ending: str
+
+
+@contextmanager
+def unpacked(path: Path, name: str, source: Source, draft: Path) -> Iterator[Plain]:
+    """A landed file as a plain one, while the block runs.
+
+    Args:
+        path: The file.
+        name: Its name as it landed.
+        source: How the source's files are written.
+        draft: Where it may be decompressed to. It is gone after the block.
+
+    Raises:
+        DataRejectedError: it is empty, too large, damaged, or of an unknown format.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise DataRejectedError("the file is empty (0 bytes); expected a header and rows")
+    check_size(size, source.limits)
+    stem, compression = _compression(PurePosixPath(name).name, source)
+    if compression == "none":
+        yield _plain(path, stem, source)
+        return
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if compression == "zip":
+            stem = _unzip(path, stem, source, draft)
+        else:
+            _decompress(path, compression, source.limits, draft)
+        if draft.stat().st_size == 0:
+            raise DataRejectedError(f"the file is empty once decompressed ({compression}); expected a header and rows")
+        yield _plain(draft, stem, source)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def refuse_other_kind(head: bytes, kind: str) -> None:
+    """Refuse a text file whose first bytes are those of something else.
+
+    Raises:
+        DataRejectedError: they are.
+    """
+    for magic, what in _MAGIC.items():
+        if head.startswith(magic):
+            raise DataRejectedError(
+                f"can't be read as {kind}: it is {what}, by its first bytes. Give it its own ending, or set "
+                "source.format or source.compression."
+            )
+
+
+def _compression(name: str, source: Source) -> tuple[str, Compression]:
+    """The name without a compression's ending, and how the file is compressed."""
+    ending = _ending(name)
+    by_ending = COMPRESSIONS.get(ending)
+    told = source.compression or by_ending or "none"
+    return (name[: -len(ending)] if by_ending and by_ending == told else name), told
+
+
+def _plain(path: Path, name: str, source: Source) -> Plain:
+    ending = _ending(name)
+    kind = source.format or ENDINGS.get(ending)
+    if ending == ".xls" and source.format in (None, "excel"):
+        raise DataRejectedError("old Excel files (.xls) are not read; save it as .xlsx")
+    if kind is None:
+        expected = ", ".join((*ENDINGS, *COMPRESSIONS))
+        raise DataRejectedError(f"unknown ending {ending!r}; expected {expected}, or set source.format")
+    return Plain(path, cast("Format", kind), ending)
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _decompress(path: Path, compression: Compression, limits: Limits, draft: Path) -> None:
+    with path.open("rb") as packed, draft.open("wb") as out:
+        with refusing(compression):
+            opened = cast("BinaryIO", gzip.GzipFile(fileobj=packed) if compression == "gzip" else _zstd(packed))
+        _copy(opened, out, compression, path.stat().st_size, limits)
+
+
+def _zstd(packed: BinaryIO) -> pa.CompressedInputStream:
+    return pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), "zstd")
+
+
+def _copy(opened: BinaryIO, out: BinaryIO, compression: str, packed: int, limits: Limits) -> None:
+    written = 0
+    while True:
+        with refusing(compression):
+            block = opened.read(_BLOCK)
+        if not block:
+            return
+        written += len(block)
+        check_unpacked(written, packed, limits)
+        out.write(block)
+
+
+def _unzip(path: Path, name: str, source: Source, draft: Path) -> str:
+    """Take the one file out of a zip; the name whose ending tells its format."""
+    with refusing("zip"):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        member = _one_member(archive)
+        check_unpacked(member.file_size, member.compress_size, source.limits)
+        with refusing("zip"):
+            opened = archive.open(member)
+        with opened, draft.open("wb") as out:
+            _copy(cast("BinaryIO", opened), out, "zip", member.compress_size, source.limits)
+    return name if _ending(name) in ENDINGS else member.filename
+
+
+def _one_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    members = [one for one in archive.infolist() if not one.is_dir()]
+    if len(members) != 1:
+        shown = ", ".join(repr(one.filename[:60]) for one in members[:5])
+        raise DataRejectedError(f"the zip holds {len(members)} files, expected one{f': {shown}' if shown else ''}")
+    (member,) = members
+    if refused_name(member.filename):
+        raise DataRejectedError(
+            f"the zip's file is called {member.filename[:200]!r}; expected a name without '..', control characters "
+            "and a leading slash"
+        )
+    if member.flag_bits & 0x1:
+        raise DataRejectedError("the zip is encrypted; expected one without a password")
+    return member
+
+
+def refused_name(name: str) -> bool:
+    """Whether a name inside an archive leads elsewhere or can't be shown."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    drive = len(name) > 1 and name[1] == ":"
+    return path.is_absolute() or drive or ".." in path.parts or not name.isprintable()
