@@ -32,6 +32,8 @@ TableName = Literal[
 ]
 
 ROW_ID, SEQ, BATCH, ROW = "_row_id", "_seq", "_batch", "_row"
+# Column of a file that quarantine gave back: the entry that a row was.
+ORIGIN = "_quarantine"
 # Columns of a file that the contract does not have, as text by name, where the contract says to keep them.
 EXTRA = pa.field("_extra", pa.map_(pa.string(), pa.string()))
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -256,6 +258,11 @@ class Lake:
     def append(self, table: TableName, rows: pa.Table) -> None:
         """Append rows whose repetition does no harm."""
         delta.append(self.url(table), self._schemas[table], rows)
+
+    def delete(self, table: TableName, where: str) -> int:
+        """Delete the rows that an SQL predicate keeps; how many there were. Older versions have them until upkeep."""
+        opened = self.open(table)
+        return 0 if opened is None else delta.delete(opened, where)
 
     def read(
         self,

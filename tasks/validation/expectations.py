@@ -1,133 +1,157 @@
-"""Expectations, checked by Great Expectations. The only module that talks to it."""
+"""Expectations, asked of Great Expectations. The only module that talks to it."""
 
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
-from collections.abc import Sequence
-from functools import cache
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import JsonValue
 
+from configs.base import ColumnType
+from configs.check import moment
 from configs.contract import Expectation
 from tasks.errors import UsageError
-from tasks.refs import ExpectationResult, Record
 
-
-class Check(Record):
-    """One expectation's result and the rows it failed.
-
-    Attributes:
-        about_rows: Whether it judges each row; if not, it judges the table.
-        raised: What Great Expectations raised instead of checking; empty where it checked.
-        mostly: Whether it tolerates a share of failing rows; if that is not reached, the file is refused.
-        rows: Positions of the failing rows in the frame, ascending.
-    """
-
-    result: ExpectationResult
-    about_rows: bool
-    mostly: bool = False
-    raised: str = ""
-    rows: tuple[int, ...] = ()
-
-    def within(self, start: int, stop: int) -> Check:
-        """The same for the rows from `start` to before `stop` alone, positions counted from `start`."""
-        first, last = bisect_left(self.rows, start), bisect_left(self.rows, stop)
-        mine = tuple(row - start for row in self.rows[first:last])
-        raised = not self.about_rows
-        result = self.result.model_copy(update={"unexpected": len(mine), "success": not mine and not raised})
-        return self.model_copy(update={"rows": mine, "result": result})
-
-
-# These judge a row by its neighbours: batches must not be pooled for them.
-_BY_NEIGHBOURS = (
+Ids = npt.NDArray[np.int64]
+_SAMPLE = 5
+# These judge a row by other rows of its column.
+_BY_OTHERS = (
     "expect_column_values_to_be_unique",
     "expect_compound_columns_to_be_unique",
     "expect_column_values_to_be_increasing",
     "expect_column_values_to_be_decreasing",
+    "expect_column_value_z_scores_to_be_less_than",
 )
+_NULL_COUNTS = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
 
 
-def poolable(expectation: Expectation) -> bool:
-    """Whether an expectation judges each row by itself, so that several batches can be asked of at once."""
+@dataclass(frozen=True)
+class Question:
+    """An expectation, ready to be asked.
+
+    Attributes:
+        columns: Columns that it needs.
+        composes: Whether it judges each row by itself, so that rows may be asked of in pieces.
+        pools: Whether, moreover, pieces of several files may be asked of together.
+    """
+
+    expectation: Expectation
+    configuration: Any
+    columns: tuple[str, ...]
+    composes: bool
+    pools: bool
+
+    @property
+    def mostly(self) -> float | None:
+        """The share of rows that must hold for the file to come in; None where it tolerates none."""
+        found = self.expectation.arguments.get("mostly")
+        return float(found) if isinstance(found, int | float) else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found in one frame.
+
+    Attributes:
+        about_rows: Whether it judges each row; if not, it judges the column or table.
+        asked: Rows in question: without those whose value is missing.
+        rows: Positions of the failing rows in the frame, ascending.
+        sample: Some of the failing values.
+        observed: What was measured, of an expectation that is not about rows.
+        raised: What Great Expectations raised instead of an answer; empty where it answered.
+    """
+
+    success: bool
+    about_rows: bool
+    asked: int = 0
+    rows: Ids = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    sample: tuple[JsonValue, ...] = ()
+    observed: JsonValue = None
+    raised: str = ""
+
+
+def questions(expectations: Sequence[Expectation], types: Mapping[str, ColumnType]) -> list[Question]:
+    """Expectations, ready to be asked.
+
+    Args:
+        expectations: As the configuration has them.
+        types: The columns' types, for texts that tell a moment.
+
+    Raises:
+        UsageError: an expectation that Great Expectations does not know, or arguments that it refuses.
+    """
+    return [_question(expectation, types, number) for number, expectation in enumerate(expectations)]
+
+
+def ask(frame: pd.DataFrame, asked: Sequence[Question]) -> list[Answer]:
+    """Ask a frame with a 0..n-1 index; answers come in the questions' order.
+
+    Raises:
+        UsageError: an expectation does not fit the types of its columns.
+    """
+    if not asked:
+        return []
+    report = _validator(frame).graph_validate(
+        configurations=[one.configuration for one in asked],
+        runtime_configuration={
+            "result_format": {"result_format": "COMPLETE", "partial_unexpected_count": _SAMPLE},
+            "catch_exceptions": True,
+        },
+    )
+    found = {int(one.expectation_config.meta["number"]): one for one in report}
+    answers = [_answer(found[one.configuration.meta["number"]], one) for one in asked]
+    for answer, question in zip(answers, asked, strict=True):
+        _refuse_unfit(answer, question, frame)
+    return answers
+
+
+def needed_columns(asked: Sequence[Question]) -> list[str]:
+    """Columns that questions need, each once."""
+    return list(dict.fromkeys(name for one in asked for name in one.columns))
+
+
+def _validator(frame: pd.DataFrame) -> Any:
+    # Not through a batch definition: that hashes the whole frame, twice, which takes four times as long as the rest.
+    from great_expectations.execution_engine import PandasExecutionEngine
+    from great_expectations.validator.validator import Validator
+
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    engine = PandasExecutionEngine()
+    engine.load_batch_data("rows", frame)
+    validator = Validator(execution_engine=engine)
+    validator.metrics_calculator.show_progress_bars = False
+    return validator
+
+
+def _question(expectation: Expectation, types: Mapping[str, ColumnType], number: int) -> Question:
     from great_expectations.expectations.expectation import (
         ColumnMapExpectation,
         ColumnPairMapExpectation,
         MulticolumnMapExpectation,
     )
 
-    found = _implementation(expectation)
-    maps = issubclass(found, ColumnMapExpectation | ColumnPairMapExpectation | MulticolumnMapExpectation)
-    alone = not {"mostly", "row_condition"} & set(expectation.arguments)
-    return maps and alone and expectation.type not in _BY_NEIGHBOURS
-
-
-def needed_columns(expectations: Sequence[Expectation]) -> list[str]:
-    """Columns that the expectations name, in their order, each once."""
-    names: dict[str, None] = {}
-    for expectation in expectations:
-        for argument, value in expectation.arguments.items():
-            if argument in ("column", "column_A", "column_B") and isinstance(value, str):
-                names[value] = None
-            elif argument in ("column_list", "column_set") and isinstance(value, list):
-                names.update(dict.fromkeys(str(item) for item in value))
-    return list(names)
-
-
-def check(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Check]:
-    """Check a frame with a 0..n-1 index against expectations; results come in their order.
-
-    Raises:
-        UsageError: an expectation that Great Expectations does not know, or arguments it refuses.
-    """
-    import great_expectations as gx
-
-    built = [_build(expectation, number) for number, expectation in enumerate(expectations)]
-    batch = _batch_definition()
-    suite = gx.ExpectationSuite(name="contract", expectations=built)
-    report = batch.get_batch({"dataframe": frame}).validate(
-        suite, result_format={"result_format": "COMPLETE", "partial_unexpected_count": 3}
-    )
-    by_number = {int(one.expectation_config.meta["number"]): one for one in report.results}
-    checks = [_read(by_number[number], expectation) for number, expectation in enumerate(expectations)]
-    for found, expectation in zip(checks, expectations, strict=True):
-        _refuse_unfit(found, expectation, frame)
-    return checks
-
-
-def _refuse_unfit(found: Check, expectation: Expectation, frame: pd.DataFrame) -> None:
-    """An expectation that raised does not fit the columns' types: a mistake in the YAML, unless a column is empty."""
-    named = [name for name in needed_columns([expectation]) if name in frame.columns]
-    empty = any(not frame[name].notna().any() for name in named)
-    if found.raised and not empty:
-        raise UsageError(
-            f"expectations: {expectation.type} of {', '.join(named) or 'the table'} can't be checked: {found.raised}"
-        )
-
-
-@cache
-def _batch_definition() -> Any:
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    # Its own account of every metric it computes is noise beside ours.
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("batch").add_dataframe_asset("batch")
-    return asset.add_batch_definition_whole_dataframe("batch")
-
-
-def _build(expectation: Expectation, number: int) -> Any:
     implementation = _implementation(expectation)
+    maps = issubclass(implementation, ColumnMapExpectation | ColumnPairMapExpectation | MulticolumnMapExpectation)
+    composes = maps and expectation.type not in _BY_OTHERS
     try:
-        return implementation(**expectation.arguments, severity=expectation.severity, meta={"number": number})
+        built = implementation(
+            **_arguments(expectation, types), severity=expectation.severity, meta={"number": number}
+        ).configuration
     except (ValueError, TypeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise UsageError(f"expectations: {expectation.type} refuses its arguments: {'; '.join(lines[1:3])}") from None
+        raise UsageError(
+            f"expectations[{number}]: {expectation.type} refuses its arguments: {'; '.join(lines[1:3]) or error}"
+        ) from None
+    alone = {"mostly", "row_condition"} & set(expectation.arguments)
+    return Question(expectation, built, _columns(expectation, types), composes, composes and not alone)
 
 
 def _implementation(expectation: Expectation) -> Any:
@@ -143,38 +167,110 @@ def _implementation(expectation: Expectation) -> Any:
         ) from None
 
 
-def _read(found: Any, expectation: Expectation) -> Check:
+def _arguments(expectation: Expectation, types: Mapping[str, ColumnType]) -> dict[str, Any]:
+    """The arguments, texts that tell a moment of a timestamp column as moments."""
+    given: dict[str, Any] = dict(expectation.arguments)
+    if types.get(str(given.get("column"))) != "timestamp":
+        return given
+    for name in ("min_value", "max_value"):
+        if isinstance(given.get(name), str):
+            given[name] = moment(given[name])
+    if isinstance(given.get("value_set"), list):
+        given["value_set"] = [moment(one) if isinstance(one, str) else one for one in given["value_set"]]
+    return given
+
+
+def _columns(expectation: Expectation, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
+    arguments = expectation.arguments
+    named = [arguments[name] for name in ("column", "column_A", "column_B") if name in arguments]
+    several = arguments.get("column_list")
+    named += several if isinstance(several, list) else []
+    condition = str(arguments.get("row_condition") or "")
+    named += [name for name in types if re.search(rf"\b{re.escape(name)}\b", condition)]
+    return tuple(dict.fromkeys(str(name) for name in named))
+
+
+def _refuse_unfit(answer: Answer, question: Question, frame: pd.DataFrame) -> None:
+    """An expectation that raised does not fit the columns' types: a mistake in the YAML, unless a column is empty."""
+    named = [name for name in question.columns if name in frame.columns]
+    if answer.raised and all(frame[name].notna().any() for name in named):
+        raise UsageError(
+            f"expectations: {question.expectation.type} of {', '.join(named) or 'the table'} can't be checked: "
+            f"{answer.raised}"
+        )
+
+
+def _answer(found: Any, question: Question) -> Answer:
     result: dict[str, Any] = found.result or {}
     raised = _raised(found.exception_info)
-    about_rows = "unexpected_index_list" in result or "unexpected_count" in result
-    rows = np.unique(np.asarray(result.get("unexpected_index_list") or [], dtype=np.int64))
-    detail = raised or _detail(result, expectation, rows)
-    column = expectation.arguments.get("column", "")
-    return Check(
-        result=ExpectationResult(
-            expectation=expectation.type,
-            column=str(column),
-            severity=expectation.severity,
-            success=bool(found.success),
-            unexpected=int(result.get("unexpected_count") or 0),
-            detail="" if found.success else detail,
-        ),
-        about_rows=about_rows and not raised,
-        mostly="mostly" in expectation.arguments,
-        raised=raised,
-        rows=tuple(rows.tolist()),
+    if raised:
+        return Answer(success=False, about_rows=question.composes, raised=raised)
+    if "unexpected_index_list" not in result and "unexpected_count" not in result:
+        return Answer(bool(found.success), about_rows=False, observed=_observed(result))
+    missing = 0 if question.expectation.type in _NULL_COUNTS else int(result.get("missing_count") or 0)
+    return Answer(
+        success=bool(found.success),
+        about_rows=True,
+        asked=int(result["element_count"]) - missing,
+        rows=np.unique(np.asarray(result.get("unexpected_index_list") or [], dtype=np.int64)),
+        sample=tuple(plain(one) for one in result.get("partial_unexpected_list") or []),
     )
 
 
-def _raised(info: dict[str, Any]) -> str:
+def _observed(result: Mapping[str, Any]) -> JsonValue:
+    """What was measured; for a distribution, with what it was measured against."""
+    observed = plain(result.get("observed_value"))
+    details = result.get("details") or {}
+    if observed is None and "observed_partition" in details:
+        return plain(details["observed_partition"])
+    return observed
+
+
+def _raised(info: Mapping[str, Any]) -> str:
     """The message of an exception inside Great Expectations; flat, or one for each metric."""
     entries = [info] if "raised_exception" in info else list(info.values())
     return next((str(one["exception_message"]) for one in entries if one.get("raised_exception")), "")
 
 
-def _detail(result: dict[str, Any], expectation: Expectation, rows: npt.NDArray[np.int64]) -> str:
-    wanted = ", ".join(f"{name}={value}" for name, value in expectation.arguments.items() if name != "column")
-    if rows.size:
-        return f"expected {wanted}" if wanted else ""
-    observed = result.get("observed_value")
-    return f"observed {observed}, expected {wanted}"
+def plain(value: Any) -> JsonValue:
+    """A value as JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | np.ndarray):
+        return [plain(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value is pd.NaT:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def misfits(expectations: Sequence[Expectation], types: Mapping[str, ColumnType]) -> Iterator[tuple[int, str]]:
+    """Expectations that can't be asked of columns of some types, by number, with the reason.
+
+    Each is asked of three made-up rows: what Great Expectations does not know, refuses or can't do with such columns
+    shows before any file lands.
+    """
+    frame = _made_up(types)
+    for number, expectation in enumerate(expectations):
+        try:
+            question = _question(expectation, types, number)
+            if expectation.reference is None:
+                ask(frame, [question])
+        except UsageError as error:
+            yield number, str(error).partition(": ")[2]
+
+
+def _made_up(types: Mapping[str, ColumnType]) -> pd.DataFrame:
+    values: dict[ColumnType, list[Any]] = {
+        "string": ["a", "b", "c"],
+        "integer": [1, 2, 4],
+        "number": [0.5, 1.5, 4.0],
+        "boolean": [True, False, True],
+        "timestamp": [pd.Timestamp(f"2026-01-0{day}", tz="UTC") for day in (1, 2, 4)],
+    }
+    return pd.DataFrame({name: values[kind] for name, kind in types.items()})

@@ -1,27 +1,25 @@
-"""The judgement of staged batches: pure, from tables to tables and reasons."""
+"""The judgement of staged batches: from rows to what comes in, what is refused and why, what is a duplicate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from configs.contract import Expectation
 from configs.schema import PipelineConfig
 from tasks.refs import ExpectationResult, StagedBatch
-from tasks.stores.hashing import position_hash, row_hash
-from tasks.stores.lake import BATCH, PROVENANCE, ROW, ROW_ID, SEQ
+from tasks.stores.delta import Stream
+from tasks.stores.lake import BATCH, DUPLICATES, ORIGIN, PROVENANCE, QUARANTINE, ROW, ROW_ID, SEQ
 from tasks.stores.staging import UNREADABLE
-from tasks.validation import contract, quarantine
-from tasks.validation.expectations import Check, check, needed_columns, poolable
+from tasks.validation import contract, duplicates, entries
+from tasks.validation.case import Case, examine, span
+from tasks.validation.duplicates import Known
+from tasks.validation.expectations import questions
 
-Ids = npt.NDArray[np.int64]
+_NONE = QUARANTINE.empty_table()
 
 
 @dataclass(frozen=True)
@@ -29,131 +27,166 @@ class Judgement:
     """What becomes of a batch.
 
     Attributes:
-        accepted: Rows for the lake, with provenance columns but for `_seq`; None where the file is refused.
-        refused: Entries for quarantine.
         reasons: Why the file as a whole is refused; empty where it comes in.
+        refused: Entries for quarantine.
+        duplicates: Entries for the table `duplicates`.
         results: What each expectation found.
-        counts: Refused rows by reason.
-        rows: Rows of the file.
+        accepted: Rows that come in.
+        superseded: Rows of the lake that this file's take the place of.
+        first, last: First and last event time of the rows that come in.
+        case: The file's rows; None where it could not be read.
     """
 
-    accepted: pa.Table | None
-    refused: pa.Table
+    batch: StagedBatch
     reasons: tuple[str, ...]
+    refused: pa.Table | Stream
+    duplicates: pa.Table
     results: tuple[ExpectationResult, ...]
-    counts: dict[str, int]
-    rows: int
+    accepted: int
+    superseded: int
+    first: datetime | None = None
+    last: datetime | None = None
+    case: Case | None = None
+
+    @property
+    def refuses(self) -> bool:
+        """Whether anything of it goes to quarantine."""
+        return isinstance(self.refused, Stream) or self.refused.num_rows > 0
+
+    @property
+    def lost(self) -> int:
+        """Rows of the file that another one stands for."""
+        return 0 if self.case is None or self.reasons else self.case.refusals.duplicates
+
+    @property
+    def quarantined(self) -> int:
+        """Rows in quarantine, by themselves or with the whole file."""
+        return self.batch.rows - self.accepted - self.lost
+
+    def rows(self, seq: int) -> Stream:
+        """The rows that come in, with their provenance under the batch's sequence number."""
+        assert self.case is not None  # noqa: S101  # a file that could not be read is refused
+        return _accepted(self.case, seq)
 
 
 def judge(
     config: PipelineConfig,
     batches: Sequence[StagedBatch],
-    tables: Sequence[pa.Table],
-    kept: Callable[[Ids], pa.Table],
+    known: Known,
+    newest: datetime | None,
+    clocks: Mapping[str, datetime],
     at: datetime,
+    expected: Sequence[Expectation],
 ) -> list[Judgement]:
     """Judge staged batches of one feed, in their order.
 
     Args:
         config: The pipeline.
-        batches: Where the tables come from.
-        tables: The staged rows of each batch, with `_row` and `_unreadable`.
-        kept: Gives the key columns of the lake's rows, of other batches, whose `_row_id` is among some.
+        batches: The batches; those that could not be read are refused for that.
+        known: Gives the lake's rows, of other batches, by their ids.
+        newest: Newest event time that came in with earlier files.
+        clocks: The clock that each batch is judged by.
         at: The run's clock.
+        expected: The expectations of the configuration, with what they refer to filled in.
     """
-    key = config.contract.key
-    checks = _checks(contract.suite(config, batches[0].file.feed), tables)
-    ids = [_ids(key, batch, table) for batch, table in zip(batches, tables, strict=True)]
-    known = kept(np.concatenate(ids)) if key else pa.table({})
-    found = []
-    for batch, table, own, own_ids in zip(batches, tables, checks, ids, strict=True):
-        judgement = _judge_one(config, batch, table, own, own_ids, known, at)
-        if key and judgement.accepted is not None:
-            known = pa.concat_tables([known.select(list(key)), judgement.accepted.select(list(key))])
-        found.append(judgement)
-    return found
+    feed = batches[0].file.feed
+    types = {name: column.type for name, column in config.columns_of(feed).items()}
+    asked = questions(contract.suite(config, feed, expected), types)
+    cases = {
+        number: Case(config, one, asked, newest, clocks[one.file.sha256])
+        for number, one in enumerate(batches)
+        if not one.refusal
+    }
+    found = iter(_judge(config, list(cases.values()), list(types), known, at) if cases else ())
+    return [next(found) if number in cases else _unread(one, at) for number, one in enumerate(batches)]
 
 
-def _judge_one(
+def _judge(
+    config: PipelineConfig, cases: Sequence[Case], columns: Sequence[str], known: Known, at: datetime
+) -> list[Judgement]:
+    examine(cases, columns)
+    reasons = [tuple(case.reasons()) for case in cases]
+    live = [number for number, told in enumerate(reasons) if not told]
+    found = duplicates.settle(config, cases, live, known)
+    if config.contract.policies.duplicate_key != "reject":
+        return [_judgement(config, cases, number, told, found, at) for number, told in enumerate(reasons)]
+    for number in tuple(live):
+        duplicates.refuse(cases[number], number, found)
+        reasons[number] = tuple(cases[number].reasons())
+        if reasons[number]:  # so its rows are no reason against those of the files that follow
+            live.remove(number)
+            found = duplicates.settle(config, cases, live, known)
+    return [_judgement(config, cases, number, told, None, at) for number, told in enumerate(reasons)]
+
+
+def _judgement(
     config: PipelineConfig,
-    batch: StagedBatch,
-    table: pa.Table,
-    checks: Sequence[Check],
-    ids: Ids,
-    known: pa.Table,
+    cases: Sequence[Case],
+    number: int,
+    reasons: tuple[str, ...],
+    found: duplicates.Settled | None,
     at: datetime,
 ) -> Judgement:
-    key = config.contract.key
-    refusals = _with_keys(quarantine.from_checks(table, checks), table, key, known)
-    reasons = quarantine.whole_file_reasons(checks, refusals, config.validation.max_quarantined_share)
+    case = cases[number]
+    recorded, superseded = DUPLICATES.empty_table(), 0
+    if found is not None and not reasons:
+        recorded, superseded = duplicates.record(config, cases, number, found, at)
+    first, last = (None, None) if reasons else span(case, config.contract.event_time)
     return Judgement(
-        accepted=None if reasons else _accepted(table, refusals, ids, batch),
-        refused=quarantine.file_entry(batch.file, reasons, at)
-        if reasons
-        else quarantine.row_entries(table, batch.file, refusals, key, at),
-        reasons=tuple(reasons),
-        results=tuple(one.result for one in checks),
-        counts=refusals.counts(),
-        rows=table.num_rows,
+        batch=case.batch,
+        reasons=reasons,
+        refused=_refused(config, case, reasons, at),
+        duplicates=recorded,
+        results=tuple(tally.result for tally in case.tallies),
+        accepted=0 if reasons else int(case.refusals.accepted.sum()),
+        superseded=superseded,
+        first=first,
+        last=last,
+        case=case,
     )
 
 
-def _checks(expectations: Sequence[Expectation], tables: Sequence[pa.Table]) -> list[list[Check]]:
-    """Each batch's checks. What judges rows one by one is asked of all together: asking costs more than rows do."""
-    pooled = [poolable(expectation) for expectation in expectations]
-    together = [one for one, pools in zip(expectations, pooled, strict=True) if pools]
-    apart = [one for one, pools in zip(expectations, pooled, strict=True) if not pools]
-    shared = check(_frame(pa.concat_tables(tables), together), together)
-    bounds = np.cumsum([0, *(table.num_rows for table in tables)]).tolist()
-    found = []
-    for number, table in enumerate(tables):
-        own = check(table.drop_columns([ROW, UNREADABLE]).to_pandas(), apart) if apart else []
-        mine = [one.within(bounds[number], bounds[number + 1]) for one in shared]
-        iterators = {True: iter(mine), False: iter(own)}
-        found.append([next(iterators[pools]) for pools in pooled])
-    return found
+def _refused(config: PipelineConfig, case: Case, reasons: Sequence[str], at: datetime) -> pa.Table | Stream:
+    """Entries for quarantine; none for a refused file that quarantine gave back: its rows are still in there."""
+    if not reasons:
+        return entries.row_entries(case, config.contract.key, at) if case.refusals.refused.any() else _NONE
+    return _NONE if case.batch.file.origin == "readmitted" else entries.file_entry(case.batch.file, reasons, at)
 
 
-def _ids(key: Sequence[str], batch: StagedBatch, table: pa.Table) -> Ids:
-    return row_hash(table, key) if key else position_hash(batch.file.sha256, table.column(ROW).to_numpy())
+def _unread(batch: StagedBatch, at: datetime) -> Judgement:
+    """A file that could not be read is refused for that."""
+    return Judgement(
+        batch=batch,
+        reasons=(batch.refusal,),
+        refused=_NONE if batch.file.origin == "readmitted" else entries.file_entry(batch.file, [batch.refusal], at),
+        duplicates=DUPLICATES.empty_table(),
+        results=(),
+        accepted=0,
+        superseded=0,
+    )
 
 
-def _with_keys(
-    refusals: quarantine.Refusals, table: pa.Table, key: Sequence[str], known: pa.Table
-) -> quarantine.Refusals:
-    if not key:
-        return refusals
-    repeated = contract.repeated_in_batch(table, key, refusals.accepted)
-    refusals = refusals.add(repeated, "duplicate_key", "the key stands in an earlier row of this file")
-    present = contract.present_in(table, key, known, refusals.accepted)
-    return refusals.add(present, "duplicate_key", "the key came in with an earlier file")
+def _accepted(case: Case, seq: int) -> Stream:
+    """The rows of a file that come in, provenance columns last and in order."""
+    provenance = {field.name for field in PROVENANCE}
+    data = [field for field in case.staged.schema if field.name not in {*provenance, UNREADABLE, ORIGIN}]
+    schema = pa.schema([*data, *PROVENANCE])
+    names = [field.name for field in data]
 
+    def batches() -> Iterator[pa.RecordBatch]:
+        accepted = case.refusals.accepted
+        for piece in case.pieces([*names, ROW]):
+            mine = accepted[piece.positions]
+            kept = pa.array(mine)
+            rows = piece.rows if mine.all() else piece.rows.filter(kept)
+            if not rows.num_rows:
+                continue
+            known = {
+                ROW_ID: pa.array(case.ids[piece.positions]).filter(kept),
+                SEQ: pa.repeat(pa.scalar(seq, pa.int64()), rows.num_rows),
+                BATCH: pa.repeat(pa.scalar(case.batch.file.sha256), rows.num_rows),
+            }
+            arrays = [known[name] if name in known else rows.column(name) for name in schema.names]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-def _accepted(table: pa.Table, refusals: quarantine.Refusals, ids: Ids, batch: StagedBatch) -> pa.Table:
-    with_ids = table.drop_columns([UNREADABLE]).append_column(ROW_ID, pa.array(ids))
-    rows = with_ids if refusals.accepted.all() else with_ids.filter(pa.array(refusals.accepted))
-    return rows.append_column(BATCH, pa.repeat(pa.scalar(batch.file.sha256), rows.num_rows))
-
-
-def with_sequence(rows: pa.Table, seq: int) -> pa.Table:
-    """Accepted rows with their batch's sequence number, provenance columns last and in order."""
-    rows = rows.append_column(SEQ, pa.repeat(pa.scalar(seq, pa.int64()), rows.num_rows))
-    names = [field.name for field in PROVENANCE]
-    return rows.select([*(name for name in rows.column_names if name not in names), *names])
-
-
-def time_range(rows: pa.Table | None, event_time: str | None) -> tuple[datetime | None, datetime | None]:
-    """First and last event time; None where the feed has none, or no row came in."""
-    if rows is None or event_time is None or event_time not in rows.column_names or rows.num_rows == 0:
-        return None, None
-    found = pc.min_max(rows.column(event_time)).as_py()
-    return found["min"], found["max"]
-
-
-def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame:
-    """The columns that expectations name, as Great Expectations sees them, positions as index."""
-    columns = [name for name in needed_columns(expectations) if name in table.column_names]
-    if not columns:
-        return pd.DataFrame(index=pd.RangeIndex(table.num_rows))
-    frame: pd.DataFrame = table.select(columns).to_pandas()
-    return frame
+    return Stream(schema, batches)

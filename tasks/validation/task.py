@@ -13,103 +13,183 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from configs.contract import Expectation
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, StagedBatch, artifact_key, rules_digest
+from tasks.refs import BatchRecord, Feed, StagedBatch, artifact_key, rules_digest
 from tasks.retry import RETRIES
-from tasks.stores import staging
+from tasks.stores.clocks import first_clocks
 from tasks.stores.delta import Part
 from tasks.stores.lake import BATCH, ROW_ID, Lake
 from tasks.stores.settings import load_settings
 from tasks.validation.page import batches_page
 
 if TYPE_CHECKING:
+    from tasks.validation.duplicates import Known
     from tasks.validation.judge import Judgement
+    from tasks.validation.keys import Ids
 
 
 @task(name="validate", task_run_name="validate-{batches[0].file.path}", cache_policy=NO_CACHE, **RETRIES)
-def validate(config: PipelineConfig, batches: Sequence[StagedBatch], now: datetime) -> tuple[BatchRecord, ...]:
-    """Judge staged batches of one feed and write what comes of them, each part once; the ledger last. Lock held."""
-    lake = Lake(load_settings(), config)
-    found = _judge(config, lake, batches, now)
-    numbers = _sequences(lake, batches)
-    pairs = list(zip(batches, found, strict=True))
-    rules = rules_digest(config)
-    refused = [
-        Part(f"{b.file.sha256}:{rules}", numbers[b.file.sha256], j.refused) for b, j in pairs if j.refused.num_rows
-    ]
-    accepted = [_part(batch, judged, numbers[batch.file.sha256]) for batch, judged in pairs if not judged.reasons]
-    # In this order: a batch whose rows are in the lake is judged first again after a kill, and so alike.
-    lake.append_parts_once(batches[0].file.feed, accepted)
-    lake.append_parts_once("quarantine", refused)
-    records = [_record(config, batch, judged, numbers[batch.file.sha256], now) for batch, judged in pairs]
-    lake.enter(records)
+def validate(
+    config: PipelineConfig,
+    batches: Sequence[StagedBatch],
+    now: datetime,
+    expected: Sequence[Expectation] | None = None,
+) -> tuple[BatchRecord, ...]:
+    """Judge staged batches of one feed and write what comes of them, each part once; the ledger last. Lock held.
+
+    Args:
+        config: The pipeline.
+        batches: The batches.
+        now: The run's clock.
+        expected: The configuration's expectations, with what they refer to filled in; as they are by default.
+    """
+    settings = load_settings()
+    lake = Lake(settings, config)
+    ledger = lake.ledger()
+    found = _judge(config, lake, ledger, batches, now, config.expectations if expected is None else expected)
+    records = _write(config, lake, ledger, found, now)
     key = artifact_key(config.name, "validate")
-    page = batches_page(config.name, [(record, judged.results) for record, judged in zip(records, found, strict=True)])
-    create_markdown_artifact(page, key=key, description=f"{len(accepted)} of {len(batches)} files accepted")
+    page = batches_page(config.name, [(record, one.results) for record, one in zip(records, found, strict=True)])
+    accepted = sum(record.verdict == "accepted" for record in records)
+    create_markdown_artifact(page, key=key, description=f"{accepted} of {len(batches)} files accepted")
     for batch in batches:  # last: another try of this task reads them again
         if batch.staged:
             Path(batch.staged).unlink(missing_ok=True)
-    return tuple(records)
+    return records
 
 
-def _judge(config: PipelineConfig, lake: Lake, batches: Sequence[StagedBatch], now: datetime) -> list[Judgement]:
-    """Judgements in the batches' order; a batch that could not be read is refused for that."""
-    from tasks.validation.judge import Judgement, judge
-    from tasks.validation.quarantine import file_entry
+def _judge(
+    config: PipelineConfig,
+    lake: Lake,
+    ledger: Sequence[BatchRecord],
+    batches: Sequence[StagedBatch],
+    now: datetime,
+    expected: Sequence[Expectation],
+) -> list[Judgement]:
+    from tasks.validation.judge import judge
 
-    readable = [batch for batch in batches if not batch.refusal]
-    tables = [staging.read(Path(batch.staged)) for batch in readable]
-    own = {batch.file.sha256 for batch in readable}
-    judged = judge(config, readable, tables, lambda ids: _kept(config, lake, batches, own, ids), now) if own else []
-    rest = iter(judged)
-    return [
-        Judgement(None, file_entry(batch.file, [batch.refusal], now), (batch.refusal,), (), {}, 0)
-        if batch.refusal
-        else next(rest)
-        for batch in batches
+    feed, own = batches[0].file.feed, [batch.file.sha256 for batch in batches]
+    clocks = dict.fromkeys(own, now)
+    if config.contract.policies.future != "accept":
+        # A batch that a killed run left is judged again as it was.
+        clocks = first_clocks(load_settings(), config.name, rules_digest(config), own, now)
+    came = [
+        one.event_time_max for one in ledger if one.feed == feed and one.event_time_max and one.batch not in set(own)
     ]
+    return judge(config, batches, _known(lake, feed, own), max(came, default=None), clocks, now, expected)
 
 
-def _part(batch: StagedBatch, judged: Judgement, seq: int) -> Part:
-    from tasks.validation.judge import with_sequence
+def _known(lake: Lake, feed: Feed, own: Sequence[str]) -> Known:
+    """Gives rows of the lake by their ids. Those of the batches themselves, which a killed run left, are left out."""
+    from tasks.validation.keys import among
 
-    return Part(batch.file.sha256, seq, with_sequence(judged.accepted, seq))
+    left = list(lake.transactions(feed, own))
+    others = ~pc.field(BATCH).isin(left) if left else None
+
+    def known(ids: Ids, columns: Sequence[str]) -> pa.Table:
+        found = [batch.column(0).to_numpy() for batch in lake.scan(feed, [ROW_ID], where=others)]
+        matched = [some[among(some, ids)] for some in found]
+        if not any(some.size for some in matched):
+            return lake.schema(feed).empty_table().select(columns)
+        wanted = pc.field(ROW_ID).isin(pa.concat_arrays([pa.array(some) for some in matched]))
+        return lake.read(feed, columns, where=wanted if others is None else others & wanted)
+
+    return known
 
 
-def _record(config: PipelineConfig, batch: StagedBatch, judged: Judgement, seq: int, now: datetime) -> BatchRecord:
-    from tasks.validation.judge import time_range
+def _write(
+    config: PipelineConfig, lake: Lake, ledger: Sequence[BatchRecord], found: Sequence[Judgement], now: datetime
+) -> tuple[BatchRecord, ...]:
+    """Write what comes of the batches.
 
-    accepted = 0 if judged.accepted is None else judged.accepted.num_rows
-    first, last = time_range(judged.accepted, config.contract.event_time)
+    In this order: whatever a kill leaves undone, the batches are judged again, alike, and the rest is written then.
+    Rows of the lake that are replaced are on record before they are.
+    """
+    from tasks.validation.records import expectation_rows, resolution_rows
+
+    feed, rules = found[0].batch.file.feed, rules_digest(config)
+    numbers = _sequences(lake, ledger, feed, [one.batch.file.sha256 for one in found])
+
+    def parts(rows: Sequence[tuple[Judgement, pa.Table]]) -> list[Part]:
+        return [
+            Part(f"{one.batch.file.sha256}:{rules}", numbers[one.batch.file.sha256], table)
+            for one, table in rows
+            if table.num_rows
+        ]
+
+    replaced = _replaced(lake, found, rules)
+    lake.append_parts_once("duplicates", parts([(one, one.duplicates) for one in found]))
+    accepted = [one for one in found if not one.reasons]
+    rows = [
+        Part(one.batch.file.sha256, numbers[one.batch.file.sha256], one.rows(numbers[one.batch.file.sha256]))
+        for one in accepted
+    ]
+    if any(one.superseded for one in accepted):
+        lake.merge_parts_once(feed, rows, [ROW_ID, *config.contract.key])
+    else:
+        lake.append_parts_once(feed, rows)
+    refused = [
+        Part(f"{one.batch.file.sha256}:{rules}", numbers[one.batch.file.sha256], one.refused)
+        for one in found
+        if one.refuses
+    ]
+    lake.append_parts_once("quarantine", refused)
+    lake.append_parts_once("expectations", parts([(one, expectation_rows(one, numbers, now)) for one in found]))
+    lake.append_parts_once("resolutions", parts([(one, resolution_rows(one, ledger, now)) for one in accepted]))
+    records = tuple(_record(config, one, numbers, replaced, ledger, now) for one in found)
+    lake.enter(records)
+    return records
+
+
+def _replaced(lake: Lake, found: Sequence[Judgement], rules: str) -> dict[str, int]:
+    """Rows of the lake that each batch replaces. Where a killed run replaced them already, its record counts."""
+    names = {f"{one.batch.file.sha256}:{rules}": one for one in found}
+    counts = {one.batch.file.sha256: one.superseded for one in found}
+    for name in lake.transactions("duplicates", names):
+        batch = names[name].batch.file.sha256
+        mine = (pc.field("by") == batch) & (pc.field("kind") == "superseded")
+        counts[batch] = lake.read("duplicates", ["by"], where=mine).num_rows
+    return counts
+
+
+def _record(
+    config: PipelineConfig,
+    one: Judgement,
+    numbers: dict[str, int],
+    replaced: dict[str, int],
+    ledger: Sequence[BatchRecord],
+    now: datetime,
+) -> BatchRecord:
+    file = one.batch.file
+    same_name = [known for known in ledger if (known.feed, known.path) == (file.feed, file.path)]
+    former = next((known.batch for known in reversed(same_name) if known.batch != file.sha256), None)
     return BatchRecord(
-        seq=seq,
-        batch=batch.file.sha256,
-        feed=batch.file.feed,
-        path=batch.file.path,
-        size=batch.file.size,
-        mtime_ns=batch.file.mtime_ns,
-        verdict="rejected" if judged.reasons else "accepted",
+        seq=numbers[file.sha256],
+        batch=file.sha256,
+        feed=file.feed,
+        path=file.path,
+        size=file.size,
+        mtime_ns=file.mtime_ns,
+        verdict="rejected" if one.reasons else "accepted",
         rules=rules_digest(config),
-        reasons=judged.reasons,
-        rows=judged.rows,
-        accepted=accepted,
-        quarantined=judged.rows - accepted,
-        event_time_min=first,
-        event_time_max=last,
+        reasons=one.reasons,
+        rows=one.batch.rows,
+        accepted=one.accepted,
+        quarantined=one.quarantined,
+        duplicates=one.lost,
+        superseded=replaced[file.sha256],
+        former=former,
+        notes=one.batch.notes,
+        event_time_min=one.first,
+        event_time_max=one.last,
         ingested_at=now,
     )
 
 
-def _sequences(lake: Lake, batches: Sequence[StagedBatch]) -> dict[str, int]:
+def _sequences(lake: Lake, ledger: Sequence[BatchRecord], feed: Feed, hashes: Sequence[str]) -> dict[str, int]:
     """The batches' numbers: those that a killed run gave them, or the next."""
-    hashes = [batch.file.sha256 for batch in batches]
-    given = lake.transactions(batches[0].file.feed, hashes)
-    highest = max([*(known.seq for known in lake.ledger()), *given.values()], default=0)
+    given = lake.transactions(feed, hashes)
+    highest = max([*(known.seq for known in ledger), *given.values()], default=0)
     fresh = [one for one in hashes if one not in given]
     return {**given, **{one: number for number, one in enumerate(fresh, start=highest + 1)}}
-
-
-def _kept(config: PipelineConfig, lake: Lake, batches: Sequence[StagedBatch], own: set[str], ids: object) -> pa.Table:
-    """Keys that came in with other batches and whose hash is among `ids`."""
-    other = ~pc.field(BATCH).isin(sorted(own))
-    return lake.read(batches[0].file.feed, config.contract.key, where=other & pc.field(ROW_ID).isin(pa.array(ids)))

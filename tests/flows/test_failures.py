@@ -75,13 +75,14 @@ CASES = (
     Case("blank_lines.csv", lambda _: "\n\n\n", ("csv",)),
     Case("header_only.csv", lambda good: csv(good.head(0)), ("no rows below the header",)),
     Case("no_rows.parquet", lambda good: parquet(good.head(0)), ("no rows",)),
-    Case("wrong_delimiter.csv", lambda good: str(good.to_csv(index=False, sep=";")), ("columns missing", "';'")),
+    Case("wrong_delimiter.csv", lambda good: str(good.to_csv(index=False, sep="~")), ("columns missing",)),
     Case("truncated.parquet", lambda good: parquet(good)[:-200], ("can't be read as parquet",)),
     Case("not_parquet.parquet", lambda good: csv(good), ("can't be read as parquet",)),
     Case("binary.csv", lambda _: bytes(range(256)) * 20, ()),
     Case("missing_column.csv", lambda good: csv(good.drop(columns="x1")), ("columns missing: x1",)),
     Case("missing_column.parquet", lambda good: parquet(good.drop(columns="y")), ("columns missing: y",)),
-    Case("unknown.xlsx", lambda _: b"PK\x03\x04", (".xlsx", ".csv")),
+    Case("unknown.dat", lambda _: b"PK\x03\x04", (".dat", ".csv")),
+    Case("no_workbook.xlsx", lambda _: b"PK\x03\x04", ("can't be read as excel",)),
     Case("text_in_all.csv", lambda good: csv(cell(good, ALL, "x1", "n.a.!")), ("no row is left", "20")),
     Case("text_in_most.csv", lambda good: csv(cell(good, MOST, "x1", "high")), ("12 of 20", "allowed 50")),
     Case("text_in_one.csv", lambda good: csv(cell(good, FIRST, "x1", "high")), ("x1", "high"), 19, 1),
@@ -193,7 +194,7 @@ def test_a_row_in_quarantine_is_named_by_its_number_in_the_file(champion: World,
     champion.land(NAME, "numbered.csv", csv(cell(rows, slice(6, 7), "x1", "seven")))
     assert cli("run", NAME).code == 0
     (entry,) = reasons_in_quarantine(champion, "numbered.csv")
-    assert (entry["row"], entry["key"]) == (7, '{"id": 50006}')
+    assert (entry["row"], entry["line"], entry["key"]) == (7, 8, '{"id":50006}')
 
 
 def test_a_good_file_comes_in_beside_bad_ones(champion: World, cli: Cli) -> None:

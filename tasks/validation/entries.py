@@ -1,0 +1,90 @@
+"""Refused rows and files as entries of quarantine: with reason, key, file, line and all of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from tasks.refs import LandedFile
+from tasks.stores.delta import Stream
+from tasks.stores.lake import EXTRA, QUARANTINE, ROW
+from tasks.stores.staging import UNREADABLE
+from tasks.validation.case import Case
+from tasks.validation.rows import Piece
+
+
+def row_entries(case: Case, key: Sequence[str], at: datetime) -> Stream:
+    """A file's refused rows as entries, made piece by piece."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        refused = case.refusals.refused
+        for piece in case.pieces():
+            positions = np.flatnonzero(refused[piece.positions])
+            if positions.size:
+                yield from _entries(case, piece, positions, key, at).to_batches()
+
+    return Stream(QUARANTINE, batches)
+
+
+def file_entry(file: LandedFile, reasons: Sequence[str], at: datetime) -> pa.Table:
+    """A file refused whole, as an entry. The file itself stays where it landed."""
+    entry = {**_origin(file, at), "kind": "file", "expectation": "file", "reason": "; ".join(reasons)}
+    return pa.Table.from_pylist([entry], schema=QUARANTINE)
+
+
+def _entries(
+    case: Case, piece: Piece, positions: np.ndarray[Any, np.dtype[np.int64]], key: Sequence[str], at: datetime
+) -> pa.Table:
+    rows = contents(pa.Table.from_batches([piece.rows.take(pa.array(positions))]))
+    why = [case.refusals.why(int(position)) for position in positions + piece.start]
+    numbers = [row.pop(ROW) for row in rows]
+    columns: dict[str, Any] = {
+        "kind": ["row"] * len(rows),
+        "row": numbers,
+        "line": [None if case.batch.lines is None else number + case.batch.lines for number in numbers],
+        "expectation": [name for name, _ in why],
+        "reason": [_reason(row, name, detail) for row, (name, detail) in zip(rows, why, strict=True)],
+        "key": [text_json({name: row.get(name) for name in key}) for row in rows],
+        "content": [text_json(row) for row in rows],
+    }
+    constants = _origin(case.batch.file, at)
+    arrays = [
+        pa.array(columns[field.name], field.type)
+        if field.name in columns
+        else pa.repeat(pa.scalar(constants[field.name], field.type), len(rows))
+        for field in QUARANTINE
+    ]
+    return pa.Table.from_arrays(arrays, schema=QUARANTINE)
+
+
+def _origin(file: LandedFile, at: datetime) -> dict[str, Any]:
+    return {"batch": file.sha256, "path": file.path, "feed": file.feed, "at": at}
+
+
+def _reason(row: dict[str, Any], name: str, detail: str) -> str:
+    if name == "type":
+        return f"{detail}: {row[UNREADABLE]}"
+    column = name.partition("(")[2].rstrip(")")
+    value = f"{column} = {row.get(column, 'missing')}" if column else ""
+    return ", ".join(part for part in (value, detail) if part) or name
+
+
+def contents(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as dictionaries, without their missing values; columns that the contract does not have as a dictionary."""
+    rows: list[dict[str, Any]] = [
+        {name: value for name, value in row.items() if value is not None} for row in table.to_pylist()
+    ]
+    for row in rows:
+        if EXTRA.name in row:
+            row[EXTRA.name] = dict(row[EXTRA.name])
+    return rows
+
+
+def text_json(value: dict[str, Any]) -> str:
+    """JSON of a row's values; numbers keep every digit, times are ISO 8601."""
+    return orjson.dumps(value, default=str).decode()

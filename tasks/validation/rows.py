@@ -1,0 +1,76 @@
+"""Staged rows in pieces: what is read at once stays small, however large the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+CHUNK_ROWS = 262_144
+
+
+class Piece(NamedTuple):
+    """Neighbouring rows of one staged file.
+
+    Attributes:
+        file: Number of the file.
+        start: Position of the first row in it.
+    """
+
+    file: int
+    start: int
+    rows: pa.RecordBatch
+
+    @property
+    def positions(self) -> slice:
+        """Where in the file the rows are."""
+        return slice(self.start, self.start + self.rows.num_rows)
+
+
+class Staged:
+    """The staged rows of one file. Read, not mapped: mapped pages would count as this process's memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with pa.OSFile(str(path)) as source:
+            self.schema: pa.Schema = pa.ipc.open_file(source).schema
+
+    def pieces(self, file: int, columns: Sequence[str] | None = None) -> Iterator[Piece]:
+        """The rows in order, some columns of them or all.
+
+        Args:
+            file: Number that the pieces are to carry.
+            columns: Names; those it lacks are left out.
+        """
+        wanted = None if columns is None else [i for i, name in enumerate(self.schema.names) if name in columns]
+        start = 0
+        with pa.OSFile(str(self._path)) as source:
+            reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
+            for number in range(reader.num_record_batches):
+                batch = reader.get_batch(number)
+                for offset in range(0, batch.num_rows, CHUNK_ROWS):
+                    rows = batch.slice(offset, CHUNK_ROWS)
+                    yield Piece(file, start, rows)
+                    start += rows.num_rows
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Whole columns."""
+        schema = pa.schema([field for field in self.schema if field.name in names])
+        return pa.Table.from_batches([piece.rows for piece in self.pieces(0, names)], schema)
+
+
+def chunks(files: Sequence[Staged]) -> Iterator[list[Piece]]:
+    """All rows of several files, small neighbours together: asking costs more than rows do."""
+    gathered: list[Piece] = []
+    rows = 0
+    for number, file in enumerate(files):
+        for piece in file.pieces(number):
+            if gathered and rows + piece.rows.num_rows > CHUNK_ROWS:
+                yield gathered
+                gathered, rows = [], 0
+            gathered.append(piece)
+            rows += piece.rows.num_rows
+    if gathered:
+        yield gathered
