@@ -31,6 +31,7 @@ _LINES = """\
   - {<<: *monitor, name: NAME, parameters: *NAME}
   - {<<: *score, name: NAME, parameters: *NAME}
   - {<<: *backfill, name: NAME, parameters: *NAME}
+  - {<<: *upkeep, name: NAME, parameters: *NAME}
   - {<<: *approve, name: NAME, parameters: *NAME}
 """
 

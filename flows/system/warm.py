@@ -22,6 +22,7 @@ _NEEDED = (
     "flows.deploy",
     "flows.lifecycle",
     "flows.reconcile",
+    "flows.upkeep",
     "mlflow.data.delta_dataset_source",
     "mlflow.data.meta_dataset",
     "mlflow.sklearn",

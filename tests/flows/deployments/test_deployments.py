@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TEXT = FILE.read_text(encoding="utf-8")
 HEAD = TEXT.partition("  # bike_demand\n")[0]  # definitions, and reconcile/all
-FLOWS = ("approve", "backfill", "deploy", "ingest", "lifecycle", "monitor", "score", "train")
+FLOWS = ("approve", "backfill", "deploy", "ingest", "lifecycle", "monitor", "score", "train", "upkeep")
 BIKE = '&of_bike_demand {prefect.resource.id: perennial.pipeline.bike_demand, perennial.followed: "no"}'
 
 
@@ -357,9 +357,15 @@ def test_a_right_file_is_deployed_with_all_that_it_says(deployable: tuple[Path, 
     schedules: dict[str, list[Any]] = {
         name: [(one.schedule, one.active) for one in each.schedules] for name, each in found.items()
     }
-    assert {name for name, each in schedules.items() if each} == {"reconcile/all", f"lifecycle/{NAME}"}
+    assert {name for name, each in schedules.items() if each} == {
+        "reconcile/all",
+        f"lifecycle/{NAME}",
+        f"upkeep/{NAME}",
+    }
     (sweep, active), (daily, also) = schedules["reconcile/all"][0], schedules[f"lifecycle/{NAME}"][0]
     assert (sweep.interval, daily.cron, active, also) == (timedelta(seconds=120), "15 4 * * *", True, True)
+    [(nightly, on)] = schedules[f"upkeep/{NAME}"]
+    assert (nightly.cron, nightly.timezone, on) == ("30 3 * * *", "UTC", True)
 
     limits = {
         name.partition("/")[0]: (one.global_concurrency_limit.limit, one.concurrency_options.collision_strategy.value)
@@ -370,7 +376,7 @@ def test_a_right_file_is_deployed_with_all_that_it_says(deployable: tuple[Path, 
     assert limits == {
         "reconcile": (1, "CANCEL_NEW"),
         **dict.fromkeys(("lifecycle", "train", "score", "backfill"), queue),
-        **dict.fromkeys(("ingest", "deploy", "monitor"), one_waits),
+        **dict.fromkeys(("ingest", "deploy", "monitor", "upkeep"), one_waits),
     }
     schema = found[f"lifecycle/{NAME}"].parameter_openapi_schema
     assert schema is not None
