@@ -75,7 +75,7 @@ def models(world: World) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def story(module_world: World) -> dict[str, Any]:
-    """A champion of two files; one more, and all merged; two more, and a second model, which waits for a person; two more.
+    """A champion of two files; one more, then merged; two more and a model that waits for a person; two more.
 
     All of that is forty days old when upkeep runs again. What every version held is written down before.
     """
