@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import re
 import signal
 import sys
 import time
@@ -15,6 +17,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 from tasks.errors import UsageError
 
 Tell = Callable[[str], None]
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NO_TEXT = re.compile("[\ud800-\udfff]")  # what Python makes of bytes in a name that are not UTF-8
 
 
 class Found(NamedTuple):
@@ -42,16 +46,21 @@ class Landing(Protocol):
     Attributes:
         address: The folder's absolute path, or the URL.
         whole: Whether a file is not there until it is there whole.
+        near: Whether files lie on this machine, so that reading one twice is no matter.
     """
 
     address: str
     whole: bool
+    near: bool
 
     def prepare(self) -> None:
         """Make the folder, where it is a local one."""
 
     def files(self, tell: Tell) -> Iterator[Found]:
-        """All files, also in folders below, sorted by path; a link counts where it leads to a file of this place."""
+        """All files, also in folders below, sorted by path; a link counts where it leads to a file of this place.
+
+        What is refused for its name, or for where its link leads, is told.
+        """
 
     def look(self, path: str) -> Found:
         """A file as it is now; FileNotFoundError where it is gone."""
@@ -69,7 +78,21 @@ class Landing(Protocol):
         """A file's bytes."""
 
     def local(self, path: str, draft: Path) -> AbstractContextManager[Path]:
-        """A file on local disk while the block runs: as it lies there, or fetched into `draft`."""
+        """A file on local disk while the block runs: as it lies there, or in `draft`, fetched unless it is there."""
+
+
+def unusable(path: str) -> str:
+    """Why no file of this path, relative to its place, is taken; nothing where it may be."""
+    if _NO_TEXT.search(path):
+        return "a name that is not UTF-8"
+    if _CONTROL.search(path):
+        return "a name with control characters"
+    return "a path with '.', '..' or '//' in it" if {"", ".", ".."} & set(path.split("/")) else ""
+
+
+def shown(path: str) -> str:
+    """A path as it can be printed, whatever is in it."""
+    return path if path.isprintable() else ascii(path)
 
 
 def is_url(place: str) -> bool:
@@ -90,6 +113,7 @@ class Folder:
     """A local folder."""
 
     whole = False
+    near = True
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -122,7 +146,7 @@ class Folder:
     def holds(self, path: str) -> bool:
         """Whether it is a file of this place, no folder and no link that leads out of it."""
         full = self.root / path
-        return full.is_file() and _inside(os.path.realpath(full), os.path.realpath(self.root))
+        return not unusable(path) and full.is_file() and _inside(os.path.realpath(full), os.path.realpath(self.root))
 
     def uri(self, path: str) -> str:
         """A file's absolute path."""
@@ -155,17 +179,37 @@ def _walk(folder: str, prefix: str, root: str, tell: Tell) -> Iterator[Found]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        tell(f"{folder} can't be listed: {error.strerror or error}. It is tried again with the next run.")
+        tell(f"{shown(folder)} can't be listed: {error.strerror or error}. It is tried again with the next run.")
         return
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, f"{prefix}{entry.name}/", root, tell)
-        elif entry.is_file() and not (entry.is_symlink() and not _inside(os.path.realpath(entry.path), root)):
-            try:
+        try:
+            why = unusable(entry.name) or _astray(entry, root)
+            if not why and entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{prefix}{entry.name}/", root, tell)
+            elif not why and entry.is_file():
                 status = entry.stat()
-            except FileNotFoundError:
-                continue  # it was taken away since the folder was listed
-            yield Found(prefix + entry.name, status.st_size, status.st_mtime_ns)
+                yield Found(prefix + entry.name, status.st_size, status.st_mtime_ns)
+            elif not why and not entry.is_dir():
+                why = "it is no regular file"
+        except FileNotFoundError:
+            continue  # it was taken away since the folder was listed
+        except OSError as error:
+            why = f"{error.strerror or error}"
+        if why and not entry.name.startswith((".", "_")):  # of those no file is taken anyway
+            tell(f"{shown(entry.path)} is refused: {why}.")
+
+
+def _astray(entry: os.DirEntry[str], root: str) -> str:
+    """Why a link is not followed; nothing where it may be, or is none."""
+    if not entry.is_symlink():
+        return ""
+    try:
+        real = os.path.realpath(entry.path, strict=True)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "a link that leads in a circle"
+        return "a link that leads nowhere" if error.errno == errno.ENOENT else f"a link: {error.strerror or error}"
+    return "" if _inside(real, root) else "a link that leads out of the landing folder"
 
 
 def _inside(path: str, root: str) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import unicodedata
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from tasks.errors import PerennialError, UsageError
-from tasks.stores.landing import Found, Tell, by_parts
+from tasks.stores.landing import Found, Tell, by_parts, shown, unusable
 
 _ETAGS = ("etag", "md5hash", "md5")
 _TIMES = ("mtime", "lastmodified", "last_modified", "updated", "modified", "modificationtime", "created")
@@ -26,6 +26,8 @@ class LandingError(PerennialError):
 
 class Remote:
     """A place that fsspec reaches. Credentials come from the environment, as its library reads them."""
+
+    near = False
 
     def __init__(self, url: str) -> None:
         self.address = url.rstrip("/")
@@ -43,13 +45,18 @@ class Remote:
         return found, str(root).rstrip("/")
 
     @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        """Tell failures of any file system, each of which has errors of its own, in our words."""
+    def _reaching(self, path: str = "") -> Iterator[None]:
+        """Tell failures of any file system, each of which has errors of its own, in our words.
+
+        What is about one file alone is passed on: that it is gone, may not be read, or changed while it was read.
+        """
         try:
             yield
         except (FileNotFoundError, PerennialError):
             raise
         except Exception as error:
+            if path and (isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EBUSY):
+                raise
             reason = (str(error).splitlines() or [""])[0][:300]
             raise LandingError(
                 f"{self.address} can't be reached ({type(error).__name__}: {reason}). "
@@ -75,15 +82,22 @@ class Remote:
         found = []
         for name, info in listed.items():
             path = str(name).removeprefix(root + "/")
-            if _plain(path):
-                found.append(_remote(path, info))
-            else:
-                tell(f"{self.address}: {path!r} is refused: a path with control characters or with '.', '..', '//'.")
+            why = unusable(path)
+            if not why:
+                found.append(_remote(path, info if info.get("size") is not None else self._asked(name)))
+            elif info.get("size") or not f"/{path}".endswith("/"):  # an empty one of such a name stands for a folder
+                tell(f"{self.address}: {shown(path)} is refused: {why}.")
         return iter(sorted(found, key=by_parts))
+
+    def _asked(self, name: str) -> Mapping[str, Any]:
+        """What the place tells of one file where its listing does not tell the size."""
+        with self._reaching(), suppress(FileNotFoundError):
+            return dict(self._reached[0].info(name))
+        return {}
 
     def look(self, path: str) -> Found:
         """A file as it is now; see Landing."""
-        with self._reaching():
+        with self._reaching(path):
             system, root = self._reached
             system.invalidate_cache()
             return _remote(path, system.info(f"{root}/{path}"))
@@ -103,25 +117,22 @@ class Remote:
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
         """A file's bytes."""
-        with self._reaching():
+        with self._reaching(path):
             system, root = self._reached
             with system.open(f"{root}/{path}", "rb") as handle:
                 yield handle
 
     @contextmanager
     def local(self, path: str, draft: Path) -> Iterator[Path]:
-        """The file, fetched into `draft` while the block runs."""
+        """The file in `draft` while the block runs; it is fetched unless it was before."""
         try:
-            with self._reaching():
-                system, root = self._reached
-                system.get_file(f"{root}/{path}", str(draft))
+            if not draft.exists():
+                with self._reaching(path):
+                    system, root = self._reached
+                    system.get_file(f"{root}/{path}", str(draft))
             yield draft
         finally:
             draft.unlink(missing_ok=True)
-
-
-def _plain(path: str) -> bool:
-    return not ({"", ".", ".."} & set(path.split("/")) or any(unicodedata.category(one) == "Cc" for one in path))
 
 
 def _remote(path: str, info: Mapping[str, Any]) -> Found:

@@ -1,23 +1,22 @@
-"""Landing places: local folders, fsspec's memory, and S3's own protocol spoken by a small server."""
+"""Landing places: local folders, fsspec's memory, and a server that speaks S3."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any
 
 import fsspec  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tasks.errors import UsageError
-from tasks.stores.landing import Folder, Landing, open_landing
+from tasks.stores.landing import Folder, Landing, open_landing, shown, unusable
 from tasks.stores.landing_remote import LandingError, change_token
 from tasks.stores.settings import Settings
+from tests.storage import s3
 
 
 def names(landing: Landing) -> list[str]:
@@ -31,19 +30,83 @@ def put(path: Path, text: str = "x") -> Path:
 
 
 # ------------------------------------------------------------------------------------------------ folders
-def test_a_folder_lists_its_files_by_path_and_no_link_that_leads_out(tmp_path: Path) -> None:
+def test_a_folder_lists_its_files_by_path(tmp_path: Path) -> None:
     place = tmp_path / "landing"
-    for name in ("b.csv", "a/z.csv", "a.csv", "a/deep/f.csv", ".hidden"):
+    for name in ("b.csv", "a/z.csv", "a.csv", "a/deep/f.csv", ".hidden", "two  blanks é.csv"):
         put(place / name)
-    put(tmp_path / "outside" / "secret.csv")
     (place / "link_in.csv").symlink_to(place / "b.csv")
-    (place / "link_out.csv").symlink_to(tmp_path / "outside" / "secret.csv")
-    (place / "link_nowhere.csv").symlink_to(tmp_path / "nothing")
-    (place / "folder_link").symlink_to(tmp_path / "outside")
+    (place / "folder_in").symlink_to(place / "a")
+    found = [".hidden", "a/deep/f.csv", "a/z.csv", "a.csv", "b.csv", "link_in.csv", "two  blanks é.csv"]
+    assert names(Folder(place)) == found, "what a link to a folder of this place leads to lies there anyway"
+    assert all(Folder(place).holds(name) for name in found)
+    assert not Folder(place).holds("folder_in")
+
+
+def _refused(place: Path) -> dict[str, str]:
+    """Puts what is refused into a folder; why, by how its name is shown."""
+    outside = put(place.parent / "outside" / "secret.csv")
+    (place / "out.csv").symlink_to(outside)
+    (place / "up.csv").symlink_to("../outside/secret.csv")
+    (place / "folder_out").symlink_to(outside.parent)
+    (place / "nowhere.csv").symlink_to(place / "nothing")
+    (place / "ring.csv").symlink_to(place / "gnir.csv")
+    (place / "gnir.csv").symlink_to(place / "ring.csv")
+    put(place / "new\nline.csv")
+    put(place / "\x9b31mred.csv")
+    put(place / "bad\tfolder" / "a.csv")
+    put(place / "nul\u2028.csv")
+    with open(os.fsencode(place) + b"/latin-\xe9.csv", "wb") as handle:  # noqa: PTH123  # a name that is no text
+        handle.write(b"x")
+    os.mkfifo(place / "pipe.csv")
+    out, control = "a link that leads out of the landing folder", "a name with control characters"
+    return {
+        "out.csv": out,
+        "up.csv": out,
+        "folder_out": out,
+        "nowhere.csv": "a link that leads nowhere",
+        "ring.csv": "a link that leads in a circle",
+        "gnir.csv": "a link that leads in a circle",
+        "new\\nline.csv": control,
+        "\\x9b31mred.csv": control,
+        "bad\\tfolder": control,
+        "nul\\u2028.csv": control,
+        "latin-\\udce9.csv": "a name that is not UTF-8",
+        "pipe.csv": "it is no regular file",
+    }
+
+
+def test_what_is_refused_is_told_and_does_not_stop_the_others(tmp_path: Path) -> None:
+    place = tmp_path / "landing"
+    put(place / "good.csv")
+    refused = _refused(place)
+    (place / ".hidden.csv").symlink_to(tmp_path / "outside" / "secret.csv")
+    (place / "_left_alone").symlink_to(tmp_path)
+    told: list[str] = []
     landing = Folder(place)
-    assert names(landing) == [".hidden", "a/deep/f.csv", "a/z.csv", "a.csv", "b.csv", "link_in.csv"]
-    held = [name for name in sorted(os.listdir(place)) if landing.holds(name)]  # noqa: PTH208  # names are wanted
-    assert held == [".hidden", "a.csv", "b.csv", "link_in.csv"]
+    assert [one.path for one in landing.files(told.append)] == ["good.csv"]
+    plain = [f"{place}/{name} is refused: {why}." for name, why in refused.items()]
+    assert sorted(one.replace("'", "") for one in told) == sorted(plain)
+    assert all(one.isprintable() and one.encode() for one in told)
+    assert [name for name in os.listdir(place) if landing.holds(name)] == ["good.csv"]  # noqa: PTH208  # names
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("a.csv", ""),
+        ("day=1/Straße 7 (2).csv", ""),
+        ("..csv", ""),
+        ("a\x00.csv", "a name with control characters"),
+        ("a/../b.csv", "a path with '.', '..' or '//' in it"),
+        ("/etc/passwd", "a path with '.', '..' or '//' in it"),
+        ("a/./b.csv", "a path with '.', '..' or '//' in it"),
+        ("", "a path with '.', '..' or '//' in it"),
+        ("\udcff.csv", "a name that is not UTF-8"),
+    ],
+)
+def test_which_paths_are_refused(path: str, why: str) -> None:
+    assert unusable(path) == why
+    assert shown(path).isprintable()
 
 
 def test_a_folder_may_be_a_link_itself_and_may_be_missing(tmp_path: Path) -> None:
@@ -151,79 +214,55 @@ def test_a_token_comes_from_the_etag_else_from_the_time() -> None:
     assert 0 <= change_token({"ETag": '"b"'}) < 2**63
 
 
-class _S3(BaseHTTPRequestHandler):
-    """As much of S3 as listing (two names a page), looking and getting take."""
-
-    protocol_version = "HTTP/1.1"
-    objects: dict[str, bytes]
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        address = urlsplit(self.path)
-        bucket, _, key = unquote(address.path).lstrip("/").partition("/")
-        if bucket != "bucket" or (key and key not in self.objects):
-            code = "NoSuchKey" if bucket == "bucket" else "NoSuchBucket"
-            self._answer(404, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
-        elif key:
-            etag = hashlib.md5(self.objects[key], usedforsecurity=False).hexdigest()
-            self._answer(
-                200, self.objects[key], {"ETag": f'"{etag}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
-            )
-        else:
-            self._answer(200, self._page(dict(parse_qsl(address.query))).encode())
-
-    def _page(self, query: dict[str, str]) -> str:
-        after, prefix = query.get("continuation-token", ""), query.get("prefix", "")
-        keys = sorted(key for key in self.objects if key.startswith(prefix) and key > after)
-        more = f"<NextContinuationToken>{keys[1]}</NextContinuationToken>" if len(keys) > 2 else ""
-        rows = [
-            f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
-            f"<ETag>&quot;{hashlib.md5(self.objects[key], usedforsecurity=False).hexdigest()}&quot;</ETag>"
-            f"<Size>{len(self.objects[key])}</Size></Contents>"
-            for key in keys[:2]
-        ]
-        cut = str(bool(more)).lower()
-        return f"<ListBucketResult><IsTruncated>{cut}</IsTruncated>{more}{''.join(rows)}</ListBucketResult>"
-
-    def _answer(self, code: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(code)
-        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    """Objects of the bucket `bucket`; the environment says where it is."""
-    objects: dict[str, bytes] = {}
-    with ThreadingHTTPServer(("127.0.0.1", 0), type("S3", (_S3,), {"objects": objects})) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
-        yield objects
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
-        server.shutdown()
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The bucket `bucket` of an S3, as boto3 has it; the environment says where it is."""
+    with s3(monkeypatch) as resource:
+        yield resource.create_bucket(Bucket="bucket")
 
 
-def test_a_bucket_is_a_landing_place(bucket: dict[str, bytes], tmp_path: Path) -> None:
-    bucket.update({f"in/day/{number}.csv": str(number).encode() for number in range(5)} | {"other/x.csv": b"x"})
+def test_a_bucket_is_a_landing_place(bucket: Any, tmp_path: Path) -> None:
+    for number in range(5):
+        bucket.put_object(Key=f"in/day/{number}.csv", Body=str(number).encode())
+    bucket.put_object(Key="other/x.csv", Body=b"x")
+    bucket.put_object(Key="in/", Body=b"")
+    bucket.put_object(Key="in/day/", Body=b"")
     landing = open_landing("s3://bucket/in")
     assert landing.whole
     found = list(landing.files(pytest.fail))
-    assert [one.path for one in found] == [f"day/{number}.csv" for number in range(5)]
+    assert [one.path for one in found] == [f"day/{number}.csv" for number in range(5)], "no folders' stand-ins"
     assert [landing.look(one.path) for one in found] == found, "listing and looking tell the same"
     with landing.local("day/3.csv", tmp_path / "draft.csv") as local:
         assert local.read_bytes() == b"3"
-    bucket["in/day/3.csv"] = b"4"
+    assert not (tmp_path / "draft.csv").exists()
+    bucket.put_object(Key="in/day/3.csv", Body=b"4")
     assert landing.look("day/3.csv") != found[3]
+    bucket.Object("in/day/3.csv").delete()
+    with pytest.raises(FileNotFoundError):
+        landing.look("day/3.csv")
     assert names(open_landing("s3://bucket/nothing")) == []
     with pytest.raises(LandingError, match="is not there"):
         names(open_landing("s3://nobucket/in"))
+
+
+def test_names_in_a_bucket_are_refused_like_those_in_a_folder(bucket: Any) -> None:
+    for key in ("in/a b.csv", "in/ä.csv", "in/bell\x07.csv", "in//double.csv"):
+        bucket.put_object(Key=key, Body=b"x")
+    told: list[str] = []
+    assert [one.path for one in open_landing("s3://bucket/in").files(told.append)] == ["a b.csv", "ä.csv"]
+    assert sorted(told) == [
+        "s3://bucket/in: 'bell\\x07.csv' is refused: a name with control characters.",
+        "s3://bucket/in: /double.csv is refused: a path with '.', '..' or '//' in it.",
+    ]
+
+
+def test_a_bucket_that_can_not_be_reached_is_told_without_its_secret(
+    bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    with pytest.raises(LandingError, match="can't be reached") as caught:
+        names(open_landing("s3://bucket/in"))
+    assert "hush" not in str(caught.value)
