@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -47,6 +48,8 @@ def _landing(section: str, source: Source) -> Iterator[Problem]:
     protocol, is_url, place = source.landing.partition("://")
     if source.sql is not None and is_url and protocol not in ("file", "local"):
         yield Problem(path, f"{source.landing!r} with {section}.sql", "a folder: what is fetched lands there")
+    if source.sql is not None:
+        yield from _fetched(section, source)
     if "/" in source.marker:
         yield Problem((section, "marker"), repr(source.marker), "an ending without a slash, such as .ready")
     if not is_url:
@@ -65,6 +68,17 @@ def _landing(section: str, source: Source) -> Iterator[Problem]:
             near = difflib.get_close_matches(protocol, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             yield Problem(path, f"the unknown protocol {protocol!r}", f"one that fsspec knows, such as s3{hint}")
+
+
+def _fetched(section: str, source: Source) -> Iterator[Problem]:
+    """What is fetched from a database lands as plain jsonl in ASCII, which the source must take."""
+    wanted = {"format": ("jsonl", None), "compression": ("none", None), "encoding": ("utf-8", "utf8", "ascii", None)}
+    for field, allowed in wanted.items():
+        found = getattr(source, field)
+        if found not in allowed:
+            yield Problem((section, field), f"{found!r} with {section}.sql", f"{allowed[0]}, or none told")
+    if not fnmatch.fnmatch("sql-1-2.jsonl", source.pattern):
+        yield Problem((section, "pattern"), f"{source.pattern!r} with {section}.sql", "one that sql-1-2.jsonl matches")
 
 
 def _known(config: PipelineConfig, path: Path, name: str) -> Iterator[Problem]:
@@ -166,11 +180,27 @@ def _expectations(config: PipelineConfig) -> Iterator[Problem]:
         if expectation.reference and expectation.type != KL_DIVERGENCE:
             found = f"{expectation.type!r} with a reference"
             yield Problem(("expectations", index, "reference"), found, f"{KL_DIVERGENCE} with one, others without")
+        elif expectation.reference:
+            yield from _reference(config, ("expectations", index, "arguments"), expectation.arguments)
         for argument, name in _named_columns(expectation.arguments):
             path: Path = ("expectations", index, "arguments", argument)
             yield from _known(config, path, name)
             if config.labels is not None and name == config.contract.target:
                 yield Problem(path, f"{name!r}, which lands with the labels", "a column of the observations")
+
+
+def _reference(config: PipelineConfig, path: Path, arguments: Mapping[str, JsonValue]) -> Iterator[Problem]:
+    name, column = arguments.get("column"), config.contract.columns.get(str(arguments.get("column")))
+    trained_on = (*config.feature_columns, config.contract.target)
+    if column is not None and name not in trained_on:
+        yield Problem((*path, "column"), f"{name!r} with a reference", f"a feature or the target: {', '.join(trained_on)}")
+    elif column is not None and column.type == "timestamp":
+        yield Problem((*path, "column"), f"{name!r} of type timestamp", "another column: times always move")
+    if "partition_object" in arguments:
+        found = "a partition beside reference: champion"
+        yield Problem((*path, "partition_object"), found, "one of both; the champion's is made of its training data")
+    if arguments.get("threshold") is None:
+        yield Problem(path, "no threshold", "threshold, for example 0.1; without one it holds for any data")
 
 
 def _named_columns(arguments: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from configs.schema import PipelineConfig
-from flows.settled import decided, fingerprint, landed, undeployed
+from flows.settled import decided, fetchable, fingerprint, landed, undeployed
 from tasks.refs import Record, digest
 from tasks.stores.lake import Lake
 from tasks.stores.settings import Settings
@@ -31,10 +31,12 @@ class Due(Record):
 def due(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
     """The runs that the state of a pipeline asks for."""
     files = landed(config, settings)
-    if files:
-        yield Due(
-            flow="ingest", pipeline=config.name, reason=f"{_count(files, 'file')} landed", state=digest(sorted(files))
-        )
+    rows = fetchable(config, settings)
+    if files or rows:
+        reasons = [f"{_count(files, 'file')} landed"] if files else []
+        reasons += ["the database has new rows"] if rows else []
+        state = digest(sorted(files + rows))
+        yield Due(flow="ingest", pipeline=config.name, reason=", ".join(reasons), state=state)
         return  # what comes in leads to the rest
     waiting = undeployed(config, settings)
     if waiting:

@@ -6,8 +6,10 @@ from datetime import datetime
 
 from configs.schema import PipelineConfig
 from flows.context import clock
-from tasks.ingestion.discover import feeds, new_files
-from tasks.refs import digest, rules_digest
+from tasks.ingestion.discover import places
+from tasks.ingestion.search import Search
+from tasks.ingestion.sql import sql_feeds
+from tasks.refs import digest
 from tasks.stores.approvals import Approvals
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.candidates import ready
@@ -39,13 +41,24 @@ def decided(config: PipelineConfig, settings: Settings) -> bool:
 
 
 def landed(config: PipelineConfig, settings: Settings) -> list[str]:
-    """Digests of the files that landed and are not in the ledger."""
+    """Files that landed and may be new, each as text that changes with it. None is read: places and stamps tell."""
     ledger = Lake(settings, config).ledger()
-    found = [
-        new_files(settings.landing(source.landing), source, feed, ledger, rules_digest(config))
-        for feed, source in feeds(config).items()
+    return [
+        f"{place.feed}:{place.origin}:{one.path}:{one.size}:{one.mtime_ns}"
+        for place in places(config, settings)
+        for one in Search(config, settings, place, ledger).waiting()
     ]
-    return [file.sha256 for files in found for file in files]
+
+
+def fetchable(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> list[str]:
+    """Feeds whose database has rows that are new, each as text that changes with them.
+
+    Raises:
+        UsageError: an address or a query is wrong.
+        SourceDatabaseError: a database can't be reached.
+    """
+    waiting = {feed: one.waiting() for feed, one in sql_feeds(config, settings, clock(now)).items()}
+    return [f"{feed}:sql:{newest}" for feed, newest in waiting.items() if newest]
 
 
 def undeployed(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> list[int]:
@@ -59,5 +72,6 @@ def undeployed(config: PipelineConfig, settings: Settings, now: datetime | None 
 
 
 def nothing_new(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> bool:
-    """Whether the last run ended on just the state there is now, and nothing landed since."""
-    return decided(config, settings) and not undeployed(config, settings, now) and not landed(config, settings)
+    """Whether the last run ended on just the state there is now, and nothing landed or came into a database since."""
+    calm = decided(config, settings) and not undeployed(config, settings, now) and not landed(config, settings)
+    return calm and not fetchable(config, settings, now)

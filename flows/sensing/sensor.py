@@ -15,6 +15,7 @@ from tasks.errors import PerennialError
 from tasks.ingestion.discover import feeds, known
 from tasks.ingestion.settle import Stamp
 from tasks.refs import rules_digest
+from tasks.stores.contents import Contents
 from tasks.stores.lake import Lake
 from tasks.stores.outbox import Outbox
 from tasks.stores.settings import Settings
@@ -36,6 +37,7 @@ class PipelineWatch:
         self.quiet_until = 0.0
         self.tried_again_at = 0.0
         self._rules = rules_digest(config)
+        self._settings = settings
         self._lake = Lake(settings, config)
         self._learned = False
 
@@ -67,6 +69,9 @@ class PipelineWatch:
         for one in self.feeds:
             batches = known(ledger, one.feed, self._rules)
             one.files.tell((batch.path, (batch.size, batch.mtime_ns)) for batch in batches)
+            came = {batch.batch for batch in batches}
+            same = Contents(self._settings, self.name, one.feed).known().items()
+            one.files.tell((file.path, (file.size, file.mtime_ns)) for file, content in same if content.sha256 in came)
 
 
 class Sensor:

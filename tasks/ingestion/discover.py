@@ -1,15 +1,17 @@
-"""Find what landed and is not yet in the ledger. A file is known by its content."""
+"""Where a pipeline's files land, which of them it takes, and what identifies one: its content."""
 
 from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
+from typing import BinaryIO, Literal, NamedTuple
 
 from configs.schema import PipelineConfig
 from configs.source import Compression, Source
-from tasks.refs import BatchRecord, Feed, LandedFile
-from tasks.stores.landing import Found, Landing, Tell, open_landing
+from tasks.refs import FOR_GOOD, BatchRecord, Feed, LandedFile, digest
+from tasks.stores.landing import Found, Landing, Tell
+from tasks.stores.settings import Settings
 
 _BLOCK = 1 << 20
 ENDINGS = {
@@ -23,12 +25,39 @@ ENDINGS = {
     ".xlsx": "excel",
 }
 COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".zip": "zip"}
+Origin = Literal["landing", "readmitted"]
+
+
+class Place(NamedTuple):
+    """Where files of a feed lie, and how they are written."""
+
+    feed: Feed
+    source: Source
+    address: str
+    origin: Origin = "landing"
 
 
 def feeds(config: PipelineConfig) -> dict[Feed, Source]:
     """What a pipeline takes in: the table each feed goes to, and where its files land."""
     observations: dict[Feed, Source] = {"observations": config.source}
     return observations if config.labels is None else {**observations, "labels": config.labels}
+
+
+def places(config: PipelineConfig, settings: Settings) -> list[Place]:
+    """Where a pipeline's files lie: landing places, and folders of what quarantine gave back, where there are any."""
+    found = []
+    for feed, source in feeds(config).items():
+        found.append(Place(feed, source, settings.landing(source.landing)))
+        folder = settings.state / "readmitted" / config.name / feed
+        if folder.is_dir():
+            plain = source.model_copy(update={"ready": "settled", "pattern": "*", "sql": None})
+            found.append(Place(feed, plain, str(folder), "readmitted"))
+    return found
+
+
+def place_of(config: PipelineConfig, settings: Settings, file: LandedFile) -> Place:
+    """Where a file lies."""
+    return next(one for one in places(config, settings) if (one.feed, one.origin) == (file.feed, file.origin))
 
 
 def takes(source: Source, name: str) -> bool:
@@ -52,63 +81,17 @@ def candidates(landing: Landing, source: Source, tell: Tell) -> list[Found]:
 
 
 def known(ledger: Sequence[BatchRecord], feed: Feed, rules: str) -> list[BatchRecord]:
-    """Batches of a feed that are not judged again: accepted ones, and those refused by the rules there are now."""
-    return [one for one in ledger if one.feed == feed and (one.verdict == "accepted" or one.rules == rules)]
+    """Batches of a feed that are not judged again: accepted ones, those refused by the present rules or for good."""
+    return [one for one in ledger if one.feed == feed and (one.verdict == "accepted" or one.rules in (rules, FOR_GOOD))]
 
 
-def new_files(
-    address: str,
-    source: Source,
-    feed: Feed,
-    ledger: Sequence[BatchRecord],
-    rules: str,
-    tell: Tell = lambda _: None,
-    only: Container[str] | None = None,
-) -> list[LandedFile]:
-    """Landed files whose content the ledger does not have, each content once.
-
-    A file of a path, size and time that the ledger knows is not read again. One that was refused under other rules is
-    new again: a mended configuration takes it.
-
-    Args:
-        address: The landing place's address.
-        source: What it takes.
-        feed: Which table it feeds.
-        ledger: The batches known.
-        rules: Digest of what files are judged by now.
-        tell: Told of each file that can't be opened or is being written; it is tried again with the next run.
-        only: Paths to look at; the others are left alone.
-
-    Raises:
-        LandingError: the place can't be reached.
-    """
-    landing = open_landing(address)
-    settled = known(ledger, feed, rules)
-    seen = {(batch.path, batch.size, batch.mtime_ns) for batch in settled}
-    contents = {batch.batch for batch in settled}
-    found = []
-    for one in candidates(landing, source, tell):
-        if one in seen or (only is not None and one.path not in only):
-            continue
-        file = _open_new(landing, one.path, feed, tell)
-        if file is not None and file.sha256 not in contents:
-            contents.add(file.sha256)
-            found.append(file)
-    return found
-
-
-def _open_new(landing: Landing, path: str, feed: Feed, tell: Tell) -> LandedFile | None:
-    """A new file as it lies there now; None where it can't be had yet."""
-    try:
-        if landing.busy(path):
-            tell(f"{landing.uri(path)} is still being written. It is taken once its writer has closed it.")
-            return None
-        return landed(landing, path, feed)
-    except FileNotFoundError:
-        return None  # it was taken away since the folder was listed
-    except OSError as error:
-        tell(f"{landing.uri(path)} can't be opened: {error.strerror or error}. It is tried again with the next run.")
-        return None
+def too_large(file: LandedFile, source: Source) -> str:
+    """Why a file is refused for its size as it landed; nothing where it is not."""
+    most = source.limits.file_bytes
+    if file.size <= most:
+        return ""
+    section = "source" if file.feed == "observations" else "labels"
+    return f"it has {file.size} bytes, and at most {most} are taken. Split it, or raise {section}.limits.file_bytes"
 
 
 def landed(landing: Landing, path: str, feed: Feed) -> LandedFile:
@@ -117,21 +100,32 @@ def landed(landing: Landing, path: str, feed: Feed) -> LandedFile:
     Raises:
         OSError: it is gone or can't be opened.
     """
-    now = landing.look(path)
+    file = unread(landing, landing.look(path), feed)
+    return file.model_copy(update={"sha256": content_hash(landing, path, feed)})
+
+
+def unread(landing: Landing, found: Found, feed: Feed, origin: Origin = "landing") -> LandedFile:
+    """A file by its place and stamp, which stand for its content as long as it is not read."""
+    uri = landing.uri(found.path)
+    stamp = digest([feed, uri, found.size, found.mtime_ns])
     return LandedFile(
-        feed=feed,
-        path=path,
-        uri=landing.uri(path),
-        size=now.size,
-        mtime_ns=now.mtime_ns,
-        sha256=content_hash(landing, path, feed),
+        feed=feed, path=found.path, uri=uri, size=found.size, mtime_ns=found.mtime_ns, sha256=stamp, origin=origin
     )
 
 
-def content_hash(landing: Landing, path: str, feed: Feed) -> str:
-    """SHA-256 of a file's bytes, the feed mixed in: one file may land as observations and as labels."""
+def content_hash(landing: Landing, path: str, feed: Feed, copy: BinaryIO | None = None) -> str:
+    """SHA-256 of a file's bytes, the feed mixed in: one file may land as observations and as labels.
+
+    Args:
+        landing: Where the file lies.
+        path: Its path there.
+        feed: What it lands as.
+        copy: Takes the bytes, too, where one is wanted.
+    """
     hasher = hashlib.sha256(feed.encode() + b"\0")
     with landing.open(path) as handle:
         while block := handle.read(_BLOCK):
             hasher.update(block)
+            if copy is not None:
+                copy.write(block)
     return hasher.hexdigest()

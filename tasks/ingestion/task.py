@@ -12,13 +12,14 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.contract import Column
 from configs.schema import PipelineConfig
-from configs.source import Source
 from tasks.errors import DataRejectedError, UsageError
 from tasks.ingestion import backfill
-from tasks.ingestion.discover import feeds, landed, new_files
+from tasks.ingestion.discover import feeds, landed, place_of, places, too_large, unread
+from tasks.ingestion.drafts import Drafts, draft_of
+from tasks.ingestion.search import Search
+from tasks.ingestion.sql import sql_feeds
 from tasks.refs import BatchRecord, Feed, LandedFile, ModelRef, Record, StagedBatch, rules_digest
 from tasks.retry import RETRIES
-from tasks.stores import staging
 from tasks.stores.lake import Lake
 from tasks.stores.landing import Folder, open_landing
 from tasks.stores.settings import load_settings
@@ -36,12 +37,14 @@ class Discovery(Record):
 
 @task(name="discover", cache_policy=NO_CACHE, **RETRIES)
 def discover(config: PipelineConfig, now: datetime, only: Sequence[str] | None = None) -> Discovery:
-    """Landed files that the ledger does not have. The data lock is held: what a killed run left is put in order.
+    """Landed files that the ledger does not have; what a database has that is new lands first.
+
+    The data lock is held: what a killed run left is put in order.
 
     Args:
         config: The pipeline.
         now: The run's clock.
-        only: Paths of the files to look at; all by default.
+        only: Paths of the files to look at; all by default. With some, no database is asked.
     """
     settings = load_settings()
     for left in (settings.state / "staging").glob(f"{config.name}-[0-9a-f]*"):
@@ -49,17 +52,24 @@ def discover(config: PipelineConfig, now: datetime, only: Sequence[str] | None =
     lake = Lake(settings, config)
     lake.create()
     ledger = lake.ledger()
-    found: list[LandedFile] = []
     told: list[str] = []
+    found: dict[Feed, list[LandedFile]] = {feed: [] for feed in feeds(config)}
+    drafts = Drafts(settings, config.name)
+    there = places(config, settings)
+    for place in there:
+        open_landing(place.address).prepare()
+    for one in sql_feeds(config, settings, now).values():
+        one.settle()
+        if only is None:
+            one.fetch(told.append)
+    for place in there:
+        found[place.feed] += Search(config, settings, place, ledger, told.append).new(only, drafts)
     taken: set[str] = set()
-    for feed, source in feeds(config).items():
-        address = settings.landing(source.landing)
-        open_landing(address).prepare()
-        files = new_files(address, source, feed, ledger, rules_digest(config), told.append, only)
-        found += files
+    for feed, files in found.items():
         taken |= set(lake.transactions(feed, (file.sha256 for file in files)))
         told += _adopt(config, lake, feed, ledger, {file.sha256 for file in files}, now)
-    return Discovery(files=tuple(sorted(found, key=lambda file: file.sha256 not in taken)), told=tuple(told))
+    every = [file for files in found.values() for file in files]
+    return Discovery(files=tuple(sorted(every, key=lambda file: file.sha256 not in taken)), told=tuple(told))
 
 
 def _adopt(
@@ -120,32 +130,22 @@ def read(config: PipelineConfig, files: Sequence[LandedFile]) -> tuple[StagedBat
 
 def _stage(config: PipelineConfig, file: LandedFile) -> StagedBatch | None:
     """A staged file, or None where it is not any more what was found."""
+    from tasks.ingestion.stage import stage
+
     source, columns = feeds(config)[file.feed], config.columns_of(file.feed)
     settings = load_settings()
-    landing = open_landing(settings.landing(source.landing))
+    landing = open_landing(place_of(config, settings, file).address)
     name = f"{config.name}-{file.sha256}"
-    draft = settings.state / "staging" / f"{name}.landed{Path(file.path).suffix}"
+    refusal = too_large(file, source)
+    if refusal:
+        return StagedBatch(file=file, refusal=refusal)
     try:
-        with landing.local(file.path, draft) as local:
-            batch = _staged(config, file, local, source, columns, f"{name}.arrow")
+        with landing.local(file.path, draft_of(settings, config.name, file)) as local:
+            batch = stage(config, file, local, source, columns, settings.state / "staging" / f"{name}.arrow")
         now = landing.look(file.path)
     except FileNotFoundError:
         return None
     return batch if (now.size, now.mtime_ns) == (file.size, file.mtime_ns) else None
-
-
-def _staged(
-    config: PipelineConfig, file: LandedFile, local: Path, source: Source, columns: dict[str, Column], name: str
-) -> StagedBatch:
-    from tasks.ingestion.read import read_file
-
-    try:
-        table = read_file(local, source, columns, config.contract.timezone)
-    except DataRejectedError as error:
-        return StagedBatch(file=file, refusal=str(error))
-    staged = load_settings().state / "staging" / name
-    staging.write(staged, table)
-    return StagedBatch(file=file, staged=str(staged), rows=table.num_rows)
 
 
 def scored_columns(config: PipelineConfig, champion: ModelRef) -> dict[str, Column]:
@@ -157,11 +157,11 @@ def scored_columns(config: PipelineConfig, champion: ModelRef) -> dict[str, Colu
 @task(name="read-for-scoring", task_run_name="read-{source.name}", cache_policy=NO_CACHE, **RETRIES)
 def read_for_scoring(config: PipelineConfig, source: Path, champion: ModelRef) -> StagedBatch:
     """A file that is to be scored, staged in the contract's types: key and feature columns."""
-    columns = scored_columns(config, champion)
+    from tasks.ingestion.stage import stage_for_scoring
+
     file = landed(Folder(source.parent), source.name, "observations")
-    # An input's own ending counts, whatever format lands.
-    own = config.source.model_copy(update={"format": None})
-    return _staged(config, file, source, own, columns, f"{config.name}-score-{uuid4().hex}.arrow")
+    staged = load_settings().state / "staging" / f"{config.name}-score-{uuid4().hex}.arrow"
+    return stage_for_scoring(config, file, source, scored_columns(config, champion), staged)
 
 
 @task(name="plan-backfill", cache_policy=NO_CACHE, **RETRIES)
@@ -172,9 +172,10 @@ def plan_backfill(
     settings = load_settings()
     ledger = Lake(settings, config).ledger()
     files = [
-        file
-        for feed, source in feeds(config).items()
-        for file in new_files(settings.landing(source.landing), source, feed, ledger, rules_digest(config))
+        unread(open_landing(place.address), one, place.feed)
+        for place in places(config, settings)
+        if place.origin == "landing"
+        for one in Search(config, settings, place, ledger).waiting()
     ]
     if start is None and end is None:
         return backfill.steps(backfill.named(files, first, last))
@@ -195,25 +196,17 @@ def plan_backfill(
 
 def _event_span(config: PipelineConfig, file: LandedFile) -> backfill.Span | None:
     """First and last event of a file; None for labels without event times, and for what is gone or can't be read."""
-    name = config.contract.event_time or ""
-    columns = {
-        name: column for name, column in config.columns_of(file.feed).items() if name == config.contract.event_time
-    }
-    if not columns:
-        return None
-    import pyarrow.compute as pc
-
-    from tasks.ingestion.read import read_file
-
     settings, source = load_settings(), feeds(config)[file.feed]
-    draft = settings.state / "staging" / f"{config.name}-{file.sha256}.span{Path(file.path).suffix}"
+    if config.contract.event_time not in config.columns_of(file.feed) or too_large(file, source):
+        return None
+    from tasks.ingestion.stage import event_span
+
+    draft = settings.state / "staging" / f"{config.name}-{uuid4().hex}.span{Path(file.path).suffix}"
     try:
         with open_landing(settings.landing(source.landing)).local(file.path, draft) as local:
-            times = read_file(local, source, columns, config.contract.timezone).column(name)
+            return event_span(config, file, local, source, draft.with_suffix(".opened"))
     except (DataRejectedError, FileNotFoundError):
         return None
-    span = pc.min_max(times).as_py()
-    return None if span["min"] is None else (span["min"], span["max"])
 
 
 def _utc(moment: datetime | None) -> datetime | None:
