@@ -100,7 +100,7 @@ def _chosen(found: Snapshot, columns: str | None) -> pa.Schema:
 
 
 def _batches(found: Snapshot, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    return delta.scan(found.table, schema.names)
+    return delta.stream(found.table, schema.names)
 
 
 def _rows(found: Snapshot, schema: pa.Schema) -> Iterator[dict[str, Any]]:
