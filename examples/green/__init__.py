@@ -1,0 +1,1 @@
+"""New York's green taxis: one contract for files of five schemas."""
