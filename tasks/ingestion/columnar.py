@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
+import errno
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.feather
 import pyarrow.parquet as pq
 
 from configs.source import Limits
+from tasks.errors import DataRejectedError
+from tasks.ingestion import arrow_copy
 from tasks.ingestion.cells import found_type
 from tasks.ingestion.limits import check_columns, check_rows, check_unpacked
 from tasks.ingestion.names import Fields
 from tasks.ingestion.raw import Raw, numbered
 
 _ROWS = 1 << 17
-_FEATHER_1 = b"FEA1"
-_FEATHER_2 = b"ARROW1"
 
 
 class ParquetReader:
@@ -55,47 +58,41 @@ class FeatherReader:
     hint = ""
     lines = None
 
-    def __init__(self, path: Path, limits: Limits, stack: ExitStack) -> None:
-        self._path, self._limits = path, limits
-        self._source = stack.enter_context(pa.memory_map(str(path)))
-        self._magic = self._source.read(8)
-        self._source.seek(0)
-        self._schema = self._opened(None).schema
-        self.names: Sequence[str] = self._schema.names
+    def __init__(self, path: Path, limits: Limits, draft: Path, stack: ExitStack) -> None:
+        stack.callback(draft.unlink, missing_ok=True)
+        _copy(path, draft, limits)
+        self._file = pa.ipc.open_file(stack.enter_context(pa.memory_map(str(draft))))
+        self.names: Sequence[str] = self._file.schema.names
         check_columns(len(self.names), limits)
 
     def batches(self, fields: Fields) -> Iterator[Raw]:
         """Its rows; see Reader."""
-        places = sorted({*fields.places.values(), *fields.kept.values()})
         number = 1
-        for batch in self._record_batches(places):
-            for start in range(0, batch.num_rows, _ROWS):
-                part = batch.slice(start, _ROWS)
-                yield _raw(part, self.names, fields, number)
-                number += part.num_rows
+        for index in range(self._file.num_record_batches):
+            batch = self._file.get_batch(index)
+            yield _raw(batch, self.names, fields, number)
+            number += batch.num_rows
 
-    def _record_batches(self, places: list[int]) -> Iterator[pa.RecordBatch]:
-        opened = self._opened(places)
-        if isinstance(opened, pa.ipc.RecordBatchFileReader):
-            for index in range(opened.num_record_batches):
-                yield opened.get_batch(index)
-        elif isinstance(opened, pa.Table):
-            yield from opened.to_batches()
-        else:
-            yield from opened
 
-    def _opened(
-        self, places: list[int] | None
-    ) -> pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader | pa.Table:
-        self._source.seek(0)
-        if self._magic.startswith(_FEATHER_1):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of the old format, which is why it is read so
-                return pa.feather.read_table(self._source)
-        options = pa.ipc.IpcReadOptions(included_fields=places or [])
-        if self._magic.startswith(_FEATHER_2):
-            return pa.ipc.open_file(self._source, options=options)
-        return pa.ipc.open_stream(self._source, options=options)
+def _copy(path: Path, draft: Path, limits: Limits) -> None:
+    """Copy an Arrow file by a process of its own, which may crash; see arrow_copy.
+
+    Raises:
+        DataRejectedError: the bytes are at fault.
+        OSError: the machine is.
+    """
+    command = [sys.executable, "-I", arrow_copy.__file__, str(path), str(draft), str(limits.decompressed_bytes)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    said = done.stdout.splitlines()
+    if done.returncode == arrow_copy.MACHINE:
+        raise OSError(int(said[0]), os.strerror(int(said[0])))
+    if done.returncode in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT):
+        raise InterruptedError(errno.EINTR, "the process that copies it was ended from outside")
+    if done.returncode == arrow_copy.TOO_LARGE:
+        check_unpacked(limits.decompressed_bytes + 1, limits.decompressed_bytes, limits)
+    if done.returncode:
+        why = said[0][:300] if said else "its bytes make Arrow's reader crash"
+        raise DataRejectedError(f"can't be read as feather: {why}")
 
 
 def _raw(batch: pa.RecordBatch, names: Sequence[str], fields: Fields, number: int) -> Raw:

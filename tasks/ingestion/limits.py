@@ -33,7 +33,7 @@ _DAMAGE = (
 # These tell of the machine, not of the file: such a run fails and is tried again.
 _MACHINE = {
     errno.ENOENT, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM,
-    errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EROFS, errno.EFBIG,
+    errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EROFS, errno.EFBIG, errno.EINTR,
 }  # fmt: skip
 
 

@@ -104,12 +104,10 @@ def read_batches(
     named = name or path.name
     source = _by_its_ending(named, source) if readmitted else source
     wanted = {**columns, QUARANTINE: _ORIGIN} if readmitted else columns
-    with (
-        unpacked(path, named, source, draft or path.with_name(f".{uuid4().hex}.opened")) as plain,
-        ExitStack() as stack,
-    ):
+    where = draft or path.with_name(f".{uuid4().hex}.opened")
+    with unpacked(path, named, source, where) as plain, ExitStack() as stack:
         with refusing(plain.kind):
-            reader = _reader(plain, source, wanted, stack)
+            reader = _reader(plain, source, wanted, where, stack)
         fields = match(reader.names, wanted, rules, others, reader.hint)
         caster = Caster(wanted, timezone, keep=rules.unknown_columns == "keep")
         yield Reading(plain.kind, reader, fields, caster, source)
@@ -125,7 +123,7 @@ def read_file(path: Path, source: Source, columns: Mapping[str, Column], timezon
         return pa.Table.from_batches(list(reading), reading.schema)
 
 
-def _reader(plain: Plain, source: Source, columns: Mapping[str, Column], stack: ExitStack) -> Reader:
+def _reader(plain: Plain, source: Source, columns: Mapping[str, Column], draft: Path, stack: ExitStack) -> Reader:
     if plain.kind == "csv":
         how = dialect(plain.path, plain.ending, source, columns, known_names(columns))
         return CsvReader(plain.path, how, source)
@@ -133,8 +131,10 @@ def _reader(plain: Plain, source: Source, columns: Mapping[str, Column], stack: 
         return JsonlReader(plain.path, source)
     if plain.kind == "excel":
         return ExcelReader(plain.path, source, stack)
-    columnar = ParquetReader if plain.kind == "parquet" else FeatherReader
-    return columnar(plain.path, source.limits, stack)
+    if plain.kind == "parquet":
+        return ParquetReader(plain.path, source.limits, stack)
+    # The name is its own: the copying process may outlive this one.
+    return FeatherReader(plain.path, source.limits, draft.with_name(f"{draft.stem}.{uuid4().hex}.copy"), stack)
 
 
 def _by_its_ending(name: str, source: Source) -> Source:

@@ -67,10 +67,11 @@ def unpacked(path: Path, name: str, source: Source, draft: Path) -> Iterator[Pla
         return
     draft.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if compression == "zip":
-            stem = _unzip(path, stem, source, draft)
-        else:
-            _decompress(path, compression, source.limits, draft)
+        with refusing(compression):
+            if compression == "zip":
+                stem = _unzip(path, stem, source, draft)
+            else:
+                _decompress(path, compression, source.limits, draft)
         if draft.stat().st_size == 0:
             raise DataRejectedError(f"the file is empty once decompressed ({compression}); expected a header and rows")
         yield _plain(draft, stem, source)
@@ -117,22 +118,17 @@ def _ending(name: str) -> str:
 
 def _decompress(path: Path, compression: Compression, limits: Limits, draft: Path) -> None:
     with path.open("rb") as packed, draft.open("wb") as out:
-        with refusing(compression):
-            opened = cast("BinaryIO", gzip.GzipFile(fileobj=packed) if compression == "gzip" else _zstd(packed))
-        _copy(opened, out, compression, path.stat().st_size, limits)
+        opened = gzip.GzipFile(fileobj=packed) if compression == "gzip" else _zstd(packed)
+        _copy(cast("BinaryIO", opened), out, path.stat().st_size, limits)
 
 
 def _zstd(packed: BinaryIO) -> pa.CompressedInputStream:
     return pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), "zstd")
 
 
-def _copy(opened: BinaryIO, out: BinaryIO, compression: str, packed: int, limits: Limits) -> None:
+def _copy(opened: BinaryIO, out: BinaryIO, packed: int, limits: Limits) -> None:
     written = 0
-    while True:
-        with refusing(compression):
-            block = opened.read(_BLOCK)
-        if not block:
-            return
+    while block := opened.read(_BLOCK):
         written += len(block)
         check_unpacked(written, packed, limits)
         out.write(block)
@@ -140,15 +136,11 @@ def _copy(opened: BinaryIO, out: BinaryIO, compression: str, packed: int, limits
 
 def _unzip(path: Path, name: str, source: Source, draft: Path) -> str:
     """Take the one file out of a zip; the name whose ending tells its format."""
-    with refusing("zip"):
-        archive = zipfile.ZipFile(path)
-    with archive:
+    with zipfile.ZipFile(path) as archive:
         member = _one_member(archive)
         check_unpacked(member.file_size, member.compress_size, source.limits)
-        with refusing("zip"):
-            opened = archive.open(member)
-        with opened, draft.open("wb") as out:
-            _copy(cast("BinaryIO", opened), out, "zip", member.compress_size, source.limits)
+        with archive.open(member) as opened, draft.open("wb") as out:
+            _copy(cast("BinaryIO", opened), out, member.compress_size, source.limits)
     return name if _ending(name) in ENDINGS else member.filename
 
 

@@ -1,0 +1,73 @@
+"""A program of its own: copies an Arrow or feather file, batch by batch, each looked at before it is believed.
+
+Arrow's reader of these formats can crash on damaged bytes, and take the process with it. So another process meets them
+first. It needs nothing of this project: `python arrow_copy.py SOURCE TARGET BYTES`.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import warnings
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+REFUSED, MACHINE, TOO_LARGE = 3, 4, 5
+_ROWS = 1 << 17
+_DAMAGE = (pa.ArrowException, ValueError, LookupError, MemoryError, NotImplementedError, OverflowError, TypeError)
+
+
+def main(source: str, target: str, most: int) -> int:
+    """Copy; the exit code says whether it went well, and the output, where not, why.
+
+    Args:
+        source: The file.
+        target: The copy, an Arrow file.
+        most: The most bytes that it may have.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))  # what asks for more is told, not killed
+    try:
+        return _copy(source, target, most)
+    except OSError as error:
+        sys.stdout.write(f"{error.errno}" if error.errno else str(error))
+        return MACHINE if error.errno else REFUSED
+    except _DAMAGE as error:
+        sys.stdout.write(str(error) or type(error).__name__)
+        return REFUSED
+
+
+def _copy(source: str, target: str, most: int) -> int:
+    with pa.memory_map(source) as mapped:
+        schema, batches = _opened(mapped)
+        with pa.OSFile(target, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for batch in batches:
+                batch.validate(full=True)
+                for start in range(0, batch.num_rows, _ROWS):
+                    writer.write_batch(batch.slice(start, _ROWS))
+                    if sink.tell() > most:
+                        return TOO_LARGE
+    return 0
+
+
+def _opened(mapped: pa.MemoryMappedFile) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    magic = mapped.read(8)
+    mapped.seek(0)
+    if magic.startswith(b"FEA1"):
+        from pyarrow import feather
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the first version is old, that is known
+            table = feather.read_table(mapped)
+        return table.schema, iter(table.to_batches())
+    if magic.startswith(b"ARROW1"):
+        file = pa.ipc.open_file(mapped)
+        return file.schema, (file.get_batch(index) for index in range(file.num_record_batches))
+    stream = pa.ipc.open_stream(mapped)
+    return stream.schema, iter(stream)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
