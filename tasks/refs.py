@@ -31,6 +31,10 @@ Outcome = Literal[
 ]
 
 
+# The rules of a refused file that is never judged anew: it was dropped, or another stands for it.
+FOR_GOOD = "*"
+
+
 def rules_digest(config: PipelineConfig) -> str:
     """Digest of what landed files are judged by."""
     return digest(
