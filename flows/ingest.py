@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from prefect import flow
@@ -11,7 +12,8 @@ from flows.context import clock, open_pipeline, writing
 from flows.events import emit
 from flows.progress import say
 from tasks.ingestion.task import discover, groups, read
-from tasks.refs import BatchRecord, IngestReport
+from tasks.quarantine.task import show_quarantine
+from tasks.refs import BatchRecord, IngestReport, LandedFile
 from tasks.stores.settings import Settings
 from tasks.validation.task import validate
 
@@ -44,9 +46,15 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
             for record in records:
                 if record.quarantined or record.verdict == "rejected" or len(files) <= _SHOWN:
                     say(told(record))
+        if any(one.quarantined or one.verdict == "rejected" for one in batches) or _returned(files):
+            show_quarantine(config)
     report = IngestReport(pipeline=pipeline, batches=tuple(batches))
     _tell_world(settings, report)
     return report
+
+
+def _returned(files: Sequence[LandedFile]) -> bool:
+    return any(one.origin == "readmitted" for one in files)
 
 
 def _tell_world(settings: Settings, report: IngestReport) -> None:

@@ -22,7 +22,7 @@ from tasks.ingestion.raw import Reader
 from tasks.ingestion.sniff import NO_ROWS, dialect
 from tasks.ingestion.staged import Caster
 from tasks.ingestion.unpack import Plain, unpacked
-from tasks.stores.staging import QUARANTINE
+from tasks.stores.staging import QUARANTINE, TOLD
 
 _ORIGIN = Column(type="string", nullable=True, required=False)
 
@@ -94,16 +94,18 @@ def read_batches(
         others: Further columns of the contract, which are neither read nor unknown.
         name: The file's name as it landed, where `path` is a copy.
         draft: Where it may be decompressed to; beside the file by default.
-        readmitted: Whether it is one that quarantine gave back: its own ending counts first, and a column of that
-            name says which entry a row comes from.
+        readmitted: Whether it is one that quarantine gave back: a column says which entry each row comes from. Its
+            own ending counts first. One of single rows is as quarantine exports it, with no type but text; one that
+            stands for a whole file is as the source's files are.
 
     Raises:
         DataRejectedError: the file as a whole is refused.
     """
     rules = policies or Policies()
     named = name or path.name
-    source = _by_its_ending(named, source) if readmitted else source
-    wanted = {**columns, QUARANTINE: _ORIGIN} if readmitted else columns
+    source = _as_returned(named, source) if readmitted else source
+    wanted = _returned(columns) if readmitted else columns
+    others = (*others, *TOLD) if readmitted else others
     where = draft or path.with_name(f".{uuid4().hex}.opened")
     with unpacked(path, named, source, where) as plain, ExitStack() as stack:
         with refusing(plain.kind):
@@ -137,12 +139,21 @@ def _reader(plain: Plain, source: Source, columns: Mapping[str, Column], draft: 
     return FeatherReader(plain.path, source.limits, draft.with_name(f"{draft.stem}.{uuid4().hex}.copy"), stack)
 
 
-def _by_its_ending(name: str, source: Source) -> Source:
-    """The source, its format left out where the name's ending tells one."""
+def _returned(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """The columns of a file that quarantine gave back: the types there are not those that values came in."""
+    return {**{name: one.model_copy(update={"casts": None}) for name, one in columns.items()}, QUARANTINE: _ORIGIN}
+
+
+def _as_returned(name: str, source: Source) -> Source:
+    """How a file that quarantine gave back is written; its format is left out where the name's ending tells one."""
     from tasks.ingestion.discover import COMPRESSIONS, ENDINGS
 
     endings = [one.lower() for one in Path(name).suffixes[-2:]]
     tells = bool(endings) and (
         endings[-1] in ENDINGS or (endings[-1] in COMPRESSIONS and len(endings) == 2 and endings[0] in ENDINGS)
     )
-    return source.model_copy(update={"format": None, "compression": None}) if tells else source
+    plain = source.model_copy(update={"format": None, "compression": None}) if tells else source
+    if name.startswith("of-"):
+        return plain
+    found: dict[str, object] = dict.fromkeys(("delimiter", "encoding", "quote", "sheet"))
+    return plain.model_copy(update={**found, "decimal": "."})

@@ -12,6 +12,8 @@ import pyarrow as pa
 UNREADABLE = "_unreadable"
 # The quarantine entry that a row comes from, where the file is one that quarantine gave back.
 QUARANTINE = "_quarantine"
+# What an export of quarantine tells beside: why a row was refused, its file and line, and what could not be cut.
+TOLD = ("_reason", "_file", "_line", "_text")
 
 
 def write(path: Path, table: pa.Table) -> None:

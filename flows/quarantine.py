@@ -1,0 +1,126 @@
+"""What quarantine holds is given back to be judged anew, or given up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from prefect import flow
+from pydantic import JsonValue
+
+from configs.schema import PipelineConfig
+from flows.answer import person
+from flows.context import clock, open_pipeline, writing
+from flows.ingest import ingest
+from flows.progress import say
+from flows.readmission import Handed, Request, hand, left, meant, rows_of, settle_refused
+from tasks.errors import PerennialError
+from tasks.quarantine import drop as dropping
+from tasks.quarantine.entries import Quarantine, nothing
+from tasks.quarantine.listing import Waiting
+from tasks.quarantine.outcome import ReadmitReport, Rows, outcomes
+from tasks.quarantine.readmit import shown
+from tasks.quarantine.select import Key, Selection
+from tasks.quarantine.task import show_quarantine
+from tasks.stores.audit import Audit, Phase
+from tasks.stores.lake import Lake
+from tasks.stores.settings import Settings
+
+_TRIES = 3
+
+
+@flow(name="readmit", flow_run_name="readmit-{pipeline}")
+def readmit(
+    pipeline: str,
+    selection: Selection | None = None,
+    repaired: Path | None = None,
+    of: str | None = None,
+    now: datetime | None = None,
+) -> ReadmitReport:
+    """Give entries back to be judged by the present contract, as they are or as a person repaired them.
+
+    Args:
+        pipeline: The pipeline's name.
+        selection: Which entries; all that wait by default.
+        repaired: A file instead: an export with mended cells, or, with `of`, any that stands for a refused file.
+        of: The refused file that `repaired` stands for: its id.
+        now: The run's clock.
+
+    Raises:
+        UsageError: nothing fits, or the repaired file is none of this pipeline's.
+        DataRejectedError: the repaired file can't be read.
+    """
+    config, settings = open_pipeline(pipeline)
+    moment, request = clock(now), Request(selection or Selection(), repaired, of)
+    before: list[Key] = []
+    Lake(settings, config).create()
+    for _ in range(_TRIES):
+        with writing(settings, pipeline, "data"):
+            earlier = left(config, settings)
+            if not earlier:
+                handed = hand(config, settings, request, before, moment)
+                break
+            before = before or meant(config, settings, request)
+        say(f"{len(earlier)} files given back earlier are taken in first")
+        ingest(pipeline, moment, tuple(earlier))
+    else:
+        raise PerennialError(f"{pipeline}: other readmissions go on. Try again once they have ended.")
+    if handed.only:
+        ingest(pipeline, moment, tuple(sorted(handed.only)))
+    if repaired is None:
+        with writing(settings, pipeline, "data"):
+            settle_refused(config, settings, handed, moment)
+    return _report(config, settings, handed)
+
+
+def _report(config: PipelineConfig, settings: Settings, handed: Handed) -> ReadmitReport:
+    quarantine = Quarantine(Lake(settings, config))
+    into = {found.into for key in handed.keys if (found := quarantine.resolution(key)) is not None}
+    batches = [record for one in {*into, *handed.given} if (record := quarantine.batch(one or "")) is not None]
+    origins: Rows = {one.batch: rows_of(config, settings, one) for one in batches}
+    told = tuple(outcomes(quarantine, handed.keys, origins, handed.given))
+    refused = tuple(one.path for one in batches if one.verdict == "rejected" and one.batch in handed.given)
+    return ReadmitReport(
+        pipeline=config.name, files=handed.paths, outcomes=told, rejected=refused, notes=tuple(handed.notes)
+    )
+
+
+@flow(name="drop", flow_run_name="drop-{pipeline}")
+def drop(pipeline: str, selection: Selection, expected: int, why: str = "", now: datetime | None = None) -> Waiting:
+    """Give entries up: noted, audited, and their values deleted from quarantine.
+
+    Args:
+        pipeline: The pipeline's name.
+        selection: Which entries.
+        expected: How many a person was told there are.
+        why: Why, for whoever asks later.
+        now: The run's clock.
+
+    Raises:
+        UsageError: nothing fits.
+        PerennialError: there are not as many any more.
+    """
+    config, settings = open_pipeline(pipeline)
+    moment, who = clock(now), person(settings).name
+    with writing(settings, pipeline, "data"):
+        quarantine = Quarantine(Lake(settings, config))
+        keys = dropping.open_keys(quarantine, quarantine.choose(selection))
+        if not keys:
+            raise nothing(pipeline, selection)
+        if len(keys) != expected:
+            raise PerennialError(f"{pipeline}: {len(keys)} entries fit now, {expected} were shown. Look again.")
+        intent = _note(settings, pipeline, keys, who, why, moment, None)
+        dropping.drop(quarantine, keys, who, why, moment)
+        _note(settings, pipeline, keys, who, why, moment, intent)
+        show_quarantine(config)
+    files = sum(key.row is None for key in keys)
+    return Waiting(len(keys) - files, files)
+
+
+def _note(
+    settings: Settings, pipeline: str, keys: list[Key], who: str, why: str, at: datetime, intent: int | None
+) -> int:
+    """A line of the audit: the intent to drop entries, or that it is done."""
+    details: dict[str, JsonValue] = {"entries": len(keys), "first": shown(keys)}
+    phase: Phase = "intent" if intent is None else "done"
+    return Audit(settings).write(pipeline, "drop", phase, at=at, actor=who, reason=why, details=details, intent=intent)
