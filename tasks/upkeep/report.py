@@ -25,7 +25,6 @@ class TableUpkeep(Record):
     Attributes:
         version: The newest version afterwards.
         merged: Small files that went into larger ones.
-        small: Small files that were found.
         files: Files of the newest version afterwards.
         freed_files, freed_bytes: What was deleted.
         since: From this version on, all can be read: none was replaced longer ago than the retention.
@@ -35,7 +34,6 @@ class TableUpkeep(Record):
     table: str
     version: int
     merged: int = 0
-    small: int = 0
     files: int
     freed_files: int
     freed_bytes: int
@@ -83,14 +81,13 @@ def headline(report: UpkeepReport) -> str:
 
 def rows(report: UpkeepReport) -> list[tuple[str, ...]]:
     """A line for each table, as `HEAD` names its cells."""
-    return [_row(one, report.dry_run) for one in report.tables]
+    return [_row(one) for one in report.tables]
 
 
-def _row(one: TableUpkeep, dry_run: bool) -> tuple[str, ...]:
-    merged = f"{one.small} small" if dry_run and one.small else str(one.merged)
+def _row(one: TableUpkeep) -> tuple[str, ...]:
     kept = ", ".join(f"{each.version}{' (lost)' if each.lost else ''}" for each in one.kept) or "–"
     freed = f"{size(one.freed_bytes)} ({one.freed_files})"
-    return (one.table, str(one.version), str(one.files), merged, freed, str(one.since), kept)
+    return (one.table, str(one.version), str(one.files), str(one.merged), freed, str(one.since), kept)
 
 
 def reasons(report: UpkeepReport) -> list[str]:

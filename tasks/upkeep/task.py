@@ -61,10 +61,11 @@ def tend(
     opened = delta.open_table(url)
     if opened is None:
         return None
-    found, merged = len(upkeep.small(opened)), 0
+    merged = len(upkeep.small(opened))
+    if merged < config.upkeep.compact_files:
+        merged = 0
     if not dry_run:
-        if found >= config.upkeep.compact_files:
-            merged = upkeep.compact(opened)
+        merged = upkeep.compact(opened) if merged else 0
         upkeep.checkpoint(opened)
     newest = opened.version()
     since = _since(opened, config.upkeep.keep_days, now, all_of_them=bool(references.unknown(refer, table)))
@@ -83,7 +84,6 @@ def tend(
         table=table,
         version=newest,
         merged=merged,
-        small=found,
         files=len(versions.files(opened)),
         freed_files=len(free) + len(drafts),
         freed_bytes=sum(free.values()) + sum(drafts.values()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -221,6 +222,7 @@ def test_young_versions_stay_and_a_dry_run_changes_nothing(small: World, cli: Cl
     assert told.code == 0, told.err
     assert told.out.startswith(f"{NAME}: 0 B would be freed (0 files)\n")
     assert newest(small, "observations") == first
+    assert re.search(rf"^observations +{first} +3 +3 +0 B \(0\) +0 +–$", told.out, re.MULTILINE), told.out
     merged = keep(small)
     assert (of(merged, "observations").merged, merged.freed_files) == (3, 0)
     assert versions.readable(at(small, "observations")) == list(range(first + 2))
