@@ -272,8 +272,8 @@ def test_a_remote_file_is_fetched_once_while_it_is_read_for_its_content(
 def test_without_room_a_remote_file_is_only_read_for_its_content(
     world: World, memory: Callable[[dict[str, bytes]], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.ingestion.drafts._MOST", 4)
-    finder = Finder(world, landing=memory({"a.csv": b"one", "b.csv": b"one", "c.csv": b"two"}))
+    monkeypatch.setattr("tasks.ingestion.drafts._MOST", 7)
+    finder = Finder(world, landing=memory({"a.csv": b"one", "b.csv": b"one", "c.csv": b"three"}))
     first, third = finder.search().new(drafts=Drafts(finder.settings, "found"))
     assert draft_of(finder.settings, "found", first).read_bytes() == b"one"
     assert not draft_of(finder.settings, "found", third).exists()

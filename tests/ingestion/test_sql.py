@@ -359,18 +359,22 @@ sql.SqlFeed(load("db"), load_settings(), "observations", now).fetch(print)
 """
 
 
+def killed(moment: str, step: str) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, moment, step], cwd=ROOT, env=os.environ, check=False)
+    assert done.returncode == -9
+
+
 @pytest.mark.parametrize("step", ["begin", "fsync", "replace", "done"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_run_killed_at_any_step_is_healed_by_the_next(rides: Trips, step: str, moment: str) -> None:
-    rides.change(max_rows=2)
-    rides.add(1, 2, 3, 4, 5)
-    done = subprocess.run([sys.executable, "-c", KILLED, moment, step], cwd=ROOT, env=os.environ, check=False)
-    assert done.returncode == -9
-    rides.add(6, 7)  # what comes meanwhile changes nothing in the range that was begun
+    rides.add(1, 2, 3)
+    killed(moment, step)
+    rides.add(4, 5)  # what comes meanwhile changes nothing in the range that was begun
     rides.fetch()
-    files = sorted(one.name for one in rides.folder.iterdir())
-    assert files == ["sql-2-4.jsonl", "sql-4-6.jsonl", "sql-6-7.jsonl", "sql-start-2.jsonl"]
-    assert sorted(rides.marks()) == [1, 2, 3, 4, 5, 6, 7]
+    begun = (moment, step) != ("before", "begin")
+    files = ["sql-3-5.jsonl", "sql-start-3.jsonl"] if begun else ["sql-start-5.jsonl"]
+    assert sorted(one.name for one in rides.folder.iterdir()) == files
+    assert sorted(rides.marks()) == [1, 2, 3, 4, 5]
     assert rides.fetch() == []
 
 
@@ -380,8 +384,13 @@ def test_a_range_that_was_begun_is_work_to_do_and_one_whose_file_is_there_is_set
     known.begin(2, "sql-start-2.jsonl")
     assert rides.feed().waiting() == "sql-start-2.jsonl"
     (rides.folder / "sql-start-2.jsonl").touch()
-    rides.feed().settle()
+    assert rides.fetch() == []
     assert (known.intent(), known.last()) == (None, 2)
+    assert rides.rows("sql-start-2.jsonl") == [], "a file in its place is never written again"
+    known.begin(3, "sql-2-3.jsonl")
+    (rides.folder / "sql-2-3.jsonl").touch()
+    rides.feed().settle()
+    assert (known.intent(), known.last()) == (None, 3)
     assert rides.feed().waiting() == ""
 
 
