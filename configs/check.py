@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import JsonValue
-
+from configs import expected
 from configs.contract import Column
+from configs.problem import Path, Problem, unknown_column
 from configs.schema import CLASSIFICATION_METRICS, REGRESSION_METRICS, GroupSplit, PipelineConfig, TimeSplit
 from configs.source import Source
-
-Path = tuple[str | int, ...]
-KL_DIVERGENCE = "expect_column_kl_divergence_to_be_less_than"
-
-
-class Problem(NamedTuple):
-    """One mistake: where, what was found, what is allowed."""
-
-    path: Path
-    found: str
-    allowed: str
 
 
 def problems(config: PipelineConfig) -> Iterator[Problem]:
@@ -35,7 +23,7 @@ def problems(config: PipelineConfig) -> Iterator[Problem]:
     yield from _columns(config)
     yield from _policies(config)
     yield from _contract(config)
-    yield from _expectations(config)
+    yield from expected.problems(config)
     yield from _features(config)
     yield from _split(config)
     yield from _evaluation(config)
@@ -79,11 +67,6 @@ def _fetched(section: str, source: Source) -> Iterator[Problem]:
             yield Problem((section, field), f"{found!r} with {section}.sql", f"{allowed[0]}, or none told")
     if not fnmatch.fnmatch("sql-1-2.jsonl", source.pattern):
         yield Problem((section, "pattern"), f"{source.pattern!r} with {section}.sql", "one that sql-1-2.jsonl matches")
-
-
-def _known(config: PipelineConfig, path: Path, name: str) -> Iterator[Problem]:
-    if name not in config.contract.columns:
-        yield Problem(path, repr(name), "a column of contract.columns: " + ", ".join(config.contract.columns))
 
 
 def _columns(config: PipelineConfig) -> Iterator[Problem]:
@@ -158,10 +141,10 @@ def _policies(config: PipelineConfig) -> Iterator[Problem]:
 def _contract(config: PipelineConfig) -> Iterator[Problem]:
     contract = config.contract
     for index, name in enumerate(contract.key):
-        yield from _known(config, ("contract", "key", index), name)
-    yield from _known(config, ("contract", "target"), contract.target)
+        yield from unknown_column(config, ("contract", "key", index), name)
+    yield from unknown_column(config, ("contract", "target"), contract.target)
     if contract.event_time is not None:
-        yield from _known(config, ("contract", "event_time"), contract.event_time)
+        yield from unknown_column(config, ("contract", "event_time"), contract.event_time)
         column = contract.columns.get(contract.event_time)
         if column is not None and column.type != "timestamp":
             yield Problem(("contract", "event_time"), f"{contract.event_time!r} of type {column.type}", "a timestamp")
@@ -173,44 +156,6 @@ def _contract(config: PipelineConfig) -> Iterator[Problem]:
         ZoneInfo(contract.timezone)
     except (ZoneInfoNotFoundError, ValueError):
         yield Problem(("contract", "timezone"), repr(contract.timezone), "an IANA time zone, such as Europe/Berlin")
-
-
-def _expectations(config: PipelineConfig) -> Iterator[Problem]:
-    for index, expectation in enumerate(config.expectations):
-        if expectation.reference and expectation.type != KL_DIVERGENCE:
-            found = f"{expectation.type!r} with a reference"
-            yield Problem(("expectations", index, "reference"), found, f"{KL_DIVERGENCE} with one, others without")
-        elif expectation.reference:
-            yield from _reference(config, ("expectations", index, "arguments"), expectation.arguments)
-        for argument, name in _named_columns(expectation.arguments):
-            path: Path = ("expectations", index, "arguments", argument)
-            yield from _known(config, path, name)
-            if config.labels is not None and name == config.contract.target:
-                yield Problem(path, f"{name!r}, which lands with the labels", "a column of the observations")
-
-
-def _reference(config: PipelineConfig, path: Path, arguments: Mapping[str, JsonValue]) -> Iterator[Problem]:
-    name, column = arguments.get("column"), config.contract.columns.get(str(arguments.get("column")))
-    trained_on = (*config.feature_columns, config.contract.target)
-    if column is not None and name not in trained_on:
-        yield Problem((*path, "column"), f"{name!r} with a reference", f"a feature or the target: {', '.join(trained_on)}")
-    elif column is not None and column.type == "timestamp":
-        yield Problem((*path, "column"), f"{name!r} of type timestamp", "another column: times always move")
-    if "partition_object" in arguments:
-        found = "a partition beside reference: champion"
-        yield Problem((*path, "partition_object"), found, "one of both; the champion's is made of its training data")
-    if arguments.get("threshold") is None:
-        yield Problem(path, "no threshold", "threshold, for example 0.1; without one it holds for any data")
-
-
-def _named_columns(arguments: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
-    for argument in ("column", "column_A", "column_B"):
-        value = arguments.get(argument)
-        if isinstance(value, str):
-            yield argument, value
-    several = arguments.get("column_list")
-    for value in several if isinstance(several, list) else []:
-        yield "column_list", str(value)
 
 
 def _target(config: PipelineConfig) -> Iterator[Problem]:
@@ -232,7 +177,7 @@ def _features(config: PipelineConfig) -> Iterator[Problem]:
         for j, name in enumerate(custom.columns)
     ]
     for path, name in named:
-        yield from _known(config, path, name)
+        yield from unknown_column(config, path, name)
         if name == contract.target:
             yield Problem(path, f"{name!r}, the target itself", "a column known before the target is")
         column = contract.columns.get(name)
@@ -257,7 +202,7 @@ def _split(config: PipelineConfig) -> Iterator[Problem]:
     if isinstance(split, TimeSplit) and contract.event_time is None:
         yield Problem(("split", "kind"), "'time' without an event time", "set contract.event_time, or split otherwise")
     if isinstance(split, GroupSplit):
-        yield from _known(config, ("split", "column"), split.column)
+        yield from unknown_column(config, ("split", "column"), split.column)
         if split.column == contract.target:
             yield Problem(("split", "column"), f"{split.column!r}, the target itself", "a column of the observations")
 

@@ -16,8 +16,9 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from configs.check import Path as FieldPath
-from configs.check import Problem, problems
+from configs.check import problems
+from configs.problem import Path as FieldPath
+from configs.problem import Problem
 from configs.schema import PipelineConfig
 
 SHIPPED = Path(__file__).parent
@@ -96,6 +97,12 @@ def read(path: Path) -> PipelineConfig:
     if broken:
         raise ConfigError(_message(path, node, broken))
     return config
+
+
+def mistake(name: str, found: Sequence[Problem]) -> ConfigError:
+    """The error that tells of mistakes in a pipeline's YAML which its schema does not see."""
+    path = folder() / f"{name}.yaml"
+    return ConfigError(_message(path, _parse(path)[0], list(found)))
 
 
 def _parse(path: Path) -> tuple[yaml.Node | None, Any]:

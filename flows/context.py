@@ -12,6 +12,7 @@ from typing import Literal
 
 from configs.load import ConfigError, load
 from configs.schema import PipelineConfig
+from flows.gallery_check import check_expectations
 from flows.progress import say
 from flows.system.alive import register
 from tasks.errors import UsageError
@@ -25,12 +26,13 @@ def open_pipeline(name: str) -> tuple[PipelineConfig, Settings]:
     Raises:
         UsageError: no such pipeline, a mistake in its YAML, or a home that can't be written.
     """
+    settings = load_settings()
     try:
         config = load(name)
+        prepare(settings)
+        check_expectations(config, settings)
     except ConfigError as error:
         raise UsageError(str(error)) from None
-    settings = load_settings()
-    prepare(settings)
     _answer_for_run(settings)
     return config, settings
 
