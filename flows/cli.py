@@ -16,6 +16,7 @@ from flows.command.answer_cli import approve, reject, token
 from flows.command.console import ConsoleReporter, console, detail, overview, summary
 from flows.command.console import print_result as _print
 from flows.command.data_cli import data
+from flows.command.docs_cli import docs
 from flows.command.quarantine_cli import quarantine
 from flows.command.system_cli import COMMANDS, deployments
 from flows.command.upkeep_cli import upkeep
@@ -208,7 +209,7 @@ def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
     _print(as_json, {"pipeline": name, **value}, "\n".join(lines))
 
 
-for _command in (data, upkeep, approve, reject, token, *COMMANDS):
+for _command in (data, docs, upkeep, approve, reject, token, *COMMANDS):
     app.command()(_command)
 app.add_typer(deployments, name="deployments")
 app.add_typer(quarantine, name="quarantine")

@@ -8,6 +8,7 @@ from datetime import datetime
 from prefect import flow
 from pydantic import JsonValue
 
+from configs.schema import PipelineConfig
 from flows.context import clock, open_pipeline, writing
 from flows.events import emit
 from flows.progress import say
@@ -15,6 +16,8 @@ from tasks.ingestion.task import discover, groups, read
 from tasks.quarantine.task import show_quarantine
 from tasks.refs import BatchRecord, IngestReport, LandedFile
 from tasks.stores.settings import Settings
+from tasks.validation.docs_task import data_docs
+from tasks.validation.reference_task import refer_to_champion
 from tasks.validation.task import validate
 
 _SHOWN = 10
@@ -37,10 +40,12 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
         files = found.files
         for line in found.told:
             say(line)
+        refers = files and any(one.reference for one in config.expectations)
+        expected = refer_to_champion(config) if refers else config.expectations
         for group in groups(files):
             staged = read(config, group)
             lock.check()
-            records = validate(config, staged, moment) if staged else ()
+            records = validate(config, staged, moment, expected) if staged else ()
             batches += records
             say(f"{len(batches)} of {len(files)} files taken")
             for record in records:
@@ -50,7 +55,15 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
             show_quarantine(config)
     report = IngestReport(pipeline=pipeline, batches=tuple(batches))
     _tell_world(settings, report)
+    if batches:
+        _document(config, batches)
     return report
+
+
+def _document(config: PipelineConfig, batches: Sequence[BatchRecord]) -> None:
+    """Make Data Docs. What came in is in: a run does not fail for a page that could not be written."""
+    if data_docs(config, batches, return_state=True).is_failed():
+        say(f"the Data Docs could not be made; `perennial docs {config.name}` makes them, or says why not")
 
 
 def _returned(files: Sequence[LandedFile]) -> bool:

@@ -39,7 +39,8 @@ def fit(config: PipelineConfig, ref: TrainingSetRef, recipe: str, now: datetime)
     fitting.refuse_other_task(config, estimator)
     unfitted = fitting.assemble(config, build(config.features, config.contract.event_time), estimator)
     model = fitting.fit(unfitted, frame, target)
-    return _log(config, ref, recipe, now, model, frame, fitting.fit_baseline(config.task, target))
+    baseline = fitting.fit_baseline(config.task, target)
+    return _log(config, ref, recipe, now, model, frame.assign(**{config.contract.target: target}), baseline)
 
 
 def _log(
@@ -53,7 +54,7 @@ def _log(
     settings = load_settings()
     types = models.present_types(model, config.training.trusted_types)
     reference = frame.iloc[sample_positions(len(frame), config.monitoring.sample_rows, config.seed)]
-    sample = reference.head(_PROBE_ROWS)
+    sample = reference.head(_PROBE_ROWS)[list(config.feature_columns)]
     # Beside the training set: the next training clears away what a killed one left.
     with tempfile.TemporaryDirectory(dir=Path(ref.folder).parent) as name:
         folder = Path(name)

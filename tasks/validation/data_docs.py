@@ -1,0 +1,165 @@
+"""Great Expectations' Data Docs, made of what the lake keeps of each batch."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import great_expectations as gx
+import great_expectations.expectations  # registers them
+from great_expectations.data_context.store import TupleFilesystemStoreBackend
+from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+from great_expectations.data_context.types.resource_identifiers import (
+    ExpectationSuiteIdentifier,
+    ValidationResultIdentifier,
+)
+from great_expectations.render.renderer.site_builder import SiteBuilder
+
+from tasks.refs import Record
+from tasks.validation import docs_results, docs_views
+from tasks.validation.judged import JudgedBatch
+
+_MADE_BY = ".made-by"
+_VIEWS = docs_views.__name__
+
+
+class Built(Record):
+    """What was made.
+
+    Attributes:
+        index: The page to open.
+        pages: Pages that were made, of files.
+        problems: What Great Expectations could not draw; such a part of a page says so.
+    """
+
+    index: str
+    pages: int
+    problems: tuple[str, ...] = ()
+
+
+class AtomicPages(TupleFilesystemStoreBackend):  # type: ignore[misc]  # it ships no types
+    """Pages on disk, each there whole or not at all; without the pictures and fonts that ours do not use."""
+
+    def _set(self, key: Any, value: Any, **_: Any) -> str:
+        path = Path(self.full_base_directory) / self._convert_key_to_filepath(key)
+        if key[:1] == ("static",):
+            return str(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            draft.write_bytes(value.encode() if isinstance(value, str) else value)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        return str(path)
+
+    def remove_key(self, key: Any) -> bool:
+        """Remove a page, and the folders that are empty without it; whether it was there."""
+        path = Path(self.full_base_directory) / self._convert_key_to_filepath(
+            key if isinstance(key, tuple) else key.to_tuple()
+        )
+        if not path.is_file():
+            return False
+        path.unlink()
+        for folder in path.parents:
+            if folder == Path(self.full_base_directory) or any(folder.iterdir()):
+                break
+            folder.rmdir()
+        return True
+
+
+def build(folder: Path, pipeline: str, batches: Sequence[JudgedBatch], due: Collection[int] | None = None) -> Built:
+    """Make the pages that are not there yet, the suites' pages and the index; remove pages of other batches.
+
+    Args:
+        folder: Where the pages are.
+        pipeline: Its name.
+        batches: All whose pages may stay, oldest first.
+        due: Sequence numbers of those whose pages are to be made; all by default.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    context = _context()
+    keys = {docs_results.key(one): one for one in batches}
+    for key, one in keys.items():
+        context.validation_results_store.set(key, docs_results.validation(one))
+    suites, strange = docs_results.suites(batches)
+    for suite in suites:
+        context.suites.add(suite)
+    site = _site(context, folder, pipeline)
+    if not _same_maker(folder):
+        site.clean_site()
+    there = set(site.target_store.store_backends[ValidationResultIdentifier].list_keys())
+    wanted = [key for key, one in keys.items() if due is None or one.batch.seq in due]
+    missing = [key for key in wanted if key.to_tuple() not in there]
+    with _told() as problems:
+        site.build(resource_identifiers=[*missing, *(ExpectationSuiteIdentifier(one.name) for one in suites)])
+    (folder / _MADE_BY).write_text(_maker(), encoding="utf-8")
+    return Built(index=str(folder / "index.html"), pages=len(missing), problems=(*strange, *problems))
+
+
+def _context() -> Any:
+    """A context that keeps nothing."""
+    config = DataContextConfig(store_backend_defaults=InMemoryStoreBackendDefaults(), analytics_enabled=False)
+    return gx.get_context(mode="ephemeral", project_config=config)
+
+
+def _site(context: Any, folder: Path, pipeline: str) -> Any:
+    page = {"module_name": _VIEWS, "class_name": docs_views.PageView.__name__}
+    results = {"module_name": _VIEWS, "class_name": docs_views.ResultsPage.__name__}
+    index = {"module_name": _VIEWS, "class_name": docs_views.IndexPage.__name__}
+    return SiteBuilder(
+        context,
+        store_backend={
+            "module_name": __name__,
+            "class_name": AtomicPages.__name__,
+            "base_directory": str(folder.absolute()),
+        },
+        site_name=pipeline,
+        show_how_to_buttons=False,
+        site_index_builder={
+            "class_name": "DefaultSiteIndexBuilder",
+            "renderer": index,
+            "view": {"module_name": _VIEWS, "class_name": docs_views.IndexView.__name__},
+        },
+        site_section_builders={
+            "expectations": {"view": page},
+            "validations": {"renderer": results, "view": page},
+            "profiling": "None",
+        },
+    )
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[list[str]]:
+    """What Great Expectations logs as an error while the block runs: it goes on where it can't draw something."""
+    found: list[str] = []
+
+    class _Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines = [line.strip() for line in record.getMessage().splitlines() if line.strip()]
+            found.append((lines[1] if len(lines) > 1 else lines[0]).partition("  Traceback:")[0])
+
+    logger, handler = logging.getLogger("great_expectations.render"), _Collect(logging.WARNING)
+    logger.addHandler(handler)
+    propagates, logger.propagate = logger.propagate, False
+    try:
+        yield found
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates
+
+
+def _same_maker(folder: Path) -> bool:
+    stamp = folder / _MADE_BY
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == _maker()
+
+
+def _maker() -> str:
+    """Digest of what pages are made with: pages of another are made anew."""
+    code = [__file__, docs_results.__file__, docs_views.__file__, *sorted(docs_views.TEMPLATES.iterdir())]
+    return hashlib.sha256(b"\n".join([gx.__version__.encode(), *(Path(one).read_bytes() for one in code)])).hexdigest()
