@@ -161,5 +161,6 @@ def _same_maker(folder: Path) -> bool:
 
 def _maker() -> str:
     """Digest of what pages are made with: pages of another are made anew."""
-    code = [__file__, docs_results.__file__, docs_views.__file__, *sorted(docs_views.TEMPLATES.iterdir())]
-    return hashlib.sha256(b"\n".join([gx.__version__.encode(), *(Path(one).read_bytes() for one in code)])).hexdigest()
+    modules = [Path(str(one)) for one in (__file__, docs_results.__file__, docs_views.__file__)]
+    parts = [path.read_bytes() for path in (*modules, *sorted(docs_views.TEMPLATES.iterdir()))]
+    return hashlib.sha256(b"\n".join([gx.__version__.encode(), *parts])).hexdigest()

@@ -87,5 +87,6 @@ def _filled(one: Expectation, sample: pd.DataFrame | None, columns: Mapping[str,
     if name not in sample:
         raise ValueError("the champion was trained without it")
     found = partition(sample[name], columns[name].type)
-    defaults: dict[str, JsonValue] = {"partition_object": found, "tail_weight_holdout": HOLDOUT}
-    return one.model_copy(update={"arguments": {**defaults, **one.arguments}})
+    defaults: dict[str, JsonValue] = {"tail_weight_holdout": HOLDOUT, "partition_object": found}
+    missing = {name: value for name, value in defaults.items() if name not in one.arguments}
+    return one.model_copy(update={"arguments": {**one.arguments, **missing}})
