@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-CHUNK_ROWS = 262_144
+CHUNK_ROWS = 1 << 20
+_CHUNK_BYTES = 256 << 20
 
 
 class Piece(NamedTuple):
@@ -64,13 +65,14 @@ class Staged:
 def chunks(files: Sequence[Staged]) -> Iterator[list[Piece]]:
     """All rows of several files, small neighbours together: asking costs more than rows do."""
     gathered: list[Piece] = []
-    rows = 0
+    rows = size = 0
     for number, file in enumerate(files):
         for piece in file.pieces(number):
-            if gathered and rows + piece.rows.num_rows > CHUNK_ROWS:
+            more, bytes_more = piece.rows.num_rows, piece.rows.nbytes
+            if gathered and (rows + more > CHUNK_ROWS or size + bytes_more > _CHUNK_BYTES):
                 yield gathered
-                gathered, rows = [], 0
+                gathered, rows, size = [], 0, 0
             gathered.append(piece)
-            rows += piece.rows.num_rows
+            rows, size = rows + more, size + bytes_more
     if gathered:
         yield gathered
