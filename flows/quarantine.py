@@ -114,7 +114,7 @@ def drop(pipeline: str, selection: Selection, expected: int, why: str = "", now:
         _note(settings, pipeline, keys, who, why, moment, intent)
         show_quarantine(config)
     files = sum(key.row is None for key in keys)
-    return Waiting(len(keys) - files, files)
+    return Waiting(rows=len(keys) - files, files=files)
 
 
 def _note(

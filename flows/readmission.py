@@ -20,7 +20,7 @@ from tasks.ingestion.search import Search
 from tasks.quarantine.drop import open_keys
 from tasks.quarantine.entries import Quarantine, nothing
 from tasks.quarantine.readmit import folder, give_back, originals, put, repairs, settle, shown, stands_for
-from tasks.quarantine.select import Key, Selection
+from tasks.quarantine.select import Chosen, Key, Selection
 from tasks.refs import BatchRecord, Feed, rules_digest
 from tasks.stores.audit import Audit
 from tasks.stores.lake import ORIGIN, ROW, Lake
@@ -98,7 +98,8 @@ def hand(config: PipelineConfig, settings: Settings, request: Request, before: S
 def _give_back(
     config: PipelineConfig, settings: Settings, quarantine: Quarantine, wanted: Selection, before: Sequence[Key]
 ) -> Handed:
-    chosen = quarantine.choose(wanted)
+    # What was refused anew meanwhile has other ids, and is not given back again at once.
+    chosen = Chosen(keys=tuple(before)) if before else quarantine.choose(wanted)
     rows, files = give_back(config, settings, quarantine, chosen), quarantine.files(chosen)
     if not (rows.keys or files or rows.torn or before):
         raise nothing(config.name, wanted)

@@ -117,6 +117,9 @@ def detail(one: PipelineHistory) -> str:
     parts = [f"{one.pipeline}: {one.description}", ""]
     for title, rows in (("files", _files(one)), ("candidates", _candidates(one)), ("champions", _champions(one))):
         parts += [title, table(rows) if len(rows) > 1 else "none yet", ""]
+    if one.quarantine.entries:
+        told = f"quarantine: {one.quarantine.told} wait; `perennial quarantine list {one.pipeline}` tells of them"
+        parts += [told, ""]
     if one.waits:
         parts += ["waits for a person", *(f"  {told}" for told in one.waits), ""]
     watched = {"drift": (one.drift, one.drift_reason), "performance": (one.performance, one.performance_reason)}

@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
+from tasks.quarantine.entries import Quarantine
+from tasks.quarantine.listing import Waiting, waiting
+from tasks.quarantine.select import Chosen
 from tasks.refs import BatchRecord, Candidate, DriftVerdict, PerformanceVerdict, Record
 from tasks.stores.approvals import Approvals, Request
 from tasks.stores.audit import Audit, Reign
@@ -39,6 +42,7 @@ class PipelineHistory(Record):
     """A pipeline's files, candidates and champions, oldest first.
 
     Attributes:
+        quarantine: Rows and files that wait in quarantine.
         pending: Versions that a person may approve or reject now.
     """
 
@@ -48,6 +52,7 @@ class PipelineHistory(Record):
     rows: int
     accepted: int
     rejected: int
+    quarantine: Waiting
     batches: tuple[BatchRecord, ...]
     candidates: tuple[CandidateLine, ...]
     reigns: tuple[Reign, ...]
@@ -79,6 +84,7 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
         rows=sum(one.accepted for one in accepted if one.feed == "observations"),
         accepted=len(accepted),
         rejected=len(ledger) - len(accepted),
+        quarantine=waiting(Quarantine(lake), Chosen()),
         batches=tuple(ledger),
         candidates=tuple(_line(*one, reasons.get(one[3] or 0, "")) for one in found),
         reigns=tuple(audit.reigns(config.name)),

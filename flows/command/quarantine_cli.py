@@ -157,7 +157,7 @@ def drop(
         raise UsageError("Say which entries are to be dropped: ids, --batch, --expectation, --file or --feed.")
     _, settings, found, chosen = _open(name, wanted)
     waits = listing.waiting(found, chosen)
-    if not any(waits):
+    if not waits.entries:
         raise nothing(name, wanted)
     if not yes and not _sure(f"{name}: {waits.told} would be dropped, their values deleted. Go on?"):
         print_result(as_json, {"pipeline": name, "rows": 0, "files": 0}, f"{name}: nothing was dropped")
@@ -165,7 +165,7 @@ def drop(
     with reporting(ConsoleReporter(console())), prefect_session(settings):
         from flows.quarantine import drop as flow
 
-        done = flow(name, wanted, waits.rows + waits.files, why)
+        done = flow(name, wanted, waits.entries, why)
     value = {"pipeline": name, "rows": done.rows, "files": done.files}
     print_result(as_json, value, f"{name}: {done.told} dropped")
 

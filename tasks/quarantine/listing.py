@@ -51,11 +51,16 @@ class Page(NamedTuple):
     total: int
 
 
-class Waiting(NamedTuple):
+class Waiting(Record):
     """How much waits in quarantine."""
 
     rows: int
     files: int
+
+    @property
+    def entries(self) -> int:
+        """Both."""
+        return self.rows + self.files
 
     @property
     def told(self) -> str:
@@ -81,7 +86,7 @@ class Duplicate(Record):
 def waiting(quarantine: Quarantine, chosen: Chosen) -> Waiting:
     """How many entries are open."""
     rows = sum(table.num_rows for table in quarantine.rows(chosen))
-    return Waiting(rows, len(quarantine.files(chosen)))
+    return Waiting(rows=rows, files=len(quarantine.files(chosen)))
 
 
 def groups(quarantine: Quarantine, chosen: Chosen, *, resolved: bool = False) -> list[Group]:
@@ -173,7 +178,7 @@ def total(found: Iterable[Group]) -> Waiting:
     """How many entries groups are of, those that are open."""
     still = [one for one in found if one.state == "open"]
     rows: Sequence[int] = [one.rows for one in still if one.kind == "row"]
-    return Waiting(sum(rows), sum(one.kind == "file" for one in still))
+    return Waiting(rows=sum(rows), files=sum(one.kind == "file" for one in still))
 
 
 def where(one: Entry) -> str:
