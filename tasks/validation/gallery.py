@@ -12,7 +12,7 @@ from great_expectations.expectations.registry import (
 )
 
 # A batch is always the file, how much is told of it is ours to say, and windows are of its cloud.
-_NOT_OURS = ("batch_id", "library_metadata", "windows", "condition_parser")
+_NOT_OURS = ("batch_id", "library_metadata", "windows")
 
 
 def names() -> tuple[str, ...]:

@@ -29,8 +29,7 @@ WRONG = [
     ),
     (
         expectation(MEAN, column="x1", min_valu=1),
-        r"\[0\]\.arguments\.min_valu: found an unknown argument; allowed: the arguments of .*: column, max_value, "
-        + r"min_value, row_condition, strict_max, strict_min; did you mean 'min_value'\?",
+        r"\[0\]\.arguments\.min_valu: found an unknown argument; allowed: .*: column, .*; did you mean 'min_value'",
     ),
     (
         expectation("expect_column_values_to_be_in_set", column="kind", value_set="bus"),
