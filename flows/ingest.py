@@ -81,7 +81,14 @@ def _tell_world(settings: Settings, report: IngestReport) -> None:
 
 def told(record: BatchRecord) -> str:
     """A batch in one line."""
+    changed = f" (changed: other content came under this name as {record.former[:12]})" if record.former else ""
     if record.verdict == "rejected":
-        return f"{record.path}: rejected, {'; '.join(record.reasons)}"
-    refused = f", {record.quarantined} in quarantine" if record.quarantined else ""
-    return f"{record.path}: {record.accepted} rows accepted{refused}"
+        return f"{record.path}{changed}: rejected, {'; '.join(record.reasons)}"
+    counts = {
+        "in quarantine": record.quarantined,
+        "duplicates recorded": record.duplicates,
+        "in place of earlier ones": record.superseded,
+    }
+    more = "".join(f", {count} {name}" for name, count in counts.items() if count)
+    notes = "".join(f"; {note}" for note in record.notes if note.startswith("warning:"))
+    return f"{record.path}{changed}: {record.accepted} rows accepted{more}{notes}"
