@@ -67,7 +67,8 @@ def _cast(values: pa.ChunkedArray, kind: ColumnType, timezone: str) -> pa.Chunke
         exact = pc.and_(whole, pc.less(pc.abs(values), float(1 << 53)))
         values = pc.if_else(exact, values, pa.scalar(None, values.type))
     if kind == "boolean" and (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-        either = pc.or_(pc.equal(values, 0), pc.equal(values, 1))
+        values = values.cast(pa.float64(), safe=False)
+        either = pc.or_(pc.equal(values, 0.0), pc.equal(values, 1.0))
         values = pc.if_else(either, values, pa.scalar(None, values.type))
     return each(values, target)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from configs.source import Source
 from tasks.errors import DataRejectedError
-from tasks.ingestion.limits import check_columns
+from tasks.ingestion.limits import beyond, check_columns
 from tasks.ingestion.names import Fields
 from tasks.ingestion.raw import BROKEN_SHOWN, Raw, numbered
 from tasks.ingestion.sniff import Dialect, delimiter_hint
@@ -67,8 +67,7 @@ class CsvReader:
             for batch in stream.read(fields, text, use_threads=False):
                 rows, broken = stream.numbers(upto, batch.num_rows)
                 upto = max(int(rows[-1]) if len(rows) else upto, max(broken, default=upto))
-                raw = _raw(self._decimals(batch, fields), fields, pa.array(rows), broken)
-                raw = _after(raw, given)
+                raw = _after(_raw(batch, fields, pa.array(rows), broken, comma=self._dialect.decimal == ","), given)
                 self._rows = upto
                 if len(raw.rows) or raw.broken:
                     yield raw
@@ -78,16 +77,6 @@ class CsvReader:
             self._ends = stream.ends
             if last:
                 yield Raw(pa.array([], pa.int64()), {}, broken=last)
-
-    def _decimals(self, batch: pa.RecordBatch, fields: Fields) -> pa.RecordBatch:
-        if self._dialect.decimal == ".":
-            return batch
-        numbers = {str(place) for name, place in fields.places.items() if fields.columns[name].type == "number"}
-        arrays = [
-            _decimal_comma(batch.column(index)) if name in numbers else batch.column(index)
-            for index, name in enumerate(batch.schema.names)
-        ]
-        return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
 
 class _Stream:
@@ -100,7 +89,7 @@ class _Stream:
         self._broken: dict[int, str] = {}
         self._waiting = 0
         self._closed_well = False
-        self._tail = b""
+        self._tail = self._rest = b""
         self._done = False
         self.closed = False
         self.ends = 0
@@ -138,17 +127,25 @@ class _Stream:
                 decimal_point=self._dialect.decimal,
             ),
         )
-        yield from opened
+        try:
+            yield from opened
+        except pa.ArrowInvalid as error:
+            if self._lenient and "straddling" in str(error):
+                limit = self._source.limits.row_bytes
+                raise beyond("a row with line breaks in quotes is too long", "row_bytes", limit) from None
+            raise
 
     def next_bytes(self, size: int) -> bytes:
         """What Arrow reads: the rows, then the last one that is added."""
         block = self._bytes.read(size)
-        if block:
-            self._tail = block[-1:]
-            return block
-        if self._done:
-            return b""
-        self._done = True
+        self._tail = block[-1:] or self._tail
+        if len(block) < size:  # no block is short but the last: a row may not lie in three
+            block += self._rest if self._done else self._last_row()
+            self._done = True
+            block, self._rest = block[:size], block[size:]
+        return block
+
+    def _last_row(self) -> bytes:
         newline = self._dialect.newline
         self.ends = self._bytes.lines + (self._tail != newline)
         return (b"" if self._tail == newline else newline) + self._end.encode() + newline
@@ -223,10 +220,17 @@ class _Source:
         self.closed = True
 
 
-def _raw(batch: pa.RecordBatch, fields: Fields, rows: pa.Array, broken: Mapping[int, str] | None = None) -> Raw:
+def _raw(
+    batch: pa.RecordBatch,
+    fields: Fields,
+    rows: pa.Array,
+    broken: Mapping[int, str] | None = None,
+    *,
+    comma: bool = False,
+) -> Raw:
     columns = {name: batch.column(str(place)) for name, place in fields.places.items()}
     kept = {name: batch.column(str(place)) for name, place in fields.kept.items()}
-    return Raw(rows, columns, kept, broken or {})
+    return Raw(rows, columns, kept, broken or {}, comma=comma)
 
 
 def _after(raw: Raw, given: int) -> Raw:
@@ -236,8 +240,4 @@ def _after(raw: Raw, given: int) -> Raw:
         return raw
     columns = {name: values.slice(skip) for name, values in raw.columns.items()}
     kept = {name: values.slice(skip) for name, values in raw.kept.items()}
-    return Raw(raw.rows.slice(skip), columns, kept, raw.broken)
-
-
-def _decimal_comma(values: pa.Array) -> pa.Array:
-    return pc.replace_substring_regex(values, r"^(\s*[+-]?\d*),(\d*(?:[eE][+-]?\d+)?\s*)$", r"\1.\2")
+    return replace(raw, rows=raw.rows.slice(skip), columns=columns, kept=kept)

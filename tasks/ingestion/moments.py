@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -82,9 +81,6 @@ def _one_by_one(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
     text = pc.if_else(pc.match_substring_regex(text, r"^\s*\d"), text, pa.scalar(None, pa.string()))
     series = pd.Series(text.to_numpy(zero_copy_only=False), dtype="str")
     parsed = pd.to_datetime(series, format="ISO8601", errors="coerce", utc=True)
-    if timezone != "UTC":
-        naive = ~series.str.contains(_ZONE, regex=True, na=True).to_numpy(dtype=bool)
-        local = parsed[naive].dt.tz_localize(None)
-        placed = local.dt.tz_localize(timezone, ambiguous=np.ones(len(local), dtype=bool), nonexistent="shift_forward")
-        parsed[naive] = placed.dt.tz_convert("UTC")
-    return _within(pa.Array.from_pandas(parsed.dt.as_unit("us")).cast(TIMESTAMP))
+    found = pa.Array.from_pandas(parsed.dt.as_unit("us")).cast(TIMESTAMP)
+    naive = ~series.str.contains(_ZONE, regex=True, na=True).to_numpy(dtype=bool)
+    return pc.if_else(pa.array(naive), _placed(found.cast(_NAIVE), timezone), _within(found))

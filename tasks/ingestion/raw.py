@@ -24,6 +24,7 @@ class Raw:
         kept: Unknown columns that are kept, by the file's name.
         broken: Rows that fit no column: number and complaint.
         kinds: The types that values of a column were found in, where the format says types.
+        comma: Whether numbers that are still text have a decimal comma.
     """
 
     rows: pa.Array
@@ -31,6 +32,7 @@ class Raw:
     kept: Mapping[str, pa.Array] = field(default_factory=dict)
     broken: Mapping[int, str] = field(default_factory=dict)
     kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    comma: bool = False
 
 
 class Reader(Protocol):

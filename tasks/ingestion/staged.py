@@ -54,7 +54,7 @@ class Caster:
             if name not in raw.columns:
                 arrays[name] = pa.nulls(rows, ARROW_TYPES[column.type])
                 continue
-            values, typed, bad = self._typed(name, column, raw.columns[name])
+            values, typed, bad = self._typed(name, column, raw.columns[name], comma=raw.comma)
             arrays[name] = whole(typed)
             _tell(told, name, values, bad)
         if self._keep:
@@ -63,12 +63,16 @@ class Caster:
         batch = pa.RecordBatch.from_arrays([arrays[name] for name in self.schema.names], schema=self.schema)
         return _with_broken(batch, raw.broken)
 
-    def _typed(self, name: str, column: Column, found: pa.Array) -> tuple[pa.Array, pa.Array, npt.NDArray[np.bool_]]:
+    def _typed(
+        self, name: str, column: Column, found: pa.Array, *, comma: bool
+    ) -> tuple[pa.Array, pa.Array, npt.NDArray[np.bool_]]:
+        """The values as found, less those that mean missing; typed; and which could not be."""
         values = plain(found)
         missing: Missing | None = self._missing.get(name)
         if missing is not None:
             values = missing.before(values)
-        typed, bad = cast_column(values, column, self._timezone)
+        numbers = comma and column.type in ("integer", "number")
+        typed, bad = cast_column(_with_point(values) if numbers else values, column, self._timezone)
         return values, typed if missing is None else missing.after(typed), bad
 
     def _allow(self, name: str, column: Column, raw: Raw) -> None:
@@ -82,6 +86,12 @@ class Caster:
                 f"column {name} is of type {', '.join(wrong)}; expected {allowed}. To take it, add the type to "
                 f"contract.columns.{name}.casts."
             )
+
+
+def _with_point(texts: pa.Array) -> pa.Array:
+    """Numbers with a decimal comma as those with a point. One that has a point, for thousands perhaps, is none."""
+    pointed = pc.match_substring(texts, ".")
+    return pc.if_else(pointed, pa.scalar("a point", texts.type), pc.replace_substring(texts, ",", "."))
 
 
 def extra(kept: Mapping[str, pa.Array], rows: int) -> pa.Array:

@@ -249,6 +249,20 @@ def test_a_neighbour_s_nanoseconds_lose_no_time() -> None:
     assert cast(texts, "timestamp")[0] == [utc(9999, 12, 31), utc(2024, 7, 1, 12, 0, 0, 123_456)]
 
 
+@given(
+    st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 30)),  # noqa: DTZ001
+    st.sampled_from(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S.%f"]),
+    st.sampled_from(["", "Z", "+02", "-0330", "+05:45"]),
+    st.sampled_from(["UTC", BERLIN]),
+)
+def test_the_fast_way_and_the_slow_one_agree(moment: datetime, layout: str, zone: str, timezone: str) -> None:
+    text = f"{moment.year:04}" + moment.strftime(layout)[-len(moment.strftime(layout.replace("%Y", ""))) :]
+    text += zone if "%H" in layout else ""
+    ((alone,), (bad,)) = cast([text], "timestamp", timezone)
+    mixed = cast([text, "2024-07-01T00:00", "2024-07-01T00:00Z", "soon"], "timestamp", timezone)
+    assert (mixed[0][0], mixed[1][0]) == (alone, bad)
+
+
 @pytest.mark.filterwarnings("error")
 def test_another_zone_makes_no_warning() -> None:
     cast(["2024-07-01T12:00:00"], "timestamp", BERLIN)
