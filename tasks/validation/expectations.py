@@ -30,6 +30,7 @@ _BY_OTHERS = (
     "expect_column_values_to_be_increasing",
     "expect_column_values_to_be_decreasing",
     "expect_column_value_z_scores_to_be_less_than",
+    "expect_column_values_to_not_be_outliers",
 )
 _NULL_COUNTS = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
 
@@ -228,7 +229,7 @@ def _answer(found: Any, question: Question) -> Answer:
     raised = _raised(found.exception_info)
     if raised:
         return Answer(success=False, about_rows=question.composes, raised=raised)
-    if "unexpected_index_list" not in result and "unexpected_count" not in result:
+    if "element_count" not in result:
         return Answer(bool(found.success), about_rows=False, observed=_observed(result))
     missing = 0 if question.expectation.type in _NULL_COUNTS else int(result.get("missing_count") or 0)
     return Answer(
