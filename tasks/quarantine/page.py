@@ -29,8 +29,8 @@ def page(pipeline: str, quarantine: Quarantine, found: Sequence[Group]) -> str:
     shown = found[:_GROUPS]
     examples = _examples(quarantine, shown)
     lines += [
-        "| file | id | expectation | rows | first line | example | reason | since |",
-        "| --- | --- | --- | ---: | ---: | --- | --- | --- |",
+        "| file | id | expectation | rows | first line | example | reason |",
+        "| --- | --- | --- | ---: | ---: | --- | --- |",
         *(_line(one, examples.get(Key(one.batch, one.row))) for one in shown),
     ]
     if len(found) > len(shown):
@@ -40,9 +40,18 @@ def page(pipeline: str, quarantine: Quarantine, found: Sequence[Group]) -> str:
 
 def _line(one: Group, row: Row | None) -> str:
     first = "whole file" if one.kind == "file" else "–" if one.line is None else str(one.line)
-    example, reason = ("–", one.reason) if row is None else (_example(one, row), row.told["reason"])
+    example, reason = ("–", one.reason) if row is None else (_example(one, row), _rest(row))
     cells = [one.path, f"`{short(one.batch)}`", one.expectation, str(one.rows), first, example, reason]
-    return f"| {' | '.join(cell(_cut(text)) for text in cells)} | {one.at:%Y-%m-%d %H:%M} |"
+    return f"| {' | '.join(cell(_cut(text)) for text in cells)} |"
+
+
+def _rest(row: Row) -> str:
+    """A row's reason without the value, which is shown beside it."""
+    reason = str(row.told["reason"])
+    if row.unreadable or row.torn:
+        return reason.partition(": {")[0]
+    told = (f"{name} = {value}, " for name, value in row.cells.items())
+    return next((reason.removeprefix(one) for one in told if reason.startswith(one)), reason)
 
 
 def _example(one: Group, row: Row) -> str:

@@ -364,7 +364,8 @@ def test_the_page_tells_what_waits_and_what_to_type(module_world: World) -> None
         return str(found.data)
 
     assert page().startswith("# page: 3 rows and 1 file in quarantine")
-    assert 'x1 = "a,b"' in page()
+    assert f'| a.csv | `{a}` | type | 1 | 5 | x1 = "a,b" | not of the contract\'s type |' in page()
+    assert "| 11 | x1 = 5000.25 | expected min_value=-1000.0, max_value=1000.0 |" in page()
     assert f'| a.csv | `{a}` | expect_column_values_to_be_in_set(kind) | 1 | 9 | kind = "boat" |' in page()
     assert f"export page --to refused.csv --batch {a} --expectation 'expect_column_values_to_be_between(x1)'" in page()
     assert r"b\|c.csv" in page()
