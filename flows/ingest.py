@@ -16,9 +16,7 @@ from tasks.ingestion.task import discover, groups, read
 from tasks.quarantine.task import show_quarantine
 from tasks.refs import BatchRecord, IngestReport, LandedFile
 from tasks.stores.settings import Settings
-from tasks.validation.docs_task import data_docs
-from tasks.validation.reference_task import refer_to_champion
-from tasks.validation.task import validate
+from tasks.validation.task import data_docs, refer_to_champion, validate
 
 _SHOWN = 10
 

@@ -18,7 +18,7 @@ def docs(
 ) -> None:
     """Make Great Expectations' Data Docs of the newest 50 files."""
     from flows.context import open_pipeline
-    from tasks.validation.site import make
+    from tasks.validation.docs.site import make
 
     config, settings = open_pipeline(name)
     built = make(settings, config)

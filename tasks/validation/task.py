@@ -9,6 +9,7 @@ from pathlib import Path
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 
 from configs.contract import Expectation
 from configs.schema import PipelineConfig
@@ -45,3 +46,33 @@ def validate(
         if batch.staged:
             Path(batch.staged).unlink(missing_ok=True)
     return tuple(record for record, _ in taken)
+
+
+@task(name="refer-to-champion", cache_policy=NO_CACHE, **RETRIES)
+def refer_to_champion(config: PipelineConfig) -> tuple[Expectation, ...]:
+    """The expectations, with distributions of the champion's training data where they refer to it."""
+    import pandas as pd
+
+    from tasks.stores import models
+    from tasks.stores.tracking import Tracking
+    from tasks.validation.reference import with_reference
+
+    champion = Tracking(load_settings(), config.name).champion()
+    sample = None
+    if champion is not None:
+        sample = pd.read_parquet(Path(champion.folder) / models.EXTRA / models.REFERENCE_FILE)
+    filled, notes = with_reference(config.expectations, sample, config.contract.columns)
+    for note in notes:
+        get_run_logger().info(note)
+    return tuple(filled)
+
+
+@task(name="data-docs", cache_policy=NO_CACHE, **RETRIES)
+def data_docs(config: PipelineConfig, judged: Sequence[BatchRecord]) -> str:
+    """Make the pages of a run's newest batches that failed something, and of its last; the page to open."""
+    from tasks.validation.docs.site import make
+
+    built = make(load_settings(), config, judged)
+    for problem in built.problems:
+        get_run_logger().warning("not drawn: %s", problem)
+    return built.index

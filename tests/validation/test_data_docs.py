@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tasks.refs import BatchRecord, ExpectationResult
-from tasks.validation.data_docs import build
-from tasks.validation.judged import JudgedBatch, newest
-from tasks.validation.site import KEPT, folder, make
+from tasks.validation.docs.build import build
+from tasks.validation.docs.judged import JudgedBatch, newest
+from tasks.validation.docs.site import KEPT, folder, make
 from tests.conftest import World, trips
 
 HOSTILE = '<script>alert(1)</script><img src="https://example.invalid/x.png">'

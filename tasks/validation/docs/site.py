@@ -11,10 +11,10 @@ from tasks.refs import BatchRecord
 from tasks.stores.lake import Lake
 from tasks.stores.lock import hold
 from tasks.stores.settings import Settings
-from tasks.validation.judged import newest
+from tasks.validation.docs.judged import newest
 
 if TYPE_CHECKING:
-    from tasks.validation.data_docs import Built
+    from tasks.validation.docs.build import Built
 
 KEPT = 50  # pages of the newest batches; those of older ones are removed
 PER_RUN = 10  # pages that one ingest run makes, at some 0.05 s each
@@ -34,7 +34,7 @@ def make(settings: Settings, config: PipelineConfig, judged: Sequence[BatchRecor
         judged: The batches of one run: of them the last has a page, and the newest that failed something. All of the
             newest batches have one by default.
     """
-    from tasks.validation.data_docs import build
+    from tasks.validation.docs.build import build
 
     batches = newest(Lake(settings, config), KEPT)
     due = None

@@ -20,9 +20,9 @@ from great_expectations.render.renderer.content_block import ValidationResultsTa
 from great_expectations.render.view import DefaultJinjaPageView
 from jinja2 import ChoiceLoader, FileSystemLoader, pass_context
 
-from tasks.validation.docs_results import drawable
+from tasks.validation.docs.results import drawable
 
-TEMPLATES = Path(__file__).parent / "docs_templates"
+TEMPLATES = Path(__file__).parent / "templates"
 # What Great Expectations' renderers leave empty where a value is missing.
 _NOTHING = "--"
 

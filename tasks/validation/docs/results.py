@@ -21,7 +21,7 @@ from great_expectations.exceptions import ExpectationNotFoundError
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 from tasks.refs import ExpectationResult
-from tasks.validation.judged import JudgedBatch
+from tasks.validation.docs.judged import JudgedBatch
 
 
 def key(one: JudgedBatch) -> ValidationResultIdentifier:

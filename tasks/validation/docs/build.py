@@ -21,11 +21,11 @@ from great_expectations.data_context.types.resource_identifiers import (
 from great_expectations.render.renderer.site_builder import SiteBuilder
 
 from tasks.refs import Record
-from tasks.validation import docs_results, docs_views
-from tasks.validation.judged import JudgedBatch
+from tasks.validation.docs import results, views
+from tasks.validation.docs.judged import JudgedBatch
 
 _MADE_BY = ".made-by"
-_VIEWS = docs_views.__name__
+_VIEWS = views.__name__
 
 
 class Built(Record):
@@ -84,10 +84,10 @@ def build(folder: Path, pipeline: str, batches: Sequence[JudgedBatch], due: Coll
     """
     folder.mkdir(parents=True, exist_ok=True)
     context = _context()
-    keys = {docs_results.key(one): one for one in batches}
+    keys = {results.key(one): one for one in batches}
     for key, one in keys.items():
-        context.validation_results_store.set(key, docs_results.validation(one))
-    suites, strange = docs_results.suites(batches)
+        context.validation_results_store.set(key, results.validation(one))
+    suites, strange = results.suites(batches)
     for suite in suites:
         context.suites.add(suite)
     site = _site(context, folder, pipeline)
@@ -109,9 +109,9 @@ def _context() -> Any:
 
 
 def _site(context: Any, folder: Path, pipeline: str) -> Any:
-    page = {"module_name": _VIEWS, "class_name": docs_views.PageView.__name__}
-    results = {"module_name": _VIEWS, "class_name": docs_views.ResultsPage.__name__}
-    index = {"module_name": _VIEWS, "class_name": docs_views.IndexPage.__name__}
+    page = {"module_name": _VIEWS, "class_name": views.PageView.__name__}
+    drawn = {"module_name": _VIEWS, "class_name": views.ResultsPage.__name__}
+    index = {"module_name": _VIEWS, "class_name": views.IndexPage.__name__}
     return SiteBuilder(
         context,
         store_backend={
@@ -124,11 +124,11 @@ def _site(context: Any, folder: Path, pipeline: str) -> Any:
         site_index_builder={
             "class_name": "DefaultSiteIndexBuilder",
             "renderer": index,
-            "view": {"module_name": _VIEWS, "class_name": docs_views.IndexView.__name__},
+            "view": {"module_name": _VIEWS, "class_name": views.IndexView.__name__},
         },
         site_section_builders={
             "expectations": {"view": page},
-            "validations": {"renderer": results, "view": page},
+            "validations": {"renderer": drawn, "view": page},
             "profiling": "None",
         },
     )
@@ -161,6 +161,6 @@ def _same_maker(folder: Path) -> bool:
 
 def _maker() -> str:
     """Digest of what pages are made with: pages of another are made anew."""
-    modules = [Path(str(one)) for one in (__file__, docs_results.__file__, docs_views.__file__)]
-    parts = [path.read_bytes() for path in (*modules, *sorted(docs_views.TEMPLATES.iterdir()))]
+    modules = [Path(str(one)) for one in (__file__, results.__file__, views.__file__)]
+    parts = [path.read_bytes() for path in (*modules, *sorted(views.TEMPLATES.iterdir()))]
     return hashlib.sha256(b"\n".join([gx.__version__.encode(), *parts])).hexdigest()
