@@ -25,8 +25,8 @@ setup: $(READY) ## make .venv from the lock
 demo: $(READY) ## watch a model live, on a simulated city
 	@$(BIN)/perennial demo
 
-test: $(READY) ## run the tests
-	@$(BIN)/python -m pytest
+test: $(READY) ## run the tests, on several cores; a thread for each process, or they wait for each other
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-system: $(READY) ## run the tests of `perennial up` as a whole
 	@$(BIN)/python -m pytest -m system tests/flows/system

@@ -23,9 +23,10 @@ from tasks.quarantine.readmit import folder, give_back, originals, put, repairs,
 from tasks.quarantine.select import Chosen, Key, Selection
 from tasks.refs import BatchRecord, Feed, rules_digest
 from tasks.stores.audit import Audit
-from tasks.stores.lake import ORIGIN, ROW, Lake
+from tasks.stores.lake import Lake
 from tasks.stores.landing import Folder
 from tasks.stores.settings import Settings
+from tasks.stores.tables import ORIGIN, ROW
 
 
 class Handed:

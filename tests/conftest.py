@@ -109,7 +109,8 @@ class World:
 
     def row_ids(self, name: str, table: Any = "observations") -> list[int]:
         """Identities of the rows in a lake table, sorted, repeats kept."""
-        from tasks.stores.lake import ROW_ID, Lake
+        from tasks.stores.lake import Lake
+        from tasks.stores.tables import ROW_ID
 
         return sorted(Lake(self.settings, self.config(name)).read(table, [ROW_ID]).column(ROW_ID).to_pylist())
 

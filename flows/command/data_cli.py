@@ -15,7 +15,8 @@ from flows.command.console import print_result
 from flows.command.console import table as aligned
 from tasks.errors import UsageError
 from tasks.stores import delta, tabular
-from tasks.stores.lake import Lake, TableName
+from tasks.stores.lake import Lake
+from tasks.stores.tables import TableName
 from tasks.stores.versions import AsOf, Snapshot, snapshot, told
 
 _WIDEST = 24

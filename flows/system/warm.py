@@ -23,6 +23,8 @@ _NEEDED = (
     "flows.lifecycle",
     "flows.reconcile",
     "flows.upkeep",
+    "great_expectations.execution_engine",
+    "great_expectations.validator.validator",
     "mlflow.data.delta_dataset_source",
     "mlflow.data.meta_dataset",
     "mlflow.sklearn",
@@ -32,13 +34,13 @@ _NEEDED = (
     "sklearn.linear_model",
     "tasks.evaluation.gates",
     "tasks.features.definitions",
-    "tasks.ingestion.read",
+    "tasks.ingestion.stage",
     "tasks.monitoring.measures",
     "tasks.stores.models",
     "tasks.stores.tracking",
     "tasks.training.fit",
-    "tasks.validation.expectations",
-    "tasks.validation.judge",
+    "tasks.validation.docs.build",
+    "tasks.validation.take",
 )
 
 

@@ -20,8 +20,9 @@ from tasks.stores import candidates
 from tasks.stores.approvals import Approvals, Request, note_end, note_request
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.environment import git_commit, lock_digest
-from tasks.stores.lake import Lake, decision_row
+from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
+from tasks.stores.tables import decision_row
 from tasks.stores.tracking import Tracking
 
 

@@ -18,8 +18,9 @@ from tasks.retry import RETRIES
 from tasks.stores import candidates, models, staging
 from tasks.stores.audit import Audit
 from tasks.stores.environment import code_digest, environment_digest
-from tasks.stores.lake import Lake, decision_row
+from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
+from tasks.stores.tables import decision_row
 from tasks.stores.tracking import Tracking, metric_names
 
 if TYPE_CHECKING:

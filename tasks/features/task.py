@@ -13,8 +13,9 @@ from configs.schema import PipelineConfig
 from tasks.refs import DatasetRef, ModelRef, TrainingSetRef, artifact_key, digest
 from tasks.retry import RETRIES
 from tasks.stores import staging
-from tasks.stores.lake import ROW_ID, SEQ, Lake
+from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
+from tasks.stores.tables import ROW_ID, SEQ
 
 _REF = "ref.json"
 

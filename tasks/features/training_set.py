@@ -13,7 +13,7 @@ from tasks.errors import DataRejectedError
 from tasks.features.split import decide, held_out
 from tasks.refs import SplitRecord
 from tasks.stores.hashing import row_hash
-from tasks.stores.lake import ROW_ID, SEQ
+from tasks.stores.tables import ROW_ID, SEQ
 
 TARGET = "_target"
 

@@ -12,18 +12,21 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from configs.source import Limits
 from tasks.errors import DataRejectedError
 from tasks.ingestion import arrow_copy
 from tasks.ingestion.cells import found_type
+from tasks.ingestion.damage import told
 from tasks.ingestion.limits import check_columns, check_rows, check_unpacked
 from tasks.ingestion.names import Fields
 from tasks.ingestion.raw import Raw, numbered
 
 _ROWS = 1 << 17
 _BUFFER = 1 << 20
+_BYTES = 64 << 20  # of rows that are held at once
 
 
 class ParquetReader:
@@ -34,9 +37,17 @@ class ParquetReader:
 
     def __init__(self, path: Path, limits: Limits, stack: ExitStack) -> None:
         # Read through a small buffer, a row group is not held whole. Moments of 96 bits reach beyond nanoseconds.
-        self._file = stack.enter_context(
-            pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False, coerce_int96_timestamp_unit="us")
-        )
+        # Texts that stand in a dictionary are left there: written out, few kilobytes may be more than the memory holds.
+        options = {
+            "buffer_size": _BUFFER,
+            "pre_buffer": False,
+            "coerce_int96_timestamp_unit": "us",
+            "page_checksum_verification": True,
+        }
+        with pq.ParquetFile(path, **options) as file:
+            dictionaries = _dictionaries(file)
+        self._file = stack.enter_context(pq.ParquetFile(path, read_dictionary=dictionaries, **options))
+        self._limits = limits
         self.names: Sequence[str] = self._file.schema_arrow.names
         metadata = self._file.metadata
         check_columns(metadata.num_columns, limits)
@@ -48,9 +59,18 @@ class ParquetReader:
         """Its rows; see Reader."""
         wanted = [self.names[place] for place in (*fields.places.values(), *fields.kept.values())]
         number = 1
-        for batch in self._file.iter_batches(batch_size=_ROWS, columns=wanted):
-            yield _raw(batch, self.names, fields, number)
-            number += batch.num_rows
+        size = _Size(self._limits)
+        for batch in self._file.iter_batches(batch_size=self._batch_rows(), columns=wanted):
+            for piece in size.pieces(batch):
+                yield _raw(piece, self.names, fields, number)
+                number += piece.num_rows
+
+    def _batch_rows(self) -> int:
+        """Rows to read at once: few where they are large."""
+        metadata = self._file.metadata
+        groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+        widest = max((one.total_byte_size // one.num_rows for one in groups if one.num_rows), default=0)
+        return max(1, min(_ROWS, _BYTES // max(widest, 1)))
 
 
 class FeatherReader:
@@ -64,15 +84,70 @@ class FeatherReader:
         _copy(path, draft, limits)
         self._file = pa.ipc.open_file(stack.enter_context(pa.memory_map(str(draft))))
         self.names: Sequence[str] = self._file.schema.names
+        self._limits = limits
         check_columns(len(self.names), limits)
 
     def batches(self, fields: Fields) -> Iterator[Raw]:
         """Its rows; see Reader."""
         number = 1
+        size = _Size(self._limits)
         for index in range(self._file.num_record_batches):
-            batch = self._file.get_batch(index)
-            yield _raw(batch, self.names, fields, number)
-            number += batch.num_rows
+            for piece in size.pieces(self._file.get_batch(index)):
+                yield _raw(piece, self.names, fields, number)
+                number += piece.num_rows
+
+
+class _Size:
+    """How large rows become once each has its own text, which several may share in the file."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._bytes = 0
+
+    def pieces(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """Rows in pieces that stay small.
+
+        Raises:
+            DataRejectedError: all rows so far have more bytes than the limit on what is decompressed.
+        """
+        widest = sum(_longest(values) for values in batch.columns)
+        rows = max(1, min(batch.num_rows, _BYTES // max(widest, 1)))
+        for start in range(0, batch.num_rows, rows):
+            piece = batch.slice(start, rows)
+            if rows < batch.num_rows:
+                self._bytes += sum(_written_out(values) for values in piece.columns)
+                check_unpacked(self._bytes, self._bytes, self._limits)
+            yield piece
+
+
+def _longest(values: pa.Array) -> int:
+    """Bytes of the longest text in a column that shares its texts among rows; 0 for other columns."""
+    if not pa.types.is_dictionary(values.type) or not _is_text(values.type.value_type):
+        return 0
+    return pc.max(pc.binary_length(values.dictionary)).as_py() or 0
+
+
+def _written_out(values: pa.Array) -> int:
+    """Bytes of such a column's texts once each row has its own."""
+    if not _longest(values):
+        return 0
+    return pc.sum(pc.binary_length(values.dictionary).take(values.indices)).as_py() or 0
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(is_it(kind) for is_it in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
+
+
+def _dictionaries(file: pq.ParquetFile) -> list[str]:
+    """Columns of texts that stand in dictionaries, by name."""
+    metadata, schema = file.metadata, file.schema_arrow
+    if not metadata.num_row_groups:
+        return []
+    shared = set()
+    for group in range(metadata.num_row_groups):
+        columns = [metadata.row_group(group).column(place) for place in range(metadata.num_columns)]
+        shared |= {one.path_in_schema for one in columns if one.has_dictionary_page}
+    return [one.name for one in schema if one.name in shared and _is_text(one.type)]
 
 
 def _copy(path: Path, draft: Path, limits: Limits) -> None:
@@ -93,7 +168,7 @@ def _copy(path: Path, draft: Path, limits: Limits) -> None:
         check_unpacked(limits.decompressed_bytes + 1, limits.decompressed_bytes, limits)
     if done.returncode:
         why = said[0][:300] if said else "its bytes make Arrow's reader crash"
-        raise DataRejectedError(f"can't be read as feather: {why}")
+        raise DataRejectedError(told("feather", why))
 
 
 def _raw(batch: pa.RecordBatch, names: Sequence[str], fields: Fields, number: int) -> Raw:

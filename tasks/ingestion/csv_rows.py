@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from configs.source import Source
@@ -54,6 +55,8 @@ class CsvReader:
         number = 1
         with _Stream(self._path, self._dialect, self._source) as stream:
             for batch in stream.read(fields, types, use_threads=True):
+                if any(_has_nan(values) for values in batch.columns):
+                    raise pa.ArrowInvalid("a spelling of NaN that does not mean missing")  # as text, it is told
                 yield _raw(batch, fields, numbered(number, batch.num_rows))
                 number += batch.num_rows
             stream.close_quotes(number - 1)
@@ -90,7 +93,7 @@ class _Stream:
         self._waiting = 0
         self._closed_well = False
         self._tail = self._rest = b""
-        self._done = False
+        self._done = self._left = False
         self.closed = False
         self.ends = 0
         skip = dialect.skip
@@ -134,9 +137,22 @@ class _Stream:
                 limit = self._source.limits.row_bytes
                 raise beyond("a row with line breaks in quotes is too long", "row_bytes", limit) from None
             raise
+        finally:
+            self._leave(opened)
+
+    def _leave(self, opened: pacsv.CSVStreamingReader) -> None:
+        """Let Arrow's thread come to its end: one that reads from Python as Python ends takes the process down."""
+        self._left = True
+        try:
+            for _ in opened:
+                pass
+        except (pa.ArrowException, DataRejectedError):
+            pass  # of rows that nobody wants any more
 
     def next_bytes(self, size: int) -> bytes:
         """What Arrow reads: the rows, then the last one that is added."""
+        if self._left:
+            return b""
         block = self._bytes.read(size)
         self._tail = block[-1:] or self._tail
         if len(block) < size:  # no block is short but the last: a row may not lie in three
@@ -156,7 +172,8 @@ class _Stream:
             return "skip"
         if not self._lenient:
             return "error"
-        text = f"{row.actual_columns} fields, expected {row.expected_columns}: {row.text[:BROKEN_SHOWN]}"
+        found = "1 field" if row.actual_columns == 1 else f"{row.actual_columns} fields"
+        text = f"{found}, expected {row.expected_columns}: {row.text[:BROKEN_SHOWN]}"
         self._broken[row.number] = text
         self._waiting += len(text) + 100
         return "error" if self._waiting > _WAITING else "skip"
@@ -218,6 +235,10 @@ class _Source:
 
     def close(self) -> None:
         self.closed = True
+
+
+def _has_nan(values: pa.Array) -> bool:
+    return pa.types.is_floating(values.type) and bool(pc.any(pc.is_nan(values)).as_py())
 
 
 def _raw(

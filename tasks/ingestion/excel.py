@@ -15,14 +15,16 @@ import pyarrow as pa
 
 from configs.source import Source
 from tasks.errors import DataRejectedError
-from tasks.ingestion.limits import check_columns, check_unpacked, first_line, refusing
+from tasks.ingestion.damage import first_line, told
+from tasks.ingestion.limits import check_columns, check_unpacked, refusing
 from tasks.ingestion.names import Fields, unknown_refused
 from tasks.ingestion.raw import Raw
 from tasks.ingestion.sniff import NO_ROWS
-from tasks.ingestion.unpack import refused_name
+from tasks.ingestion.unpack import refuse_no_zip, refused_name
 
 _ROWS = 20_000
 _SHEET_ROWS = 1 << 20
+_TEXT = 16 << 20  # characters of rows that are held at once
 _KINDS: dict[type, str] = {
     bool: "boolean", int: "integer", float: "number", str: "text", datetime: "timestamp", date: "date",
 }  # fmt: skip
@@ -41,6 +43,7 @@ class ExcelReader:
             raise DataRejectedError("it is an old .xls file, or has a password; save it as .xlsx without one")
         _check_members(path, source)
         handle.seek(0)
+        self._bytes = 0
         with _excel():
             self._rows = _sheet_rows(handle, source, stack)
         self.lines, header = self._header()
@@ -54,7 +57,7 @@ class ExcelReader:
         number = 1
         while True:
             with _excel():
-                rows = list(islice(self._rows, _ROWS))
+                rows = self._some()
             if not rows:
                 return
             if number + len(rows) + self.lines > _SHEET_ROWS + 1:
@@ -63,6 +66,19 @@ class ExcelReader:
                 )
             yield self._raw(rows, number, fields)
             number += len(rows)
+
+    def _some(self) -> list[Sequence[Any]]:
+        """The next rows, fewer where their texts are long: cells may share one, which then stands in each row."""
+        rows: list[Sequence[Any]] = []
+        size = 0
+        for row in islice(self._rows, _ROWS):
+            rows.append(row)
+            size += sum(len(cell) for cell in row if isinstance(cell, str))
+            if size > _TEXT:
+                break
+        self._bytes += size
+        check_unpacked(self._bytes, self._bytes, self._source.limits)
+        return rows
 
     def _header(self) -> tuple[int, Sequence[Any]]:
         """The number of the first row that is not blank, and the row."""
@@ -109,7 +125,7 @@ def _excel() -> Iterator[None]:
     except Exception as error:  # openpyxl and its XML parser raise of every kind
         if isinstance(error, OSError):
             raise
-        raise DataRejectedError(f"can't be read as excel: {type(error).__name__}: {first_line(error)}") from None
+        raise DataRejectedError(told("excel", first_line(error))) from None
 
 
 def _sheet_rows(handle: Any, source: Source, stack: ExitStack) -> Iterator[Sequence[Any]]:
@@ -129,6 +145,7 @@ def _sheet_rows(handle: Any, source: Source, stack: ExitStack) -> Iterator[Seque
 
 
 def _check_members(path: Path, source: Source) -> None:
+    refuse_no_zip(path, "excel")
     with refusing("excel"), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     check_unpacked(sum(one.file_size for one in members), path.stat().st_size, source.limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -94,7 +95,7 @@ class _Rows:
             name = self._names.get(each)
             if name is None:
                 others[each] = value
-            elif value is not None:
+            elif value is not None and not _nan(value):
                 if self._by.setdefault(name, each) != each:
                     raise twice(name, (self._by[name], each))
                 row[name] = value
@@ -138,6 +139,11 @@ def json_text(value: object) -> str | None:
     if value is None:
         return None
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _nan(value: object) -> bool:
+    """Whether a value is NaN: no JSON, but what Python writes for a missing number."""
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _torn(record: Mapping[str, Any]) -> bool:

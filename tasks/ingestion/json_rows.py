@@ -10,18 +10,20 @@ import pyarrow as pa
 import pyarrow.json as pajson
 
 from configs.source import Source
-from tasks.ingestion.json_lines import Lines, read_lines, record_of
+from tasks.errors import DataRejectedError
+from tasks.ingestion.json_lines import Line, Lines, read_lines, record_of
 from tasks.ingestion.limits import check_columns
 from tasks.ingestion.names import Fields, twice
 from tasks.ingestion.nesting import check_nesting
 from tasks.ingestion.raw import Raw, whole
 from tasks.ingestion.text import Utf8, encoding_of
-from tasks.ingestion.unpack import refuse_other_kind
 
 _BLOCK = 16 << 20
 _STRICT = {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
 _KINDS = {"string": "text", "timestamp": "text"}
 _SAMPLE_LINES = 20_000
+_SHOWN = 60
+NO_ROWS = "no rows; expected at least one line, with a JSON object"
 
 
 class JsonlReader:
@@ -31,11 +33,11 @@ class JsonlReader:
     lines = 0
 
     def __init__(self, path: Path, source: Source) -> None:
-        with path.open("rb") as handle:
-            refuse_other_kind(handle.read(16), "jsonl")
         self._path, self._source = path, source
         self._encoding = encoding_of(path, source)
+        self._first: Line | None = None
         self.names: Sequence[str] = self._sampled_names()
+        self._refuse_none()
         check_columns(len(self.names), source.limits)
 
     def batches(self, fields: Fields) -> Iterator[Raw]:
@@ -54,8 +56,25 @@ class JsonlReader:
                 if count == _SAMPLE_LINES:
                     break
                 names.update(dict.fromkeys(record_of(line.text) or ()))
+                self._first = self._first or line
             break
         return list(names)
+
+    def _refuse_none(self) -> None:
+        """Refuse a file in whose first lines there is no object with anything in it.
+
+        Raises:
+            DataRejectedError: it is one.
+        """
+        if self._first is None:
+            raise DataRejectedError(NO_ROWS)
+        if not self.names:
+            shown = "".join(one if one.isprintable() else "\ufffd" for one in self._first.text[:_SHOWN])
+            more = "…" if len(self._first.text) > _SHOWN else ""
+            raise DataRejectedError(
+                f"can't be read as jsonl: line {self._first.number:,} is {shown}{more}, and none of the first lines is "
+                "a JSON object with names in it; expected one object a line"
+            )
 
     def _blocks(self) -> Iterator[tuple[bytes, int]]:
         """Whole lines, and the number of the first."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from configs.source import Limits
 from tasks.errors import DataRejectedError
+from tasks.ingestion.damage import first_line, told
 
 # What readers raise on bytes that are not what they should be.
 _DAMAGE = (
@@ -53,12 +54,7 @@ def refusing(kind: str) -> Iterator[None]:
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno in _MACHINE:
             raise
-        raise DataRejectedError(f"can't be read as {kind}: {first_line(error)}") from None
-
-
-def first_line(error: BaseException) -> str:
-    """An error's own words, in one line."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise DataRejectedError(told(kind, first_line(error))) from None
 
 
 def beyond(found: str, key: str, limit: int | float) -> DataRejectedError:

@@ -72,7 +72,10 @@ def match(
     places = _places(names, columns)
     missing = [name for name, column in columns.items() if column.required and name not in places]
     if missing:
-        raise DataRejectedError(f"columns missing: {', '.join(missing)}; found: {_shown(names, 40)}.{hint}")
+        found_names = _shown([name for name in names if name], 40) or "no names"
+        raise DataRejectedError(
+            f"columns missing: {', '.join(missing)}; found: {found_names}.{hint or _meant(missing, names, columns)}"
+        )
     absent = [name for name in columns if name not in places and not name.startswith("_")]
     if absent and policies.missing_optional == "reject":
         raise DataRejectedError(
@@ -124,10 +127,32 @@ def _refuse_repeated(names: Sequence[str]) -> None:
         raise DataRejectedError(f"columns stand twice: {_shown(repeated)}; expected each once")
 
 
+def _meant(missing: Sequence[str], names: Sequence[str], columns: Mapping[str, Column]) -> str:
+    """What to do about missing columns: name those of the file that are likely meant."""
+    letters = {_letters(name): name for name in names if name}
+    for name in missing:
+        for one in (name, *columns[name].aliases):
+            if _letters(one) in letters:
+                meant = letters[_letters(one)]
+                return f" If {_seen(meant)} means {name}, add it to contract.columns.{name}.aliases."
+    if letters.keys().isdisjoint(_letters(name) for name in known_names(columns)):
+        return ""  # none fits: it is a file of another kind
+    return f" If one has another name there, add that to contract.columns.{missing[0]}.aliases."
+
+
+def _letters(name: str) -> str:
+    return "".join(one for one in name.casefold() if one.isalnum())
+
+
+def _seen(name: str) -> str:
+    """A name with all that can't be seen in it: line ends, blanks of no width."""
+    return name if name.isprintable() else repr(name)
+
+
 def _note(what: str, names: Sequence[str]) -> tuple[str, ...]:
     return (f"{what}: {_shown(names)}",) if names else ()
 
 
 def _shown(names: Sequence[str], most: int = _SHOWN) -> str:
-    shown = ", ".join(name[:60] for name in names[:most])
+    shown = ", ".join(_seen(name[:60]) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -22,9 +22,10 @@ from tasks.ingestion.raw import Reader
 from tasks.ingestion.sniff import NO_ROWS, dialect
 from tasks.ingestion.staged import Caster
 from tasks.ingestion.unpack import Plain, unpacked
-from tasks.stores.staging import QUARANTINE, TOLD
+from tasks.stores.staging import TOLD
+from tasks.stores.tables import ORIGIN
 
-_ORIGIN = Column(type="string", nullable=True, required=False)
+_ENTRY = Column(type="string", nullable=True, required=False)
 
 
 class Reading:
@@ -141,7 +142,7 @@ def _reader(plain: Plain, source: Source, columns: Mapping[str, Column], draft: 
 
 def _returned(columns: Mapping[str, Column]) -> dict[str, Column]:
     """The columns of a file that quarantine gave back: the types there are not those that values came in."""
-    return {**{name: one.model_copy(update={"casts": None}) for name, one in columns.items()}, QUARANTINE: _ORIGIN}
+    return {**{name: one.model_copy(update={"casts": None}) for name, one in columns.items()}, ORIGIN: _ENTRY}
 
 
 def _as_returned(name: str, source: Source) -> Source:

@@ -24,6 +24,9 @@ class Search:
     A file of a path, size and time that the ledger knows is not read; nor is one that was read before and holds the
     same as one that the ledger knows. What was refused under other rules is new: a mended configuration takes it.
 
+    Attributes:
+        missed: Whether a file that lies there could not be had.
+
     Args:
         config: The pipeline.
         settings: Where the state is.
@@ -51,6 +54,7 @@ class Search:
         self._sizes = {one.size for one in batches}
         self._contents = partial(Contents, settings, config.name, place.feed)
         self._noted: dict[Found, Content] = {}
+        self.missed = False
 
     def waiting(self) -> list[Found]:
         """Files that may be new and could be read now. One is read only where it may hold what came in before."""
@@ -117,12 +121,14 @@ class Search:
         uri = shown(self._landing.uri(path))
         try:
             if self._landing.busy(path):
+                self.missed = True
                 self._tell(f"{uri} is still being written. It is taken once its writer has closed it.")
                 return None
             return what(path)
         except FileNotFoundError:
             return None  # it was taken away since the folder was listed
         except OSError as error:
+            self.missed = True
             self._tell(f"{uri} can't be opened: {error.strerror or error}. It is tried again with the next run.")
             return None
 

@@ -16,12 +16,15 @@ from tasks.errors import DataRejectedError
 from tasks.ingestion.limits import beyond
 from tasks.ingestion.names import clean
 from tasks.ingestion.text import Utf8, encoding_of
-from tasks.ingestion.unpack import refuse_other_kind
 
 _DELIMITERS = ",;\t|"
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _SAMPLE_ROWS = 500
 NO_ROWS = "no rows below the header; expected at least one"
+_NEVER_CLOSED = (
+    "a quote is opened in the header and not closed: all that follows would be one name. Mend the file, or set "
+    "source.quote: none if quotes are plain text."
+)
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,13 @@ def dialect(path: Path, ending: str, source: Source, columns: Mapping[str, Colum
     newline = b"\r" if "\n" not in sample and "\r" in sample else b"\n"
     delimiter, quote = _delimiter_and_quote(sample, ending, source, known)
     names, used, lines = _header(sample, delimiter, quote)
-    if not names:
-        raise DataRejectedError("can't be read as csv: no header line (only blank ones); expected the columns' names")
+    if not any(name.strip() for name in names):
+        raise DataRejectedError("can't be read as csv: no header line with names in it; expected the columns' names")
     if used == len(sample) and not whole:
         raise beyond(f"the header line has {used:,} characters or more", "row_bytes", source.limits.row_bytes)
     body = sample[used:]
     if whole and not body.strip("\r\n"):
-        raise DataRejectedError(NO_ROWS)
+        raise DataRejectedError(_NEVER_CLOSED if any("\n" in name for name in names) else NO_ROWS)
     decimal = source.decimal or _decimal(body, names, delimiter, quote, columns, source)
     skip = len(sample[:used].encode())
     return Dialect(names, encoding, delimiter, quote, decimal, skip, lines, newline)
@@ -88,8 +91,6 @@ def delimiter_hint(names: Sequence[str], delimiter: str) -> str:
 def _sample(path: Path, encoding: str, source: Source) -> tuple[str, bool]:
     """The first characters, and whether that is all."""
     size = max(1 << 16, min(source.limits.row_bytes, 1 << 20))
-    with path.open("rb") as handle:
-        refuse_other_kind(handle.read(16), "csv")
     stream = Utf8(path, encoding, source.limits.model_copy(update={"row_bytes": 1 << 30}))
     try:
         text = stream.read(size + 1)

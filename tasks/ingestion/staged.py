@@ -16,8 +16,8 @@ from tasks.ingestion.cast import cast_column
 from tasks.ingestion.cells import plain
 from tasks.ingestion.missing import Missing, missing_values
 from tasks.ingestion.raw import Raw, whole
-from tasks.stores.lake import ARROW_TYPES, EXTRA, ROW
-from tasks.stores.staging import QUARANTINE, UNREADABLE
+from tasks.stores.staging import UNREADABLE
+from tasks.stores.tables import ARROW_TYPES, EXTRA, ORIGIN, ROW
 
 _OWN = {"string": "text"}
 _CELL_SHOWN = 1 << 16
@@ -34,9 +34,9 @@ class Caster:
         """Args as of `read_batches`; `keep`: whether unknown columns are kept."""
         self._columns, self._timezone, self._keep = columns, timezone, keep
         self._missing = missing_values(columns, timezone)
-        fields = [pa.field(name, ARROW_TYPES[one.type]) for name, one in columns.items() if name != QUARANTINE]
+        fields = [pa.field(name, ARROW_TYPES[one.type]) for name, one in columns.items() if name != ORIGIN]
         own = [EXTRA] if keep else []
-        origin = [pa.field(QUARANTINE, pa.string())] if QUARANTINE in columns else []
+        origin = [pa.field(ORIGIN, pa.string())] if ORIGIN in columns else []
         tail = [pa.field(ROW, pa.int64()), pa.field(UNREADABLE, pa.string())]
         self.schema = pa.schema([*fields, *own, *origin, *tail])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -20,9 +20,10 @@ from tasks.ingestion.search import Search
 from tasks.ingestion.sql import sql_feeds
 from tasks.refs import BatchRecord, Feed, LandedFile, ModelRef, Record, StagedBatch, rules_digest
 from tasks.retry import RETRIES
+from tasks.stores.halfway import Halfway, forget, halfway
 from tasks.stores.lake import Lake
 from tasks.stores.landing import Folder, open_landing
-from tasks.stores.settings import load_settings
+from tasks.stores.settings import Settings, load_settings
 
 _GROUP_FILES = 64
 _GROUP_BYTES = 32 << 20
@@ -47,14 +48,11 @@ def discover(config: PipelineConfig, now: datetime, only: Sequence[str] | None =
         only: Paths of the files to look at; all by default. With some, no database is asked.
     """
     settings = load_settings()
-    for left in (settings.state / "staging").glob(f"{config.name}-[0-9a-f]*"):
-        left.unlink(missing_ok=True)
+    _clear(settings, config.name)
     lake = Lake(settings, config)
     lake.create()
     ledger = lake.ledger()
     told: list[str] = []
-    found: dict[Feed, list[LandedFile]] = {feed: [] for feed in feeds(config)}
-    drafts = Drafts(settings, config.name)
     there = places(config, settings)
     for place in there:
         open_landing(place.address).prepare()
@@ -62,47 +60,65 @@ def discover(config: PipelineConfig, now: datetime, only: Sequence[str] | None =
         one.settle()
         if only is None:
             one.fetch(told.append)
-    for place in there:
-        found[place.feed] += Search(config, settings, place, ledger, told.append).new(only, drafts)
-    taken: set[str] = set()
-    for feed, files in found.items():
-        taken |= set(lake.transactions(feed, (file.sha256 for file in files)))
-        told += _adopt(config, lake, feed, ledger, {file.sha256 for file in files}, now)
-    every = [file for files in found.values() for file in files]
-    return Discovery(files=tuple(sorted(every, key=lambda file: file.sha256 not in taken)), told=tuple(told))
+    left = {str(one["batch"]) for feed in lake.feeds for one in lake.orphans(feed, ledger)}
+    searches = [Search(config, settings, place, ledger, told.append) for place in there]
+    drafts, found = Drafts(settings, config.name), list[LandedFile]()
+    for search in searches:
+        # What a run was killed over is looked for in any case: it comes before all else.
+        found += search.new(None if left else only, drafts)
+    if left and not any(search.missed for search in searches):
+        told += _adopt(config, lake, ledger, {file.sha256 for file in found}, now)
+    forget(lake, ledger)
+    wanted = [file for file in found if only is None or file.path in only or file.sha256 in left]
+    return Discovery(files=tuple(sorted(wanted, key=lambda file: file.sha256 not in left)), told=tuple(told))
+
+
+def _clear(settings: Settings, pipeline: str) -> None:
+    """Remove what a killed run left of files on their way."""
+    for name in (f"{pipeline}-[0-9a-f]*", f".{pipeline}-[0-9a-f]*"):
+        for left in (settings.state / "staging").glob(name):
+            left.unlink(missing_ok=True)
 
 
 def _adopt(
-    config: PipelineConfig, lake: Lake, feed: Feed, ledger: Sequence[BatchRecord], lying: set[str], now: datetime
+    config: PipelineConfig, lake: Lake, ledger: Sequence[BatchRecord], lying: set[str], now: datetime
 ) -> list[str]:
     """Enter batches whose rows came in before a run was killed and whose file has been taken away since."""
     told = []
-    for one in lake.orphans(feed, ledger):
-        if one["batch"] in lying:
-            continue  # its file is judged again, alike
-        reason = "its file was gone after the run that took it was killed; rows it refused are not in quarantine"
-        record = BatchRecord.model_validate(
-            {
-                "seq": one["seq"],
-                "batch": one["batch"],
-                "feed": feed,
-                "path": f"(gone) {str(one['batch'])[:12]}",
-                "size": 0,
-                "mtime_ns": 0,
-                "verdict": "accepted",
-                "rules": rules_digest(config),
-                "reasons": (reason,),
-                "rows": one["rows"],
-                "accepted": one["rows"],
-                "quarantined": 0,
-                "event_time_min": one["first"],
-                "event_time_max": one["last"],
-                "ingested_at": now,
-            }
-        )
-        lake.enter([record])
-        told.append(f"{record.path}: {record.accepted} rows accepted, {reason}")
+    for feed in lake.feeds:
+        gone = {str(one["batch"]): one for one in lake.orphans(feed, ledger) if one["batch"] not in lying}
+        for batch, came in halfway(lake, feed, gone).items():
+            record = _adopted(config, feed, gone[batch], came, now)
+            lake.enter([record])
+            told.append(f"{record.path}: {record.accepted} rows accepted, {record.reasons[0]}")
     return told
+
+
+def _adopted(
+    config: PipelineConfig, feed: Feed, one: Mapping[str, object], came: Halfway, now: datetime
+) -> BatchRecord:
+    reason = "its file was gone after the run that took it was killed; rows it refused are not in quarantine"
+    return BatchRecord.model_validate(
+        {
+            "seq": one["seq"],
+            "batch": one["batch"],
+            "feed": feed,
+            "path": f"(gone) {str(one['batch'])[:12]}",
+            "size": 0,
+            "mtime_ns": 0,
+            "verdict": "accepted",
+            "rules": rules_digest(config),
+            "reasons": (reason,),
+            "rows": len(came.rows) + len(came.duplicates),
+            "accepted": len(came.rows),
+            "quarantined": 0,
+            "duplicates": len(came.duplicates),
+            "superseded": came.superseded,
+            "event_time_min": one["first"],
+            "event_time_max": one["last"],
+            "ingested_at": now,
+        }
+    )
 
 
 def groups(files: Sequence[LandedFile]) -> Iterator[tuple[LandedFile, ...]]:

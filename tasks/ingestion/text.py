@@ -18,6 +18,7 @@ _MARKS = (  # UTF-32's mark begins with UTF-16's
 )
 _BLOCK = 4 << 20
 _SAMPLE = 1 << 14
+_UTF_16 = " If it is UTF-16, set source.encoding: utf-16-le or utf-16-be."
 
 
 def encoding_of(path: Path, source: Source) -> str:
@@ -109,8 +110,7 @@ class Utf8:
         if nul >= 0:
             line = self.lines + block.count(self._newline, 0, nul) + 1
             raise DataRejectedError(
-                f"line {line} holds a NUL byte: a binary file, or text in another encoding. If it is UTF-16, set "
-                "source.encoding: utf-16-le or utf-16-be."
+                f"line {line} holds a NUL byte: a binary file, or text in another encoding.{_UTF_16}"
             )
         self._measure(block)
         self.lines += block.count(self._newline)
@@ -137,13 +137,18 @@ class Utf8:
         line = self.lines + data.count(self._newline, 0, start) + 1
         offset = self._offset - len(held) + start
         found = f"byte 0x{data[start]:02x} " if start < len(data) else "the end "
-        hint = _hint(data, start) if self._plain else " Mend source.encoding, or the file."
         name = "utf-8" if self._plain else self._encoding
+        if isinstance(error, UnicodeDecodeError) and not raw:
+            return DataRejectedError(
+                f"the text is not {name}: it ends inside a character, at offset {offset:,}, in line {line:,}. "
+                "If it was cut off, land it anew, whole."
+            )
+        hint = _hint(data, start) if self._plain else " Mend source.encoding, or the file."
         return DataRejectedError(f"the text is not {name}: {found}at offset {offset:,}, in line {line:,}.{hint}")
 
     def _measure(self, block: bytes) -> None:
         """Refuse lines that are too long."""
-        first, last = block.find(self._newline), block.rfind(self._newline)
+        first, last, before = block.find(self._newline), block.rfind(self._newline), self._open
         if first < 0:
             self._open += len(block)
         elif self._open + first <= self._limit:
@@ -155,12 +160,17 @@ class Utf8:
         else:
             self._open += first
         if self._open > self._limit:
-            raise beyond(f"a line after line {self.lines:,} has {self._open:,} bytes or more", "row_bytes", self._limit)
+            parts = enumerate(block.split(self._newline))
+            place = next(place for place, one in parts if len(one) + (0 if place else before) > self._limit)
+            found = f"line {self.lines + place + 1:,} has {self._open:,} bytes or more"
+            raise beyond(found, "row_bytes", self._limit)
 
 
 def _hint(data: bytes, start: int) -> str:
     """Which encoding it may be: that of Windows in the west, if it reads as letters and signs of daily use there."""
     around = data[max(start - _SAMPLE, 0) : start + _SAMPLE]
+    if b"\0" in around:
+        return f" It holds NUL bytes: a binary file, or text in another encoding.{_UTF_16}"
     try:
         signs = [one for one in around.decode("cp1252") if ord(one) > 127]
     except UnicodeDecodeError:

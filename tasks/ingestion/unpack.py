@@ -13,21 +13,12 @@ import pyarrow as pa
 
 from configs.source import Compression, Format, Limits, Source
 from tasks.errors import DataRejectedError
+from tasks.ingestion.damage import refuse_other_kind
 from tasks.ingestion.discover import COMPRESSIONS, ENDINGS
 from tasks.ingestion.limits import check_size, check_unpacked, refusing
 
 _BLOCK = 1 << 20
-_MAGIC = {
-    b"PK\x03\x04": "a zip or Excel file",
-    b"\x1f\x8b": "a gzip file",
-    b"\x28\xb5\x2f\xfd": "a zstd file",
-    b"PAR1": "a parquet file",
-    b"ARROW1": "a feather file",
-    b"FEA1": "a feather file",
-    b"\xd0\xcf\x11\xe0": "an old Excel file",
-    b"SQLite format 3": "an SQLite file",
-    b"%PDF": "a PDF file",
-}
+_HEAD = 64
 
 
 class Plain(NamedTuple):
@@ -79,20 +70,6 @@ def unpacked(path: Path, name: str, source: Source, draft: Path) -> Iterator[Pla
         draft.unlink(missing_ok=True)
 
 
-def refuse_other_kind(head: bytes, kind: str) -> None:
-    """Refuse a text file whose first bytes are those of something else.
-
-    Raises:
-        DataRejectedError: they are.
-    """
-    for magic, what in _MAGIC.items():
-        if head.startswith(magic):
-            raise DataRejectedError(
-                f"can't be read as {kind}: it is {what}, by its first bytes. Give it its own ending, or set "
-                "source.format or source.compression."
-            )
-
-
 def _compression(name: str, source: Source) -> tuple[str, Compression]:
     """The name without a compression's ending, and how the file is compressed."""
     ending = _ending(name)
@@ -108,7 +85,11 @@ def _plain(path: Path, name: str, source: Source) -> Plain:
         raise DataRejectedError("old Excel files (.xls) are not read; save it as .xlsx")
     if kind is None:
         expected = ", ".join((*ENDINGS, *COMPRESSIONS))
-        raise DataRejectedError(f"unknown ending {ending!r}; expected {expected}, or set source.format")
+        found = f"the unknown ending {ending!r}" if ending else "no ending"
+        called = PurePosixPath(name).name[:100]
+        raise DataRejectedError(f"{called!r} has {found}; expected {expected}, or set source.format")
+    with path.open("rb") as handle:
+        refuse_other_kind(handle.read(_HEAD), kind)
     return Plain(path, cast("Format", kind), ending)
 
 
@@ -118,6 +99,8 @@ def _ending(name: str) -> str:
 
 def _decompress(path: Path, compression: Compression, limits: Limits, draft: Path) -> None:
     with path.open("rb") as packed, draft.open("wb") as out:
+        refuse_other_kind(packed.read(_HEAD), compression)
+        packed.seek(0)
         opened = gzip.GzipFile(fileobj=packed) if compression == "gzip" else _zstd(packed)
         _copy(cast("BinaryIO", opened), out, path.stat().st_size, limits)
 
@@ -136,12 +119,36 @@ def _copy(opened: BinaryIO, out: BinaryIO, packed: int, limits: Limits) -> None:
 
 def _unzip(path: Path, name: str, source: Source, draft: Path) -> str:
     """Take the one file out of a zip; the name whose ending tells its format."""
+    refuse_no_zip(path, "zip")
     with zipfile.ZipFile(path) as archive:
         member = _one_member(archive)
         check_unpacked(member.file_size, member.compress_size, source.limits)
         with archive.open(member) as opened, draft.open("wb") as out:
             _copy(cast("BinaryIO", opened), out, member.compress_size, source.limits)
     return name if _ending(name) in ENDINGS else member.filename
+
+
+def refuse_no_zip(path: Path, kind: str) -> None:
+    """Refuse a file that has no list of files at its end, as every zip file has.
+
+    Args:
+        path: The file.
+        kind: What it is to be read as.
+
+    Raises:
+        DataRejectedError: it has none.
+    """
+    if zipfile.is_zipfile(path):
+        return
+    with path.open("rb") as handle:
+        head = handle.read(_HEAD)
+    refuse_other_kind(head, kind)
+    why = (
+        "it ends too early: it was cut off. Land it anew, whole"
+        if head.startswith(b"PK")
+        else ("it is none, by its bytes. Give it its own ending, or set source.format or source.compression")
+    )
+    raise DataRejectedError(f"can't be read as {kind}: {why}.")
 
 
 def _one_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:

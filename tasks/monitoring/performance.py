@@ -16,7 +16,7 @@ from tasks.features.training_set import TARGET, resample_units, with_targets
 from tasks.measures.bootstrap import interval
 from tasks.measures.metrics import KINDS, Answers
 from tasks.refs import Interval, WatchState
-from tasks.stores.lake import ROW_ID, SEQ
+from tasks.stores.tables import ROW_ID, SEQ
 
 _LANDED = "_landed"
 _PROBABILITY = "probability_"

@@ -29,8 +29,9 @@ from tasks.refs import (
 from tasks.retry import RETRIES
 from tasks.stores import candidates, models
 from tasks.stores.audit import Audit
-from tasks.stores.lake import ROW_ID, SEQ, Lake, decision_row
+from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
+from tasks.stores.tables import ROW_ID, SEQ, decision_row
 
 if TYPE_CHECKING:
     import pandas as pd

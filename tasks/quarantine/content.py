@@ -12,8 +12,8 @@ from pydantic import JsonValue
 from configs.contract import Column
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.select import Chosen, Key
-from tasks.stores.lake import EXTRA, ORIGIN
 from tasks.stores.staging import UNREADABLE
+from tasks.stores.tables import EXTRA, ORIGIN
 
 _LIGHT = ("feed", "path", "line", "reason", "expectation")
 

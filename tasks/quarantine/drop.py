@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from tasks.quarantine.entries import STATE, Quarantine
 from tasks.quarantine.readmit import settle
 from tasks.quarantine.select import Chosen, Key
-from tasks.stores.lake import RESOLUTIONS, Lake
+from tasks.stores.lake import Lake
+from tasks.stores.tables import RESOLUTIONS
 
 _AT_ONCE = 10_000
 

@@ -15,7 +15,8 @@ from pydantic import JsonValue
 from tasks.errors import UsageError
 from tasks.quarantine.select import KEY_COLUMN, Chosen, Key, Selection, choose, keys_of, short
 from tasks.refs import BatchRecord, Feed, Record
-from tasks.stores.lake import QUARANTINE, Lake
+from tasks.stores.lake import Lake
+from tasks.stores.tables import QUARANTINE
 
 State = Literal["open", "readmitted", "dropped", "came in"]
 STATE, CONTENT = "_state", "content"
@@ -68,7 +69,9 @@ class Resolved(Record):
 
 
 class Quarantine:
-    """A pipeline's entries at one moment.
+    """A pipeline's entries at one moment: those of batches that the ledger knows.
+
+    What a killed run wrote before it came to the ledger counts once the next run has judged its files again.
 
     Args:
         lake: Where they are.
@@ -109,7 +112,7 @@ class Quarantine:
             content: Whether with their values.
         """
         columns = QUARANTINE.names if content else _LIGHT
-        where = pc.field("kind") == "row"
+        where = self._judged(pc.field("kind") == "row")
         if chosen.batches is not None:
             where = where & pc.field("batch").isin(pa.array(chosen.batches, pa.string()))
         schema = pa.schema([QUARANTINE.field(name) for name in columns])
@@ -122,7 +125,7 @@ class Quarantine:
 
     def files(self, chosen: Chosen, *, resolved: bool = False) -> list[Entry]:
         """Files that were refused whole, newest first; of one that was refused again and again the last time."""
-        found = self.lake.read("quarantine", _LIGHT, where=pc.field("kind") == "file")
+        found = self.lake.read("quarantine", _LIGHT, where=self._judged(pc.field("kind") == "file"))
         if not found.num_rows:
             return []
         table = self._with_state(found.cast(pa.schema([QUARANTINE.field(name) for name in _LIGHT])))
@@ -130,6 +133,9 @@ class Quarantine:
         newest = {row["batch"]: row for row in rows}
         entries = [self.entry(row) for row in newest.values()]
         return [one for one in reversed(entries) if resolved or one.state == "open"]
+
+    def _judged(self, where: pc.Expression) -> pc.Expression:
+        return where & pc.field("batch").isin(pa.array(list(self._batches), pa.string()))
 
     def entry(self, row: Mapping[str, Any]) -> Entry:
         """An entry, from its line in the lake's table with `_state`."""

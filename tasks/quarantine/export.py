@@ -19,8 +19,8 @@ from tasks.quarantine.content import Row, by_column, rows_of, unknown
 from tasks.quarantine.entries import Quarantine, nothing
 from tasks.quarantine.select import Chosen
 from tasks.refs import Feed
-from tasks.stores.lake import ORIGIN
 from tasks.stores.staging import TOLD
+from tasks.stores.tables import ORIGIN
 
 REASON, FILE, LINE, TEXT = TOLD
 ENDINGS = (".csv", ".jsonl")

@@ -13,8 +13,8 @@ from tasks.quarantine.content import Row, row_of
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.listing import Group, total
 from tasks.quarantine.select import Key, short
-from tasks.stores.lake import QUARANTINE
 from tasks.stores.markdown import cell
+from tasks.stores.tables import QUARANTINE
 
 _GROUPS = 40
 _WIDEST = 80
@@ -49,7 +49,7 @@ def _rest(row: Row) -> str:
     """A row's reason without the value, which is shown beside it."""
     reason = str(row.told["reason"])
     if row.unreadable or row.torn:
-        return reason.partition(": {")[0]
+        return reason.partition(": ")[0]
     told = (f"{name} = {value}, " for name, value in row.cells.items())
     return next((reason.removeprefix(one) for one in told if reason.startswith(one)), reason)
 

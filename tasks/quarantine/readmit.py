@@ -20,8 +20,8 @@ from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.export import atomic
 from tasks.quarantine.select import Chosen, Key, short
 from tasks.refs import FOR_GOOD, BatchRecord, Feed
-from tasks.stores.lake import ORIGIN
 from tasks.stores.settings import Settings
+from tasks.stores.tables import ORIGIN
 
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 _OF = re.compile(r"of-([0-9a-f]{64})--")

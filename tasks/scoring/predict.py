@@ -13,9 +13,9 @@ from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError
 from tasks.features.frame import feature_frame
 from tasks.refs import ModelRef
-from tasks.stores.lake import PROVENANCE, ROW, TIMESTAMP
 from tasks.stores.models import prediction_columns
 from tasks.stores.staging import UNREADABLE
+from tasks.stores.tables import PROVENANCE, ROW, TIMESTAMP
 
 _SHOWN = 5
 

@@ -22,8 +22,9 @@ from tasks.stores import models, staging
 from tasks.stores.audit import Audit
 from tasks.stores.candidates import first_through
 from tasks.stores.delta import Part
-from tasks.stores.lake import PROVENANCE, SEQ, Lake
+from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
+from tasks.stores.tables import PROVENANCE, SEQ
 
 _GROUP_ROWS = 250_000
 WRITERS = (".csv", ".parquet", ".jsonl")

@@ -2,158 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from configs.base import ColumnType
-from configs.contract import Column
 from configs.schema import PipelineConfig
 from tasks.errors import UsageError
 from tasks.refs import BatchRecord, DatasetRef, Feed, digest
 from tasks.stores import delta
 from tasks.stores.delta import Part
 from tasks.stores.settings import Settings
+from tasks.stores.tables import BATCH, LEDGER, ROW_ID, TableName, schemas
 from tasks.stores.versions import AsOf, snapshot
 
-TableName = Literal[
-    "batches",
-    "observations",
-    "quarantine",
-    "resolutions",
-    "duplicates",
-    "expectations",
-    "labels",
-    "predictions",
-    "decisions",
-]
-
-ROW_ID, SEQ, BATCH, ROW = "_row_id", "_seq", "_batch", "_row"
-# Column of a file that quarantine gave back: the entry that a row was.
-ORIGIN = "_quarantine"
-# Columns of a file that the contract does not have, as text by name, where the contract says to keep them.
-EXTRA = pa.field("_extra", pa.map_(pa.string(), pa.string()))
-TIMESTAMP = pa.timestamp("us", tz="UTC")
-ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "string": pa.string(),
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "timestamp": TIMESTAMP,
-}
-PROVENANCE = (
-    pa.field(ROW_ID, pa.int64()),
-    pa.field(SEQ, pa.int64()),
-    pa.field(BATCH, pa.string()),
-    pa.field(ROW, pa.int64()),
-)
-_LEDGER = pa.schema(
-    [
-        ("seq", pa.int64()),
-        ("batch", pa.string()),
-        ("feed", pa.string()),
-        ("path", pa.string()),
-        ("size", pa.int64()),
-        ("mtime_ns", pa.int64()),
-        ("verdict", pa.string()),
-        ("rules", pa.string()),
-        ("reasons", pa.list_(pa.string())),
-        ("rows", pa.int64()),
-        ("accepted", pa.int64()),
-        ("quarantined", pa.int64()),
-        ("duplicates", pa.int64()),
-        ("superseded", pa.int64()),
-        ("former", pa.string()),
-        ("notes", pa.list_(pa.string())),
-        ("event_time_min", TIMESTAMP),
-        ("event_time_max", TIMESTAMP),
-        ("ingested_at", TIMESTAMP),
-    ]
-)
-QUARANTINE = pa.schema(
-    [
-        ("batch", pa.string()),
-        ("path", pa.string()),
-        ("feed", pa.string()),
-        ("kind", pa.string()),
-        ("row", pa.int64()),
-        ("line", pa.int64()),
-        ("expectation", pa.string()),
-        ("reason", pa.string()),
-        ("key", pa.string()),
-        ("content", pa.string()),
-        ("at", TIMESTAMP),
-    ]
-)
-# What became of entries of quarantine: `entry` is their id, `into` the batch that a readmitted one came in with.
-RESOLUTIONS = pa.schema(
-    [
-        ("entry", pa.string()),
-        ("batch", pa.string()),
-        ("row", pa.int64()),
-        ("action", pa.string()),
-        ("into", pa.string()),
-        ("by", pa.string()),
-        ("why", pa.string()),
-        ("at", TIMESTAMP),
-    ]
-)
-# Rows that another of the same key stands for. kind: identical, older (it came, and lost), superseded (it was in, and
-# lost). `by`: the batch that it was found with. Of identical ones, key and content are those of the kept row.
-DUPLICATES = pa.schema(
-    [
-        ("by", pa.string()),
-        ("batch", pa.string()),
-        ("row", pa.int64()),
-        ("feed", pa.string()),
-        ("kind", pa.string()),
-        ("kept_batch", pa.string()),
-        ("kept_row", pa.int64()),
-        ("key", pa.string()),
-        ("content", pa.string()),
-        ("at", TIMESTAMP),
-    ]
-)
-# What each expectation found in each batch. `arguments`, `observed` and `sample` are JSON.
-EXPECTATIONS = pa.schema(
-    [
-        ("batch", pa.string()),
-        ("seq", pa.int64()),
-        ("path", pa.string()),
-        ("feed", pa.string()),
-        ("number", pa.int64()),
-        ("expectation", pa.string()),
-        ("column", pa.string()),
-        ("arguments", pa.string()),
-        ("severity", pa.string()),
-        ("success", pa.bool_()),
-        ("rows", pa.int64()),
-        ("checked", pa.int64()),
-        ("unexpected", pa.int64()),
-        ("observed", pa.string()),
-        ("sample", pa.string()),
-        ("detail", pa.string()),
-        ("at", TIMESTAMP),
-    ]
-)
-_DECISIONS = pa.schema(
-    [
-        ("at", TIMESTAMP),
-        ("kind", pa.string()),
-        ("outcome", pa.string()),
-        ("fingerprint", pa.string()),
-        ("record", pa.string()),
-    ]
-)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def column_schema(columns: Mapping[str, Column]) -> pa.Schema:
-    """Arrow schema of contract columns, in their order."""
-    return pa.schema([(name, ARROW_TYPES[column.type]) for name, column in columns.items()])
 
 
 class Lake:
@@ -167,7 +31,7 @@ class Lake:
     def __init__(self, settings: Settings, config: PipelineConfig) -> None:
         self.pipeline = config.name
         self._root = f"{settings.lake.rstrip('/')}/{config.name}"
-        self._schemas = _schemas(config)
+        self._schemas = schemas(config)
         self._target = config.contract.target
         self._target_always = not config.contract.columns[config.contract.target].nullable
         self._event_time = config.contract.event_time or ""
@@ -180,6 +44,11 @@ class Lake:
     def tables(self) -> tuple[TableName, ...]:
         """The names of the tables."""
         return tuple(self._schemas)
+
+    @property
+    def feeds(self) -> tuple[Feed, ...]:
+        """The tables that files come in to."""
+        return ("observations", "labels") if "labels" in self._schemas else ("observations",)
 
     def url(self, table: TableName) -> str:
         """Where a table lies."""
@@ -255,6 +124,10 @@ class Lake:
         """
         return delta.merge_once(self.url(table), self._schemas[table], parts, on)
 
+    def replace(self, table: TableName, rows: pa.Table, where: str) -> None:
+        """Put rows in the place of those that an SQL predicate keeps, in one commit; it must keep the new ones, too."""
+        delta.replace(self.url(table), self._schemas[table], rows, where)
+
     def append(self, table: TableName, rows: pa.Table) -> None:
         """Append rows whose repetition does no harm."""
         delta.append(self.url(table), self._schemas[table], rows)
@@ -296,9 +169,9 @@ class Lake:
         opened = self.open("batches")
         if opened is None:
             return []
-        found = pa.RecordBatchReader.from_stream(opened.scan()).read_all().select(_LEDGER.names)
-        moments = [field.name for field in _LEDGER if pa.types.is_timestamp(field.type)]
-        plain = pa.schema([(one.name, pa.int64() if one.name in moments else one.type) for one in _LEDGER])
+        found = pa.RecordBatchReader.from_stream(opened.scan()).read_all().select(LEDGER.names)
+        moments = [field.name for field in LEDGER if pa.types.is_timestamp(field.type)]
+        plain = pa.schema([(one.name, pa.int64() if one.name in moments else one.type) for one in LEDGER])
         rows = found.cast(plain).sort_by("seq").to_pylist()
         newest = {(row["feed"], row["batch"]): row for row in rows}
         records = [{**row, **{name: _moment(row[name]) for name in moments}} for row in newest.values()]
@@ -307,7 +180,7 @@ class Lake:
     def enter(self, records: Sequence[BatchRecord]) -> int:
         """Write batches into the ledger, each once under its rules; how many were new to it."""
         parts = [
-            Part(f"{one.batch}:{one.rules}", one.seq, pa.Table.from_pylist([one.model_dump()], schema=_LEDGER))
+            Part(f"{one.batch}:{one.rules}", one.seq, pa.Table.from_pylist([one.model_dump()], schema=LEDGER))
             for one in records
         ]
         return self.append_parts_once("batches", parts)
@@ -338,25 +211,45 @@ class Lake:
         return int(pc.sum(found).as_py() or 0)
 
     def orphans(self, feed: Feed, ledger: Sequence[BatchRecord]) -> list[dict[str, object]]:
-        """Batches whose rows are in a table though the ledger does not know them: batch, seq, rows, first, last."""
+        """Batches that came in though the ledger does not know them: batch, seq, rows there, replaced, first, last."""
         opened = self.open(feed)
         known = [batch for batch in ledger if batch.feed == feed and batch.verdict == "accepted"]
-        if opened is None or opened.count() == sum(batch.accepted - batch.superseded for batch in known):
+        rows = sum(batch.accepted - batch.superseded for batch in known)
+        # The records of duplicates, too: a batch whose rows all took the place of others leaves the count as it was.
+        if opened is None or (opened.count() == rows and self.balanced(ledger)):
             return []
+        return self._orphans(feed, pa.array([batch.batch for batch in known], pa.string()))
+
+    def _orphans(self, feed: Feed, known: pa.Array) -> list[dict[str, object]]:
         times = [self._event_time] if self._event_time in self._schemas[feed].names else []
-        where = ~pc.field(BATCH).isin(pa.array([batch.batch for batch in known], pa.string()))
-        rows = self.read(feed, [BATCH, SEQ, *times], where=where)
-        wanted = [(SEQ, "max"), (SEQ, "count"), *((name, how) for name in times for how in ("min", "max"))]
+        rows = self.read(feed, [BATCH, *times], where=~pc.field(BATCH).isin(known))
+        wanted = [(BATCH, "count"), *((name, how) for name in times for how in ("min", "max"))]
+        there = {one[BATCH]: one for one in rows.group_by(BATCH).aggregate(wanted).to_pylist()}
+        others = (pc.field("feed") == feed) & ~pc.field("by").isin(known)
+        records = self.read("duplicates", ["by", "batch", "kind"], where=others)
+        replaced = (
+            records.filter(pc.equal(records.column("kind"), "superseded")).column("by").value_counts().to_pylist()
+        )
+        counts = {one["values"]: one["counts"] for one in replaced}
+        # Of some, no row is there: others stand for them all, from the first or since.
+        names = {*records.column("by").to_pylist(), *records.column("batch").to_pylist()} - set(known.to_pylist())
         return [
             {
-                "batch": one[BATCH],
-                "seq": one[f"{SEQ}_max"],
-                "rows": one[f"{SEQ}_count"],
-                "first": one.get(f"{self._event_time}_min"),
-                "last": one.get(f"{self._event_time}_max"),
+                "batch": batch,
+                "seq": seq,
+                "rows": there.get(batch, {}).get(f"{BATCH}_count", 0),
+                "replaced": counts.get(batch, 0),
+                "first": there.get(batch, {}).get(f"{self._event_time}_min"),
+                "last": there.get(batch, {}).get(f"{self._event_time}_max"),
             }
-            for one in rows.group_by(BATCH).aggregate(wanted).to_pylist()
+            for batch, seq in self.transactions(feed, sorted({*there, *names})).items()
         ]
+
+    def balanced(self, ledger: Sequence[BatchRecord]) -> bool:
+        """Whether there are as many records of duplicates as the ledger says."""
+        opened = self.open("duplicates")
+        told = sum(batch.duplicates + batch.superseded for batch in ledger if batch.verdict == "accepted")
+        return opened is None or opened.count() == told
 
     def _version(self, table: TableName) -> int | None:
         opened = self.open(table)
@@ -372,36 +265,3 @@ def _same_type(found: pa.DataType, wanted: pa.DataType) -> bool:
 
 def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else _EPOCH + timedelta(microseconds=micros)
-
-
-def _schemas(config: PipelineConfig) -> dict[TableName, pa.Schema]:
-    extra = [EXTRA] if config.contract.policies.unknown_columns == "keep" else []
-    observations = pa.schema([*column_schema(config.observation_columns), *extra, *PROVENANCE])
-    schemas: dict[TableName, pa.Schema] = {
-        "batches": _LEDGER,
-        "observations": observations,
-        "quarantine": QUARANTINE,
-        "resolutions": RESOLUTIONS,
-        "duplicates": DUPLICATES,
-        "expectations": EXPECTATIONS,
-        "predictions": prediction_schema(config),
-        "decisions": _DECISIONS,
-    }
-    if config.labels is not None:
-        schemas["labels"] = pa.schema([*column_schema(config.label_columns), *PROVENANCE])
-    return schemas
-
-
-def prediction_schema(config: PipelineConfig) -> pa.Schema:
-    """Arrow schema of stored predictions, without the class probabilities, which merge in as classes are known."""
-    target = config.contract.columns[config.contract.target]
-    predicted = pa.float64() if config.task == "regression" else ARROW_TYPES[target.type]
-    keys = {name: config.contract.columns[name] for name in config.contract.key}
-    provenance = [("prediction", predicted), ("model_version", pa.int64()), ("scored_at", TIMESTAMP)]
-    return pa.schema([*column_schema(keys), *PROVENANCE, *[pa.field(name, kind) for name, kind in provenance]])
-
-
-def decision_row(at: object, kind: str, outcome: str, fingerprint: str, record: str) -> pa.Table:
-    """One row for `decisions`."""
-    row = {"at": at, "kind": kind, "outcome": outcome, "fingerprint": fingerprint, "record": record}
-    return pa.Table.from_pylist([row], schema=_DECISIONS)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
-# Columns of a staged batch. None, or JSON of the cells that are not of the contract's type.
+# Column of a staged batch: None, or JSON of the cells that are not of the contract's type.
 UNREADABLE = "_unreadable"
-# The quarantine entry that a row comes from, where the file is one that quarantine gave back.
-QUARANTINE = "_quarantine"
 # What an export of quarantine tells beside: why a row was refused, its file and line, and what could not be cut.
 TOLD = ("_reason", "_file", "_line", "_text")
 
@@ -44,10 +42,17 @@ def read(path: Path, columns: list[str] | None = None) -> pa.Table:
     return table if columns is None else table.select(columns)
 
 
-def batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """A table's batches as they were written, each mapped from the file."""
-    with pa.memory_map(str(path)) as source:
-        opened = pa.ipc.open_file(source)
+def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """A table's batches as they were written, some columns or all. Read, not mapped: mapped pages count as memory."""
+    with pa.OSFile(str(path)) as source:
+        names = pa.ipc.open_file(source).schema.names
+        wanted = None if columns is None else [index for index, name in enumerate(names) if name in columns]
+        opened = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
         for index in range(opened.num_record_batches):
-            batch = opened.get_batch(index)
-            yield batch if columns is None else batch.select(columns)
+            yield opened.get_batch(index)
+
+
+def schema(path: Path) -> pa.Schema:
+    """A table's schema."""
+    with pa.OSFile(str(path)) as source:
+        return pa.ipc.open_file(source).schema

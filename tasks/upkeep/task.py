@@ -16,8 +16,9 @@ from tasks.refs import TrainingSetRef, artifact_key
 from tasks.retry import RETRIES
 from tasks.stores import candidates, delta, upkeep, versions
 from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake, TableName
+from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
+from tasks.stores.tables import TableName
 from tasks.upkeep import references, report
 from tasks.upkeep.references import Reference
 

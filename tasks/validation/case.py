@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
 from tasks.refs import StagedBatch
+from tasks.stores.halfway import Halfway
 from tasks.stores.hashing import position_hash, row_hash
-from tasks.stores.lake import ROW
 from tasks.stores.staging import UNREADABLE
+from tasks.stores.tables import ROW
 from tasks.validation.expectations import Answer, Question, ask, needed_columns
 from tasks.validation.refusals import Positions, Refusals
 from tasks.validation.rows import CHUNK_ROWS, Piece, Staged, chunks
@@ -52,7 +53,10 @@ class Case:
         self._key = config.contract.key
         self._share = 1.0 if batch.file.origin == "readmitted" else config.validation.max_quarantined_share
         self._event_time = config.contract.event_time
-        self._times = EventTimes(config.contract.policies, newest, at)
+        policies = config.contract.policies
+        if batch.file.origin == "readmitted":  # when it came back says nothing of when it came
+            policies = policies.model_copy(update={"late": "accept", "out_of_order": "accept"})
+        self._times = EventTimes(policies, newest, at)
 
     def look(self, piece: Piece) -> None:
         """Take in what rows say by themselves: cells that can't be read, event times, keys."""
@@ -93,6 +97,17 @@ class Case:
                 f"{refused} of {total} rows refused ({refused / total:.1%}), allowed {self._share:.1%}: {counts}"
             )
         return told
+
+    @property
+    def loses_too_much(self) -> bool:
+        """Whether all rows are refused, or more than the configuration allows: then it is the last of the reasons."""
+        total, refused = len(self.refusals), int(np.count_nonzero(self.refusals.refused))
+        return refused > 0 and (refused == total or refused / total > self._share)
+
+    def stand(self, left: Halfway) -> None:
+        """What came of the rows in a run that was killed stands, whatever was found against them now."""
+        numbers = self.staged.columns([ROW]).column(ROW).to_numpy()
+        self.refusals.stand(np.isin(numbers, left.rows), np.isin(numbers, left.duplicates))
 
     def pieces(self, columns: Sequence[str] | None = None) -> Iterator[Piece]:
         """The rows again."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from configs.schema import PipelineConfig
 from tasks.refs import Feed
-from tasks.stores.lake import BATCH, DUPLICATES, ROW, ROW_ID
+from tasks.stores.tables import BATCH, DUPLICATES, ROW, ROW_ID
 from tasks.validation.case import Case
 from tasks.validation.entries import contents, text_json
 from tasks.validation.keys import Ids, Losers, Rows, among, describe, joined, losers, repeated

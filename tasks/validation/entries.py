@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from tasks.refs import LandedFile
 from tasks.stores.delta import Stream
-from tasks.stores.lake import EXTRA, QUARANTINE, ROW
-from tasks.stores.staging import UNREADABLE
+from tasks.stores.tables import EXTRA, QUARANTINE, ROW
 from tasks.validation.case import Case
+from tasks.validation.reasons import row_reason
 from tasks.validation.rows import Piece
 
 
@@ -48,7 +48,7 @@ def _entries(
         "row": numbers,
         "line": [None if case.batch.lines is None else number + case.batch.lines for number in numbers],
         "expectation": [name for name, _ in why],
-        "reason": [_reason(row, name, detail) for row, (name, detail) in zip(rows, why, strict=True)],
+        "reason": [row_reason(row, *one, case.staged.schema) for row, one in zip(rows, why, strict=True)],
         "key": [text_json({name: row.get(name) for name in key}) for row in rows],
         "content": [text_json(row) for row in rows],
     }
@@ -64,14 +64,6 @@ def _entries(
 
 def _origin(file: LandedFile, at: datetime) -> dict[str, Any]:
     return {"batch": file.sha256, "path": file.path, "feed": file.feed, "at": at}
-
-
-def _reason(row: dict[str, Any], name: str, detail: str) -> str:
-    if name == "type":
-        return f"{detail}: {row[UNREADABLE]}"
-    column = name.partition("(")[2].rstrip(")")
-    value = f"{column} = {row.get(column, 'missing')}" if column else ""
-    return ", ".join(part for part in (value, detail) if part) or name
 
 
 def contents(table: pa.Table) -> list[dict[str, Any]]:

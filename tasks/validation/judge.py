@@ -12,12 +12,14 @@ from configs.contract import Expectation
 from configs.schema import PipelineConfig
 from tasks.refs import ExpectationResult, StagedBatch
 from tasks.stores.delta import Stream
-from tasks.stores.lake import BATCH, DUPLICATES, ORIGIN, PROVENANCE, QUARANTINE, ROW, ROW_ID, SEQ
+from tasks.stores.halfway import Halfway
 from tasks.stores.staging import UNREADABLE
+from tasks.stores.tables import BATCH, DUPLICATES, ORIGIN, PROVENANCE, QUARANTINE, ROW, ROW_ID, SEQ
 from tasks.validation import contract, duplicates, entries
 from tasks.validation.case import Case, examine, span
 from tasks.validation.duplicates import Known
 from tasks.validation.expectations import questions
+from tasks.validation.reasons import with_example
 
 _NONE = QUARANTINE.empty_table()
 
@@ -32,9 +34,11 @@ class Judgement:
         duplicates: Entries for the table `duplicates`.
         results: What each expectation found.
         accepted: Rows that come in.
+        lost: Rows that another one stands for.
         superseded: Rows of the lake that this file's take the place of.
         first, last: First and last event time of the rows that come in.
         case: The file's rows; None where it could not be read.
+        left: What came of it before in a run that was killed. It stands: what came in does not come in again.
     """
 
     batch: StagedBatch
@@ -42,21 +46,18 @@ class Judgement:
     refused: pa.Table | Stream
     duplicates: pa.Table
     results: tuple[ExpectationResult, ...]
-    accepted: int
-    superseded: int
+    accepted: int = 0
+    lost: int = 0
+    superseded: int = 0
     first: datetime | None = None
     last: datetime | None = None
     case: Case | None = None
+    left: Halfway | None = None
 
     @property
     def refuses(self) -> bool:
         """Whether anything of it goes to quarantine."""
         return isinstance(self.refused, Stream) or self.refused.num_rows > 0
-
-    @property
-    def lost(self) -> int:
-        """Rows of the file that another one stands for."""
-        return 0 if self.case is None or self.reasons else self.case.refusals.duplicates
 
     @property
     def quarantined(self) -> int:
@@ -77,6 +78,7 @@ def judge(
     clocks: Mapping[str, datetime],
     at: datetime,
     expected: Sequence[Expectation],
+    left: Mapping[str, Halfway],
 ) -> list[Judgement]:
     """Judge staged batches of one feed, in their order.
 
@@ -88,6 +90,7 @@ def judge(
         clocks: The clock that each batch is judged by.
         at: The run's clock.
         expected: The expectations of the configuration, with what they refer to filled in.
+        left: What came of the batches before in a run that was killed.
     """
     feed = batches[0].file.feed
     types = {name: column.type for name, column in config.columns_of(feed).items()}
@@ -97,26 +100,34 @@ def judge(
         for number, one in enumerate(batches)
         if not one.refusal
     }
-    found = iter(_judge(config, list(cases.values()), list(types), known, at) if cases else ())
-    return [next(found) if number in cases else _unread(one, at) for number, one in enumerate(batches)]
+    found = iter(_judge(config, list(cases.values()), list(types), known, at, left) if cases else ())
+    return [
+        next(found) if number in cases else _unread(one, at, left.get(one.file.sha256))
+        for number, one in enumerate(batches)
+    ]
 
 
 def _judge(
-    config: PipelineConfig, cases: Sequence[Case], columns: Sequence[str], known: Known, at: datetime
+    config: PipelineConfig,
+    cases: Sequence[Case],
+    columns: Sequence[str],
+    known: Known,
+    at: datetime,
+    left: Mapping[str, Halfway],
 ) -> list[Judgement]:
     examine(cases, columns)
     reasons = [tuple(case.reasons()) for case in cases]
     live = [number for number, told in enumerate(reasons) if not told]
     found = duplicates.settle(config, cases, live, known)
     if config.contract.policies.duplicate_key != "reject":
-        return [_judgement(config, cases, number, told, found, at) for number, told in enumerate(reasons)]
+        return [_judgement(config, cases, number, told, found, at, left) for number, told in enumerate(reasons)]
     for number in tuple(live):
         duplicates.refuse(cases[number], number, found)
         reasons[number] = tuple(cases[number].reasons())
         if reasons[number]:  # so its rows are no reason against those of the files that follow
             live.remove(number)
             found = duplicates.settle(config, cases, live, known)
-    return [_judgement(config, cases, number, told, None, at) for number, told in enumerate(reasons)]
+    return [_judgement(config, cases, number, told, None, at, left) for number, told in enumerate(reasons)]
 
 
 def _judgement(
@@ -126,11 +137,18 @@ def _judgement(
     reasons: tuple[str, ...],
     found: duplicates.Settled | None,
     at: datetime,
+    left: Mapping[str, Halfway],
 ) -> Judgement:
     case = cases[number]
     recorded, superseded = DUPLICATES.empty_table(), 0
-    if found is not None and not reasons:
+    stands = left.get(case.batch.file.sha256)
+    if stands is not None:
+        reasons, superseded = (), stands.superseded
+        case.stand(stands)
+    elif found is not None and not reasons:
         recorded, superseded = duplicates.record(config, cases, number, found, at)
+    elif reasons and case.loses_too_much:
+        reasons = (*reasons[:-1], with_example(case, reasons[-1]))
     first, last = (None, None) if reasons else span(case, config.contract.event_time)
     return Judgement(
         batch=case.batch,
@@ -139,10 +157,12 @@ def _judgement(
         duplicates=recorded,
         results=tuple(tally.result for tally in case.tallies),
         accepted=0 if reasons else int(case.refusals.accepted.sum()),
+        lost=0 if reasons else case.refusals.duplicates,
         superseded=superseded,
         first=first,
         last=last,
         case=case,
+        left=stands,
     )
 
 
@@ -153,17 +173,14 @@ def _refused(config: PipelineConfig, case: Case, reasons: Sequence[str], at: dat
     return _NONE if case.batch.file.origin == "readmitted" else entries.file_entry(case.batch.file, reasons, at)
 
 
-def _unread(batch: StagedBatch, at: datetime) -> Judgement:
-    """A file that could not be read is refused for that."""
-    return Judgement(
-        batch=batch,
-        reasons=(batch.refusal,),
-        refused=_NONE if batch.file.origin == "readmitted" else entries.file_entry(batch.file, [batch.refusal], at),
-        duplicates=DUPLICATES.empty_table(),
-        results=(),
-        accepted=0,
-        superseded=0,
-    )
+def _unread(batch: StagedBatch, at: datetime, left: Halfway | None) -> Judgement:
+    """A file that could not be read is refused for that, but for rows that came in when it could."""
+    if left is not None:
+        rows, lost = len(left.rows), len(left.duplicates)
+        batch = batch.model_copy(update={"rows": rows + lost, "notes": (*batch.notes, f"warning: {batch.refusal}")})
+        return Judgement(batch, (), _NONE, DUPLICATES.empty_table(), (), rows, lost, left.superseded, left=left)
+    refused = _NONE if batch.file.origin == "readmitted" else entries.file_entry(batch.file, [batch.refusal], at)
+    return Judgement(batch, (batch.refusal,), refused, DUPLICATES.empty_table(), ())
 
 
 def _accepted(case: Case, seq: int) -> Stream:

@@ -37,6 +37,14 @@ class Refusals:
         """Another row of the same key stands for these; they are not refused."""
         self._reason[positions] = _DUPLICATE
 
+    def stand(self, accepted: Mask, duplicates: Mask) -> None:
+        """What came of the rows before, in a run that was killed, stands; the others keep their reason, if any."""
+        self._reason[self._reason == _DUPLICATE] = _NONE
+        self._reason[accepted] = _NONE
+        others = np.flatnonzero(~accepted & ~duplicates)
+        self.refuse(others, "refused_before", "a run that was killed refused it, by rules that are not those of now")
+        self._reason[duplicates & ~accepted] = _DUPLICATE
+
     @property
     def accepted(self) -> Mask:
         """Rows with nothing against them, shape (n_rows,)."""

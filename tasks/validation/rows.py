@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from tasks.stores import staging
+
 CHUNK_ROWS = 1 << 20
 _CHUNK_BYTES = 256 << 20
 
@@ -31,12 +33,11 @@ class Piece(NamedTuple):
 
 
 class Staged:
-    """The staged rows of one file. Read, not mapped: mapped pages would count as this process's memory."""
+    """The staged rows of one file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with pa.OSFile(str(path)) as source:
-            self.schema: pa.Schema = pa.ipc.open_file(source).schema
+        self.schema = staging.schema(path)
 
     def pieces(self, file: int, columns: Sequence[str] | None = None) -> Iterator[Piece]:
         """The rows in order, some columns of them or all.
@@ -45,16 +46,12 @@ class Staged:
             file: Number that the pieces are to carry.
             columns: Names; those it lacks are left out.
         """
-        wanted = None if columns is None else [i for i, name in enumerate(self.schema.names) if name in columns]
         start = 0
-        with pa.OSFile(str(self._path)) as source:
-            reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
-            for number in range(reader.num_record_batches):
-                batch = reader.get_batch(number)
-                for offset in range(0, batch.num_rows, CHUNK_ROWS):
-                    rows = batch.slice(offset, CHUNK_ROWS)
-                    yield Piece(file, start, rows)
-                    start += rows.num_rows
+        for batch in staging.batches(self._path, columns):
+            for offset in range(0, batch.num_rows, CHUNK_ROWS):
+                rows = batch.slice(offset, CHUNK_ROWS)
+                yield Piece(file, start, rows)
+                start += rows.num_rows
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Whole columns."""

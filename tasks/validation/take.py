@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -12,9 +12,11 @@ from configs.contract import Expectation
 from configs.schema import PipelineConfig
 from tasks.refs import BatchRecord, ExpectationResult, Feed, StagedBatch, rules_digest
 from tasks.stores.clocks import first_clocks
-from tasks.stores.delta import Part
-from tasks.stores.lake import BATCH, ROW_ID, Lake
+from tasks.stores.delta import Part, Stream
+from tasks.stores.halfway import halfway
+from tasks.stores.lake import Lake
 from tasks.stores.settings import Settings
+from tasks.stores.tables import BATCH, ROW_ID
 from tasks.validation.duplicates import Known
 from tasks.validation.judge import Judgement, judge
 from tasks.validation.keys import Ids, among
@@ -66,12 +68,21 @@ def _judge(
     came = [
         one.event_time_max for one in ledger if one.feed == feed and one.event_time_max and one.batch not in set(own)
     ]
-    return judge(config, batches, _known(lake, feed, own), max(came, default=None), clocks, now, expected)
+    left = halfway(lake, feed, own)
+    found: dict[str, Judgement] = {}
+    # Those of a killed run first, by themselves, as they were then: the others are held against their rows in the lake.
+    for again in (True, False):
+        part = [one for one in batches if (one.file.sha256 in left) == again]
+        if part:
+            known = _known(lake, feed, list(left) if again else ())
+            judged = judge(config, part, known, max(came, default=None), clocks, now, expected, left)
+            found |= {one.batch.file.sha256: one for one in judged}
+            came += [one.last for one in judged if one.last]
+    return [found[one] for one in own]
 
 
-def _known(lake: Lake, feed: Feed, own: Sequence[str]) -> Known:
-    """Gives rows of the lake by their ids. Those of the batches themselves, which a killed run left, are left out."""
-    left = list(lake.transactions(feed, own))
+def _known(lake: Lake, feed: Feed, left: Sequence[str]) -> Known:
+    """Gives rows of the lake by their ids, but for those of some batches."""
     others = ~pc.field(BATCH).isin(left) if left else None
 
     def known(ids: Ids, columns: Sequence[str]) -> pa.Table:
@@ -90,59 +101,59 @@ def _write(
 ) -> tuple[BatchRecord, ...]:
     """Write what comes of the batches.
 
-    In this order: whatever a kill leaves undone, the batches are judged again, alike, and the rest is written then.
-    Rows of the lake that are replaced are on record before they are.
+    In this order: whatever a kill leaves undone, the next run judges again and writes. What came in, came in: once the
+    rows are in the lake they stand, by whatever rules. Rows that are replaced are on record before they are.
     """
     feed, rules = found[0].batch.file.feed, rules_digest(config)
     numbers = _sequences(lake, ledger, feed, [one.batch.file.sha256 for one in found])
 
-    def parts(rows: Sequence[tuple[Judgement, pa.Table]]) -> list[Part]:
-        return [
-            Part(f"{one.batch.file.sha256}:{rules}", numbers[one.batch.file.sha256], table)
-            for one, table in rows
-            if table.num_rows
-        ]
+    def parts(rows: Iterable[tuple[Judgement, pa.Table | Stream]]) -> list[Part]:
+        return [Part(_once(one, rules), numbers[one.batch.file.sha256], table) for one, table in rows]
 
-    replaced = _replaced(lake, found, rules)
-    lake.append_parts_once("duplicates", parts([(one, one.duplicates) for one in found]))
+    _record_duplicates(lake, [one for one in found if one.left is None], numbers)
     accepted = [one for one in found if not one.reasons]
-    rows = [
-        Part(one.batch.file.sha256, numbers[one.batch.file.sha256], one.rows(numbers[one.batch.file.sha256]))
-        for one in accepted
-    ]
-    if any(one.superseded for one in accepted):
+    fresh = [one for one in accepted if one.left is None]
+    rows = parts((one, one.rows(numbers[one.batch.file.sha256])) for one in fresh)
+    if any(one.superseded for one in fresh):
         lake.merge_parts_once(feed, rows, [ROW_ID, *config.contract.key])
     else:
         lake.append_parts_once(feed, rows)
-    refused = [
-        Part(f"{one.batch.file.sha256}:{rules}", numbers[one.batch.file.sha256], one.refused)
-        for one in found
-        if one.refuses
-    ]
-    lake.append_parts_once("quarantine", refused)
-    lake.append_parts_once("expectations", parts([(one, expectation_rows(one, numbers, now)) for one in found]))
-    lake.append_parts_once("resolutions", parts([(one, resolution_rows(one, ledger, now)) for one in accepted]))
-    records = tuple(_record(config, one, numbers, replaced, ledger, now) for one in found)
+    lake.append_parts_once("quarantine", parts((one, one.refused) for one in found if one.refuses))
+    results = [(one, expectation_rows(one, numbers, now)) for one in found if one.results]
+    lake.append_parts_once("expectations", parts(results))
+    resolved = [(one, resolution_rows(one, ledger, now)) for one in accepted]
+    lake.append_parts_once("resolutions", parts((one, table) for one, table in resolved if table.num_rows))
+    records = tuple(_record(config, one, numbers, ledger, now) for one in found)
     lake.enter(records)
     return records
 
 
-def _replaced(lake: Lake, found: Sequence[Judgement], rules: str) -> dict[str, int]:
-    """Rows of the lake that each batch replaces. Where a killed run replaced them already, its record counts."""
-    names = {f"{one.batch.file.sha256}:{rules}": one for one in found}
-    counts = {one.batch.file.sha256: one.superseded for one in found}
-    for name in lake.transactions("duplicates", names):
-        batch = names[name].batch.file.sha256
-        mine = (pc.field("by") == batch) & (pc.field("kind") == "superseded")
-        counts[batch] = lake.read("duplicates", ["by"], where=mine).num_rows
-    return counts
+def _once(one: Judgement, rules: str) -> str:
+    """What a batch's parts are written under: it comes in once, but may be refused by one rule after the other."""
+    return f"{one.batch.file.sha256}:{rules}" if one.reasons else one.batch.file.sha256
+
+
+def _record_duplicates(lake: Lake, found: Sequence[Judgement], numbers: Mapping[str, int]) -> None:
+    """Note the duplicates of batches that did not come in yet.
+
+    Where a run was killed between this and their rows, other files may have landed since, with other rows that stand
+    for theirs: so what it noted is replaced.
+    """
+    noted = lake.transactions("duplicates", [one.batch.file.sha256 for one in found])
+    anew = [one for one in found if one.batch.file.sha256 in noted]
+    if anew:
+        batches = ", ".join(f"'{one.batch.file.sha256}'" for one in anew)
+        lake.replace("duplicates", pa.concat_tables([one.duplicates for one in anew]), f"by IN ({batches})")
+    fresh = [one for one in found if one.batch.file.sha256 not in noted and one.duplicates.num_rows]
+    lake.append_parts_once(
+        "duplicates", [Part(one.batch.file.sha256, numbers[one.batch.file.sha256], one.duplicates) for one in fresh]
+    )
 
 
 def _record(
     config: PipelineConfig,
     one: Judgement,
-    numbers: dict[str, int],
-    replaced: dict[str, int],
+    numbers: Mapping[str, int],
     ledger: Sequence[BatchRecord],
     now: datetime,
 ) -> BatchRecord:
@@ -163,7 +174,7 @@ def _record(
         accepted=one.accepted,
         quarantined=one.quarantined,
         duplicates=one.lost,
-        superseded=replaced[file.sha256],
+        superseded=one.superseded,
         former=former,
         notes=one.batch.notes,
         event_time_min=one.first,
@@ -175,6 +186,7 @@ def _record(
 def _sequences(lake: Lake, ledger: Sequence[BatchRecord], feed: Feed, hashes: Sequence[str]) -> dict[str, int]:
     """The batches' numbers: those that a killed run gave them, or the next."""
     given = lake.transactions(feed, hashes)
-    highest = max([*(known.seq for known in ledger), *given.values()], default=0)
+    others = [int(str(one["seq"])) for table in lake.feeds for one in lake.orphans(table, ledger)]
+    highest = max([*(known.seq for known in ledger), *others, *given.values()], default=0)
     fresh = [one for one in hashes if one not in given]
     return {**given, **{one: number for number, one in enumerate(fresh, start=highest + 1)}}

@@ -72,7 +72,8 @@ def test_a_date_far_ahead_goes_to_quarantine(home: Home, months: dict[str, Batch
     pq.write_table(table, sink)
     batch = home.staged("green_tripdata_2023-04.parquet", sink.getvalue().to_pybytes())
     assert any(note.startswith("warning:") and "trip_type" in note for note in batch.notes)
-    judged = judge(home.config, [batch], nothing, None, {batch.file.sha256: NOW}, NOW, home.config.expectations)
+    clocks = {batch.file.sha256: NOW}
+    judged = judge(home.config, [batch], nothing, None, clocks, NOW, home.config.expectations, {})
     assert (judged[0].accepted, judged[0].quarantined) == (11, 1), judged[0].reasons
 
 

@@ -15,7 +15,8 @@ import pytest
 from tasks.stores import models
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.candidates import judged
-from tasks.stores.lake import ROW_ID, Lake
+from tasks.stores.lake import Lake
+from tasks.stores.tables import ROW_ID
 from tests.conftest import World, make_world, perennial, trips, write
 
 NAME = "killed"

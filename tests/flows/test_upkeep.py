@@ -20,7 +20,8 @@ from flows.settled import fingerprint, nothing_new
 from tasks.errors import UsageError
 from tasks.stores import candidates, delta, versions
 from tasks.stores.audit import Audit
-from tasks.stores.lake import ROW_ID, Lake
+from tasks.stores.lake import Lake
+from tasks.stores.tables import ROW_ID
 from tests.conftest import ROOT, Cli, World, make_world, trips
 from tests.stores.ageing import age
 

@@ -16,8 +16,8 @@ from configs.contract import Column
 from configs.source import Source
 from tasks.errors import DataRejectedError
 from tasks.ingestion.read import read_file
-from tasks.stores.lake import ARROW_TYPES, ROW
 from tasks.stores.staging import UNREADABLE
+from tasks.stores.tables import ARROW_TYPES, ROW
 
 COLUMNS = {
     "id": Column(type="string"),
@@ -227,7 +227,17 @@ def test_a_header_without_line_end_is_told_the_same(read: Read) -> None:
 def test_missing_columns_are_named(read: Read) -> None:
     with pytest.raises(DataRejectedError) as caught:
         read("a.csv", "id,nn,y\na,1,1.5\n")
-    assert str(caught.value) == "columns missing: n, x; found: id, nn, y."
+    assert str(caught.value) == (
+        "columns missing: n, x; found: id, nn, y. "
+        "If one has another name there, add that to contract.columns.n.aliases."
+    )
+
+
+def test_a_name_that_is_likely_meant_is_told(read: Read) -> None:
+    with pytest.raises(DataRejectedError, match=r"If ID means id, add it to contract.columns.id.aliases"):
+        read("a.csv", "ID,n,x\na,1,1.5\n")
+    with pytest.raises(DataRejectedError, match=r"found: id, n, 'x\\u200b'\. If 'x\\u200b' means x"):
+        read("b.csv", "id,n,x\u200b\na,1,1.5\n")
 
 
 def test_the_delimiter_is_suspected_where_it_may_be(read: Read) -> None:

@@ -21,7 +21,7 @@ from tasks.ingestion.nesting import check_nesting
 from tasks.ingestion.raw import Raw
 from tasks.ingestion.staged import Caster
 from tasks.stores import staging
-from tasks.stores.lake import EXTRA
+from tasks.stores.tables import EXTRA
 from tests.ingestion.reading import COLUMNS, FORMATS, PACKED, ROWS, csv_of, jsonl_of, parquet_of, put, read
 
 RENAMED = {

@@ -18,9 +18,10 @@ import yaml
 from configs.load import load
 from examples.breast_cancer.land import land
 from tasks.stores.audit import Audit
-from tasks.stores.lake import ROW_ID, Lake
+from tasks.stores.lake import Lake
 from tasks.stores.outbox import Outbox
 from tasks.stores.settings import QUIET, Settings
+from tasks.stores.tables import ROW_ID
 from tests.conftest import ROOT, World, perennial, trips, write
 from tests.postgres.services import Postgres, running
 

@@ -20,8 +20,9 @@ from configs.schema import PipelineConfig
 from tasks.errors import UsageError
 from tasks.refs import BatchRecord
 from tasks.stores.delta import Part
-from tasks.stores.lake import BATCH, ROW, ROW_ID, SEQ, TIMESTAMP, Lake, TableName, decision_row
+from tasks.stores.lake import Lake
 from tasks.stores.settings import Settings
+from tasks.stores.tables import BATCH, DUPLICATES, ROW, ROW_ID, SEQ, TIMESTAMP, TableName, decision_row
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -335,7 +336,7 @@ def test_rows_the_ledger_does_not_know_are_told(lake: Lake) -> None:
     assert lake.orphans("observations", lake.ledger()) == []
     lake.append_once("observations", observations("b", 2, [3.0]), "b", 2)
     assert lake.orphans("observations", lake.ledger()) == [
-        {"batch": "b", "seq": 2, "rows": 1, "first": NOW, "last": NOW}
+        {"batch": "b", "seq": 2, "rows": 1, "first": NOW, "last": NOW, "replaced": 0}
     ]
 
 
@@ -415,3 +416,16 @@ def test_a_merged_table_is_filtered_by_texts_like_any_other(lake: Lake) -> None:
     assert kept.column_names == [ROW_ID]
     assert sorted(kept.column(ROW_ID).to_pylist()) == [3, 4, 5]
     assert lake.read("observations", [BATCH], where=pc.field(BATCH) == "nothing").num_rows == 0
+
+
+def test_a_batch_that_replaced_as_many_rows_as_it_has_is_told_all_the_same(lake: Lake) -> None:
+    lake.create()
+    lake.append_once("observations", rows("a", [1, 2, 3]), "a", 1)
+    lake.enter([record(1, "a", rows=3, accepted=3, quarantined=0)])
+    old = {"by": "b", "batch": "a", "row": 1, "feed": "observations", "kind": "superseded", "at": NOW}
+    lake.append_once("duplicates", pa.Table.from_pylist([old], schema=DUPLICATES), "b:r", 2)
+    lake.merge_parts_once("observations", [Part("b", 2, rows("b", [1]))], [ROW_ID])
+    (found,) = lake.orphans("observations", lake.ledger())
+    assert (found["batch"], found["rows"], found["replaced"]) == ("b", 1, 1)
+    lake.enter([record(2, "b", rows=1, accepted=1, quarantined=0, superseded=1)])
+    assert lake.orphans("observations", lake.ledger()) == []

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from pydantic import JsonValue
 
 from tasks.refs import BatchRecord, ExpectationResult, Record
-from tasks.stores.lake import SEQ, Lake
+from tasks.stores.lake import Lake
+from tasks.stores.tables import SEQ
 
 _SEQ = SEQ.lstrip("_")
 

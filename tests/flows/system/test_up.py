@@ -23,8 +23,9 @@ import pytest
 
 from examples.transit.simulate import Scenario, land_arrivals, land_delays
 from tasks.stores.audit import Audit
-from tasks.stores.lake import ROW_ID, Lake
+from tasks.stores.lake import Lake
 from tasks.stores.settings import QUIET, Settings
+from tasks.stores.tables import ROW_ID
 from tests.conftest import ROOT, write
 
 PIPELINE = "transit_delay"

@@ -1,0 +1,170 @@
+"""A process that takes in what lands, again and again, tells what it is at, and may be killed at any moment.
+
+The steps are those of the flow `ingest`, without Prefect: an ingest run takes milliseconds, and kills meet it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from benchmarks.crash_files import COLUMNS, mended
+from configs.schema import PipelineConfig
+from flows.readmission import Request, hand, left
+from tasks.ingestion import task as ingestion
+from tasks.quarantine.entries import Quarantine
+from tasks.quarantine.export import export
+from tasks.quarantine.select import Selection
+from tasks.stores.delta import Part
+from tasks.stores.lake import Lake
+from tasks.stores.lock import hold
+from tasks.stores.settings import Settings, load_settings
+from tasks.stores.tables import ORIGIN
+from tasks.upkeep import task as upkeep
+from tasks.validation import take as taking
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+RESTING, WAITING = "resting", "waiting"
+WRITES = ("duplicates", "rows", "merge", "quarantine", "expectations", "resolutions", "ledger")
+LIVE = ("looking", "reading", "judging", *WRITES, "clearing")
+PHASES = (RESTING, WAITING, *LIVE, "giving back", "upkeep")
+_TABLES = {"observations": "rows", "batches": "ledger"}
+
+
+class Teller:
+    """Tells, in a byte that the parent reads, what the process is at; and dies where it was told to.
+
+    Args:
+        shared: The parent's: the phase, the phase to die at (0: none), and whether to end.
+    """
+
+    def __init__(self, shared: memoryview) -> None:
+        self._shared = shared
+
+    def __call__(self, phase: str) -> None:
+        """Tell a phase as it begins."""
+        number = PHASES.index(phase)
+        self._shared[0] = number
+        if self._shared[1] == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the parent asked to end."""
+        return bool(self._shared[2])
+
+
+Tell = Callable[[str], None]
+
+
+def quiet(_: str) -> None:
+    """Tell nobody."""
+
+
+def watch(tell: Tell) -> None:
+    """Tell of the steps of judging and writing as they begin."""
+    judge, append, merge, replace = taking._judge, Lake.append_parts_once, Lake.merge_parts_once, Lake.replace
+
+    def judging(*arguments: Any) -> Any:
+        tell("judging")
+        return judge(*arguments)
+
+    def appending(lake: Lake, table: Any, parts: Sequence[Part]) -> int:
+        if parts:
+            tell(_TABLES.get(table, table))
+        return append(lake, table, parts)
+
+    def merging(lake: Lake, table: Any, parts: Sequence[Part], on: Sequence[str]) -> int:
+        tell("merge")
+        return merge(lake, table, parts, on)
+
+    def replacing(lake: Lake, table: Any, rows: Any, where: str) -> None:
+        tell("duplicates")
+        replace(lake, table, rows, where)
+
+    places: list[tuple[Any, str, Any]] = [
+        (taking, "_judge", judging),
+        (Lake, "append_parts_once", appending),
+        (Lake, "merge_parts_once", merging),
+        (Lake, "replace", replacing),
+    ]
+    for place, name, function in places:
+        setattr(place, name, function)
+
+
+def ingest(config: PipelineConfig, settings: Settings, tell: Tell = quiet, only: Sequence[str] | None = None) -> int:
+    """One ingest run; how many files it took."""
+    tell(WAITING)
+    count = 0
+    with hold(settings, f"{config.name}.data") as lock:
+        tell("looking")
+        for group in ingestion.groups(ingestion.discover.fn(config, NOW, only).files):
+            tell("reading")
+            staged = ingestion.read.fn(config, group)
+            lock.check()
+            if staged:
+                count += len(taking.take(config, settings, staged, NOW, config.expectations))
+            tell("clearing")
+            for batch in staged:
+                if batch.staged:
+                    Path(batch.staged).unlink(missing_ok=True)
+    tell(RESTING)
+    return count
+
+
+def give_back(config: PipelineConfig, settings: Settings, tell: Tell = quiet) -> int:
+    """Mend rows that wait in quarantine, give them back and take them in; how many."""
+    tell(WAITING)
+    with hold(settings, f"{config.name}.data"):
+        earlier = left(config, settings)
+        if earlier:
+            ingest(config, settings, tell, earlier)
+        tell("giving back")
+        quarantine = Quarantine(Lake(settings, config))
+        chosen = quarantine.choose(Selection())
+        rows = [row for table in quarantine.rows(chosen) for row in table.to_pylist()]
+        if not rows:
+            return 0
+        out = settings.root / f"export-{uuid4().hex}.jsonl"
+        export(config, quarantine, chosen, out)
+        lines = [mended(json.loads(line)) for line in out.read_text().splitlines()]
+        kept = [{name: line[name] for name in (ORIGIN, *COLUMNS)} for line in lines]
+        out.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        handed = hand(config, settings, Request(Selection(), out, None), (), NOW)
+        ingest(config, settings, tell, tuple(handed.only))
+    return len(rows)
+
+
+def tend(config: PipelineConfig, settings: Settings, tell: Tell = quiet) -> None:
+    """One run of upkeep."""
+    tell(WAITING)
+    with hold(settings, f"{config.name}.model"), hold(settings, f"{config.name}.data"):
+        tell("upkeep")
+        for table in Lake(settings, config).tables:
+            upkeep.tend.fn(config, table, [], NOW, dry_run=False)
+        upkeep.clear_staging.fn(config, dry_run=False)
+
+
+def live(config: PipelineConfig, shared: memoryview, seed: Sequence[int], extras: bool) -> None:
+    """Work until told to end: mostly ingest; with `extras` now and then give rows back, or tend the lake."""
+    settings, tell, rng = load_settings(), Teller(shared), np.random.default_rng(seed)
+    watch(tell)
+    while not tell.ended:
+        dice = rng.random() if extras else 1.0
+        if dice < 0.06:
+            give_back(config, settings, tell)
+        elif dice < 0.10:
+            tend(config, settings, tell)
+        else:
+            ingest(config, settings, tell)
+        tell(RESTING)
+        time.sleep(float(rng.uniform(0.0, 0.03)))

@@ -1,0 +1,112 @@
+"""What a file is by its first bytes, and what readers say of damaged ones, in words that a person can act on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from tasks.errors import DataRejectedError
+
+_TEXT = frozenset({"csv", "jsonl"})
+# Those that a text might begin with, too, are told by what follows.
+_MAGIC: Mapping[bytes, tuple[str, frozenset[str]]] = {
+    b"PK\x03\x04": ("a zip or Excel file", frozenset({"zip", "excel"})),
+    b"PK\x05\x06": ("a zip file without anything in it", frozenset({"zip", "excel"})),
+    b"\x1f\x8b": ("a gzip file", frozenset({"gzip"})),
+    b"\x28\xb5\x2f\xfd": ("a zstd file", frozenset({"zstd"})),
+    b"PAR1\x15": ("a parquet file", frozenset({"parquet"})),
+    b"ARROW1\0\0": ("a feather file", frozenset({"feather"})),
+    b"FEA1\0": ("a feather file", frozenset({"feather"})),
+    b"\xd0\xcf\x11\xe0": ("an old Excel file", frozenset({"excel"})),
+    b"SQLite format 3\0": ("an SQLite file", frozenset()),
+    b"%PDF-": ("a PDF file", frozenset()),
+    b"\x89PNG\r\n": ("a picture", frozenset()),
+    b"\xff\xd8\xff": ("a picture", frozenset()),
+    b"\x7fELF": ("a program", frozenset()),
+    b"BZh91AY&SY": ("a bzip2 file", frozenset()),
+    b"\xfd7zXZ\0": ("an xz file", frozenset()),
+    b"7z\xbc\xaf": ("a 7z file", frozenset()),
+    b"Rar!\x1a\x07": ("a rar file", frozenset()),
+    b"Obj\x01": ("an Avro file", frozenset()),
+    b"ORC\0": ("an ORC file", frozenset()),
+}
+_MARKUP = {b"<!doctype html": "a page of HTML", b"<html": "a page of HTML", b"<?xml": "an XML file"}
+# Every file of these kinds begins so; b".*M\x18" begins a frame of zstd that is skipped.
+_OWN = {"gzip": rb"\x1f\x8b", "zstd": rb"\x28\xb5\x2f\xfd|.\x2a\x4d\x18", "parquet": b"PAR1"}
+_SEEN = 64
+
+_CUT = "it ends too early: it was cut off. Land it anew, whole"
+_CHANGED = "its checksum does not fit what it holds: it was changed on the way. Land it anew"
+_FOOTER = "its footer is not there: it was cut off, or its end was overwritten. Land it anew, whole"
+_MAKE_ANEW = "It is damaged, or not what its name says: make it anew"
+# Words of the readers, and plainer ones for all or the first part of what they say.
+_WHOLE = {
+    r"ended before the end-of-stream|Truncated compressed stream|Truncated file header|No more data to read": _CUT,
+    r"CRC|Incorrect length of data": _CHANGED,
+    r"Not a gzipped file|Unknown frame descriptor": "something else follows where it ends. Land it anew, alone",
+    r"magic bytes not found in footer|size reported by footer": _FOOTER,
+    r"encrypted metadata": "it is encrypted; expected one that is not",
+    r"Dictionary mismatch": "it was compressed with a dictionary of its own; expected one without",
+    r"[Uu]nknown compression method|compression method is not supported": "its compression method is not known; "
+    "make it anew with the usual one",
+}
+_PART = {
+    r"Couldn't deserialize thrift.*|Invalid base64.*": "its footer can't be made out",
+    r"Verification of flatbuffer.*|Expected to read \d+ metadata.*|Tried reading schema.*|Not an Arrow file|Invalid "
+    r"IPC.*|Unexpected empty message.*": "its inner order can't be made out",
+    r"list index out of range": "a cell refers to something that is not there",
+    r"Error -?\d+ while decompressing data: (.*)": r"its packed bytes make no sense (\1)",
+    r"ZSTD decompress failed: (.*)": r"its packed bytes make no sense (\1)",
+    r"((?:no element found|syntax error|unclosed token|not well-formed|mismatched tag|undefined entity).*)": r"the XML "
+    r"of one of its parts is broken (\1)",
+}
+
+
+def refuse_other_kind(head: bytes, kind: str) -> None:
+    """Refuse a file whose first bytes are those of something else.
+
+    Args:
+        head: Its first bytes, 64 or more.
+        kind: What it is to be read as: a format or a compression.
+
+    Raises:
+        DataRejectedError: they are.
+    """
+    what = next((what for magic, (what, own) in _MAGIC.items() if head.startswith(magic) and kind not in own), "")
+    if not what and kind in _TEXT:
+        start = head.lstrip(b"\xef\xbb\xbf \r\n").lower()
+        what = next((what for mark, what in _MARKUP.items() if start.startswith(mark)), "")
+    if what:
+        raise DataRejectedError(
+            f"can't be read as {kind}: it is {what}, by its first bytes. Give it its own ending, or set source.format "
+            "or source.compression."
+        )
+    if kind in _OWN and not re.match(_OWN[kind], head, re.DOTALL):
+        raise DataRejectedError(
+            f"can't be read as {kind}: its first bytes, {head[:4]!r}, are not those of a {kind} file. Give it its own "
+            "ending, or set source.format or source.compression."
+        )
+
+
+def told(kind: str, said: str) -> str:
+    """Why a file can't be read, and what to do.
+
+    Args:
+        kind: What it is read as.
+        said: What its reader says, in one line.
+    """
+    for words, plain in _WHOLE.items():
+        if re.search(words, said):
+            return f"can't be read as {kind}: {plain}."
+    said = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", said.strip(' ."'))
+    for words, plain in _PART.items():
+        said = re.sub(words, plain, said)
+    return f"can't be read as {kind}: {said}. {_MAKE_ANEW}."
+
+
+def first_line(error: BaseException) -> str:
+    """An error's own words, in one line; those of the error that it comes from, where it does."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    line = next((one for one in str(error).splitlines() if one.strip()), type(error).__name__)
+    return "".join(one if one.isprintable() else "\ufffd" for one in line)[:300]

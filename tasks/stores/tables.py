@@ -1,0 +1,181 @@
+"""The lake's tables: their names, the columns that are ours, and their schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import pyarrow as pa
+
+from configs.base import ColumnType
+from configs.contract import Column
+from configs.schema import PipelineConfig
+
+TableName = Literal[
+    "batches",
+    "observations",
+    "quarantine",
+    "resolutions",
+    "duplicates",
+    "expectations",
+    "labels",
+    "predictions",
+    "decisions",
+]
+
+ROW_ID, SEQ, BATCH, ROW = "_row_id", "_seq", "_batch", "_row"
+# Column of a file that quarantine gave back: the entry that a row was.
+ORIGIN = "_quarantine"
+# Columns of a file that the contract does not have, as text by name, where the contract says to keep them.
+EXTRA = pa.field("_extra", pa.map_(pa.string(), pa.string()))
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "timestamp": TIMESTAMP,
+}
+PROVENANCE = (
+    pa.field(ROW_ID, pa.int64()),
+    pa.field(SEQ, pa.int64()),
+    pa.field(BATCH, pa.string()),
+    pa.field(ROW, pa.int64()),
+)
+LEDGER = pa.schema(
+    [
+        ("seq", pa.int64()),
+        ("batch", pa.string()),
+        ("feed", pa.string()),
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("verdict", pa.string()),
+        ("rules", pa.string()),
+        ("reasons", pa.list_(pa.string())),
+        ("rows", pa.int64()),
+        ("accepted", pa.int64()),
+        ("quarantined", pa.int64()),
+        ("duplicates", pa.int64()),
+        ("superseded", pa.int64()),
+        ("former", pa.string()),
+        ("notes", pa.list_(pa.string())),
+        ("event_time_min", TIMESTAMP),
+        ("event_time_max", TIMESTAMP),
+        ("ingested_at", TIMESTAMP),
+    ]
+)
+QUARANTINE = pa.schema(
+    [
+        ("batch", pa.string()),
+        ("path", pa.string()),
+        ("feed", pa.string()),
+        ("kind", pa.string()),
+        ("row", pa.int64()),
+        ("line", pa.int64()),
+        ("expectation", pa.string()),
+        ("reason", pa.string()),
+        ("key", pa.string()),
+        ("content", pa.string()),
+        ("at", TIMESTAMP),
+    ]
+)
+# What became of entries of quarantine: `entry` is their id, `into` the batch that a readmitted one came in with.
+RESOLUTIONS = pa.schema(
+    [
+        ("entry", pa.string()),
+        ("batch", pa.string()),
+        ("row", pa.int64()),
+        ("action", pa.string()),
+        ("into", pa.string()),
+        ("by", pa.string()),
+        ("why", pa.string()),
+        ("at", TIMESTAMP),
+    ]
+)
+# Rows that another of the same key stands for. kind: identical, older (it came, and lost), superseded (it was in, and
+# lost). `by`: the batch that it was found with. Of identical ones, key and content are those of the kept row.
+DUPLICATES = pa.schema(
+    [
+        ("by", pa.string()),
+        ("batch", pa.string()),
+        ("row", pa.int64()),
+        ("feed", pa.string()),
+        ("kind", pa.string()),
+        ("kept_batch", pa.string()),
+        ("kept_row", pa.int64()),
+        ("key", pa.string()),
+        ("content", pa.string()),
+        ("at", TIMESTAMP),
+    ]
+)
+# What each expectation found in each batch. `arguments`, `observed` and `sample` are JSON.
+EXPECTATIONS = pa.schema(
+    [
+        ("batch", pa.string()),
+        ("seq", pa.int64()),
+        ("path", pa.string()),
+        ("feed", pa.string()),
+        ("number", pa.int64()),
+        ("expectation", pa.string()),
+        ("column", pa.string()),
+        ("arguments", pa.string()),
+        ("severity", pa.string()),
+        ("success", pa.bool_()),
+        ("rows", pa.int64()),
+        ("checked", pa.int64()),
+        ("unexpected", pa.int64()),
+        ("observed", pa.string()),
+        ("sample", pa.string()),
+        ("detail", pa.string()),
+        ("at", TIMESTAMP),
+    ]
+)
+_DECISIONS = pa.schema(
+    [
+        ("at", TIMESTAMP),
+        ("kind", pa.string()),
+        ("outcome", pa.string()),
+        ("fingerprint", pa.string()),
+        ("record", pa.string()),
+    ]
+)
+
+
+def column_schema(columns: Mapping[str, Column]) -> pa.Schema:
+    """Arrow schema of contract columns, in their order."""
+    return pa.schema([(name, ARROW_TYPES[column.type]) for name, column in columns.items()])
+
+
+def schemas(config: PipelineConfig) -> dict[TableName, pa.Schema]:
+    """Arrow schema of each of a pipeline's tables."""
+    extra = [EXTRA] if config.contract.policies.unknown_columns == "keep" else []
+    observations = pa.schema([*column_schema(config.observation_columns), *extra, *PROVENANCE])
+    found: dict[TableName, pa.Schema] = {
+        "batches": LEDGER,
+        "observations": observations,
+        "quarantine": QUARANTINE,
+        "resolutions": RESOLUTIONS,
+        "duplicates": DUPLICATES,
+        "expectations": EXPECTATIONS,
+        "predictions": prediction_schema(config),
+        "decisions": _DECISIONS,
+    }
+    if config.labels is not None:
+        found["labels"] = pa.schema([*column_schema(config.label_columns), *PROVENANCE])
+    return found
+
+
+def prediction_schema(config: PipelineConfig) -> pa.Schema:
+    """Arrow schema of stored predictions, without the class probabilities, which merge in as classes are known."""
+    target = config.contract.columns[config.contract.target]
+    predicted = pa.float64() if config.task == "regression" else ARROW_TYPES[target.type]
+    keys = {name: config.contract.columns[name] for name in config.contract.key}
+    provenance = [("prediction", predicted), ("model_version", pa.int64()), ("scored_at", TIMESTAMP)]
+    return pa.schema([*column_schema(keys), *PROVENANCE, *[pa.field(name, kind) for name, kind in provenance]])
+
+
+def decision_row(at: object, kind: str, outcome: str, fingerprint: str, record: str) -> pa.Table:
+    """One row for `decisions`."""
+    row = {"at": at, "kind": kind, "outcome": outcome, "fingerprint": fingerprint, "record": record}
+    return pa.Table.from_pylist([row], schema=_DECISIONS)
