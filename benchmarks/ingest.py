@@ -4,7 +4,7 @@ One csv file of 15 columns, a row in a thousand of it bad, is taken in three tim
 
 - perennial: the flow `ingest`: hashed, read, cast, staged, 24 expectations, keys, quarantine, ledger, Delta.
 - plain: pyarrow reads it, deltalake writes it. Nothing is looked at.
-- GX: Great Expectations alone asks the same 24 expectations of the same rows, of a frame that is made of what pyarrow read.
+- GX: Great Expectations alone asks the same 24 expectations of the rows that pyarrow read, of a frame made of them.
 
 Seconds are those of the work alone, without imports; memory is the process's peak.
 """
