@@ -45,6 +45,7 @@ _WHOLE = {
     r"CRC|Incorrect length of data": _CHANGED,
     r"Not a gzipped file|Unknown frame descriptor": "something else follows where it ends. Land it anew, alone",
     r"magic bytes not found in footer|size reported by footer": _FOOTER,
+    r"EntitiesForbidden": "it defines entities of XML, as no Excel file does. Save it in Excel anew",
     r"encrypted metadata": "it is encrypted; expected one that is not",
     r"Dictionary mismatch": "it was compressed with a dictionary of its own; expected one without",
     r"[Uu]nknown compression method|compression method is not supported": "its compression method is not known; "

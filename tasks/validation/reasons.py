@@ -32,7 +32,7 @@ def row_reason(row: Mapping[str, Any], name: str, detail: str, schema: pa.Schema
     column = name.partition("(")[2].rstrip(")")
     if name.startswith(_NULL):
         return f"{column} is missing, expected a value"
-    value = f"{column} = {row.get(column, 'missing')}" if column else ""
+    value = f"{column} = {_short(str(row.get(column, 'missing')))}" if column else ""
     return ", ".join(part for part in (value, detail) if part) or name
 
 

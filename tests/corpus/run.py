@@ -1,0 +1,36 @@
+"""An ingest run of the corpus in a process of its own, which says how many files it took and how large it grew."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+
+from flows.ingest import ingest
+from flows.progress import reporting
+from tasks.refs import StageRecord
+from tests.corpus.alone import NOW
+
+
+class Printed:
+    """Shows all that a run tells on standard error."""
+
+    def begin(self, stage: str) -> None:
+        self.say(stage)
+
+    def end(self, record: StageRecord) -> None:
+        self.say(f"{record.name} {record.state} {record.note}")
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr)
+
+
+def main() -> None:
+    with reporting(Printed()):
+        report = ingest("corpus", NOW)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps({"files": len(report.batches), "mebibytes": grown}))
+
+
+if __name__ == "__main__":
+    main()
