@@ -27,6 +27,7 @@ from tasks.ingestion.raw import Raw, numbered
 _ROWS = 1 << 17
 _BUFFER = 1 << 20
 _BYTES = 64 << 20  # of rows that are held at once
+_DICTIONARY = 4 << 20  # bytes that a dictionary rarely has
 
 
 class ParquetReader:
@@ -139,15 +140,19 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _dictionaries(file: pq.ParquetFile) -> list[str]:
-    """Columns of texts that stand in dictionaries, by name."""
-    metadata, schema = file.metadata, file.schema_arrow
-    if not metadata.num_row_groups:
-        return []
+    """Columns, by name, whose texts stand in dictionaries and may be far more written out."""
+    metadata = file.metadata
     shared = set()
     for group in range(metadata.num_row_groups):
         columns = [metadata.row_group(group).column(place) for place in range(metadata.num_columns)]
-        shared |= {one.path_in_schema for one in columns if one.has_dictionary_page}
-    return [one.name for one in schema if one.name in shared and _is_text(one.type)]
+        shared |= {one.path_in_schema for one in columns if one.has_dictionary_page and _may_grow(one)}
+    return [one.name for one in file.schema_arrow if one.name in shared and _is_text(one.type)]
+
+
+def _may_grow(column: pq.ColumnChunkMetaData) -> bool:
+    """Whether few bytes may be many written out. A row's place in a dictionary takes less than 4, a text more."""
+    size, values = int(column.total_uncompressed_size), int(column.num_values)
+    return size * min(values, _ROWS) > _BYTES and (size < _DICTIONARY or size < 4 * values)
 
 
 def _copy(path: Path, draft: Path, limits: Limits) -> None:
