@@ -3,7 +3,7 @@
 Several processes at once take in one landing folder while files land: csv, jsonl, parquet and gzip, keys that meet
 across files (keep_last, so rows are replaced), rows that are refused, files that can't be read, the same file under
 another name. Now and then one of them mends what waits in quarantine and gives it back, or tends the lake. All the
-while they are killed with -9: half of them by the clock, some time after they began a step that was drawn, the others
+while they are killed with -9: some by the clock, some time after they began a step that was drawn, the others
 at the very moment a step begins, that is between two steps. At last one run takes in what is left.
 
 The same files are taken in undisturbed, in another home. The observations must be equal, the ledgers' sums, too, and
@@ -14,105 +14,24 @@ where anything differs.
 from __future__ import annotations
 
 import argparse
-import mmap
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
-import traceback
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import accounts, crash_child, crash_files
-from benchmarks.crash_child import LIVE, PHASES
+from benchmarks.crash_kill import Child, Toll
 from configs import load
 from configs.schema import PipelineConfig
 from tasks.stores.lake import Lake
 from tasks.stores.settings import Settings, load_settings, prepare
 
-_PATIENCE = 3.0
-_LONGEST = 0.03
-_PACE = 0.25
-
-
-class Child:
-    """A process that works, and the end that is meant for it.
-
-    Args:
-        config: The pipeline.
-        seed: Of what it does.
-        rng: Draws its end.
-        errors: Folder that takes the traceback of one that ended with an error.
-        extras: Whether it also gives rows back and tends the lake.
-    """
-
-    def __init__(
-        self, config: PipelineConfig, seed: tuple[int, int], rng: np.random.Generator, errors: Path, *, extras: bool
-    ) -> None:
-        self._shared = mmap.mmap(-1, 3)
-        self._target = PHASES.index(str(rng.choice(LIVE)))
-        self._delay = float(rng.uniform(0.0, _LONGEST))
-        self._at: float | None = None
-        self.border = bool(rng.random() < 0.5)
-        self._shared[1] = self._target if self.border else 0
-        self._born = time.monotonic()
-        self.pid = os.fork()
-        if self.pid == 0:
-            _work(config, memoryview(self._shared), seed, errors, extras=extras)
-
-    @property
-    def phase(self) -> str:
-        """What it is at, or was at when it ended."""
-        return PHASES[self._shared[0]]
-
-    def due(self) -> bool:
-        """Whether it is to be killed now. Where what was drawn does not come to pass, any live moment will do."""
-        now = time.monotonic()
-        if now - self._born > _PATIENCE:
-            self.border, self._shared[1] = False, 0
-            return self.phase in LIVE
-        if self.border:
-            return False
-        if self._shared[0] != self._target:
-            # The step was over sooner: the next time, sooner.
-            self._delay, self._at = self._delay / (1 if self._at is None else 2), None
-            return False
-        self._at = self._at or now + self._delay
-        return now >= self._at
-
-    def kill(self) -> int:
-        """Kill it; its exit code. It is stopped first, so that what it tells is what it was at."""
-        os.kill(self.pid, signal.SIGSTOP)
-        status = os.waitpid(self.pid, os.WUNTRACED)[1]
-        if os.WIFSTOPPED(status):
-            os.kill(self.pid, signal.SIGKILL)
-            status = os.waitpid(self.pid, 0)[1]
-        return os.waitstatus_to_exitcode(status)
-
-    def died(self) -> int | None:
-        """Its exit code if it has ended by itself; minus nine where it killed itself at the step drawn for it."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if pid else None
-
-    def end(self) -> int:
-        """Ask it to end after its run; its exit code."""
-        self._shared[1], self._shared[2] = 0, 1
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
-def _work(config: PipelineConfig, shared: memoryview, seed: tuple[int, int], errors: Path, *, extras: bool) -> None:
-    code = 1
-    try:
-        crash_child.live(config, shared, seed, extras=extras)
-        code = 0
-    except BaseException:
-        (errors / f"{os.getpid()}.txt").write_text(traceback.format_exc())
-    finally:
-        os._exit(code)
+_PACE = 0.2
+_FILES = 6  # for each kill
 
 
 class Landing:
@@ -134,39 +53,6 @@ class Landing:
         del self._waiting[:count]
 
 
-class Toll:
-    """How many were killed in which step, in the midst of it and as it began."""
-
-    def __init__(self) -> None:
-        self.within: Counter[str] = Counter()
-        self.border: Counter[str] = Counter()
-        self.failed: list[int] = []
-
-    def count(self, phase: str, code: int, *, by_clock: bool) -> None:
-        """Count one that ended, by its exit code and what it was at."""
-        if code != -signal.SIGKILL:
-            self.failed.append(code)
-        else:
-            (self.within if by_clock else self.border)[phase] += 1
-
-    @property
-    def live(self) -> int:
-        """Those that were killed while they took files in."""
-        return sum((self.within + self.border)[phase] for phase in LIVE)
-
-    @property
-    def steps(self) -> set[str]:
-        """The steps that some were killed in."""
-        return {phase for phase in LIVE if (self.within + self.border)[phase]}
-
-    def table(self) -> str:
-        """As a table."""
-        lines = ["| step | killed in the midst | killed as it began |", "| --- | ---: | ---: |"]
-        lines += [f"| {phase} | {self.within[phase]} | {self.border[phase]} |" for phase in PHASES]
-        mine = [sum(counts[phase] for phase in LIVE) for counts in (self.within, self.border)]
-        return "\n".join([*lines, f"| **while taking files in** | {mine[0]} | {mine[1]} |"])
-
-
 def shake(
     config: PipelineConfig, landing: Landing, kills: int, processes: int, seed: int, errors: Path, *, extras: bool
 ) -> Toll:
@@ -178,7 +64,8 @@ def shake(
         while len(children) < processes:
             born += 1
             children.append(Child(config, (seed, born), rng, errors, extras=extras))
-        if time.monotonic() - landed > _PACE:
+        behind = len(landing.files) < 8 + _FILES * (toll.live + 1)
+        if behind and time.monotonic() - landed > _PACE:
             landing.land(int(rng.integers(1, 4)))
             landed = time.monotonic()
         for child in tuple(children):
@@ -189,7 +76,12 @@ def shake(
                 toll.count(child.phase, code, by_clock=by_clock)
                 children.remove(child)
         time.sleep(0.0003)
-    toll.failed += [code for child in children if (code := child.end())]
+    for child in children:
+        child.ask()
+    for child in children:
+        code = child.end()
+        if code:
+            toll.count(child.phase, code, by_clock=False)
     return toll
 
 
@@ -272,7 +164,7 @@ def run(base: Path, kills: int, processes: int, seed: int) -> bool:
     for folder in (pool, errors):
         folder.mkdir(parents=True)
     config = load.read(crash_files.write_config(base))
-    make_files(pool, 60 + 6 * kills, seed)
+    make_files(pool, 60 + _FILES * kills, seed)
     use(shaken)
     landing = Landing(pool, shaken / "landing" / crash_files.NAME)
     landing.land(8)
@@ -284,7 +176,8 @@ def run(base: Path, kills: int, processes: int, seed: int) -> bool:
         f"{len(landing.files)} files landed meanwhile",
         flush=True,
     )
-    told = [path.read_text() for path in errors.iterdir()] + compare(config, shaken, base / "calm", landing)
+    told = [f"a process ended with {code}" for code in toll.failed] + [path.read_text() for path in errors.iterdir()]
+    told += compare(config, shaken, base / "calm", landing)
     for line in told[:40]:
         print(line)
     print("the same as undisturbed, to the row" if not told else f"{len(told)} faults")

@@ -36,7 +36,9 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RESTING, WAITING = "resting", "waiting"
 WRITES = ("duplicates", "rows", "merge", "quarantine", "expectations", "resolutions", "ledger")
 LIVE = ("looking", "reading", "judging", *WRITES, "clearing")
-PHASES = (RESTING, WAITING, *LIVE, "giving back", "upkeep")
+NOWHERE = 255
+OTHERS = ("giving back", "upkeep")
+PHASES = (RESTING, WAITING, *LIVE, *OTHERS)
 _TABLES = {"observations": "rows", "batches": "ledger"}
 
 
@@ -44,7 +46,7 @@ class Teller:
     """Tells, in a byte that the parent reads, what the process is at; and dies where it was told to.
 
     Args:
-        shared: The parent's: the phase, the phase to die at (0: none), and whether to end.
+        shared: The parent's: the phase, the phase to die at (NOWHERE: none), and whether to end.
     """
 
     def __init__(self, shared: memoryview) -> None:
@@ -160,9 +162,9 @@ def live(config: PipelineConfig, shared: memoryview, seed: Sequence[int], extras
     watch(tell)
     while not tell.ended:
         dice = rng.random() if extras else 1.0
-        if dice < 0.06:
+        if dice < 0.08:
             give_back(config, settings, tell)
-        elif dice < 0.10:
+        elif dice < 0.14:
             tend(config, settings, tell)
         else:
             ingest(config, settings, tell)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import accounts
+from benchmarks import accounts, crash_child
 from tasks.refs import BatchRecord, StagedBatch
 from tasks.stores.halfway import forget
 from tasks.stores.lake import Lake
+from tests.conftest import write
 from tests.validation.takes import Home, pipeline
 
 HEADER = "id,place,at,x\n"
@@ -147,6 +148,33 @@ def test_records_of_duplicates_go_with_a_file_that_never_came_in(tmp_path: Path)
     assert forget(home.lake, home.lake.ledger()) == 3
     assert forget(home.lake, home.lake.ledger()) == 0
     home.land("theirs.csv", THEIRS)
+    assert faults(home) == []
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_run_for_one_file_goes_on_with_what_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    home = Home(tmp_path, pipeline(tmp_path, LATEST))
+    monkeypatch.setenv("PERENNIAL_HOME", str(home.settings.home))
+    for name, content in {"old.csv": OLD, "mine.csv": MINE}.items():
+        write(home.settings.root / "landing" / "trips" / name, content)
+    crash_child.ingest(home.config, home.settings, only=["old.csv"])
+    with dying("quarantine"):
+        crash_child.ingest(home.config, home.settings)
+    draft = home.settings.state / "staging" / f".trips-{'0' * 64}.arrow.1"  # as kill -9 in the midst of reading leaves
+    draft.touch()
+    if gone:
+        (home.settings.root / "landing" / "trips" / "mine.csv").unlink()
+    write(home.settings.root / "landing" / "trips" / "theirs.csv", THEIRS)
+    crash_child.ingest(home.config, home.settings, only=["theirs.csv"])
+    ledger = by_path(home.lake.ledger())
+    mine = next(one for path, one in ledger.items() if path.startswith("(gone)" if gone else "mine"))
+    assert (mine.accepted, mine.duplicates, mine.superseded) == (2, 2, 1)
+    assert mine.quarantined == (0 if gone else 1)
+    assert values(home) == ALL
+    assert not draft.exists()
+    assert home.lake.dataset(home.lake.ledger()).rows == len(ALL)
     assert faults(home) == []
 
 

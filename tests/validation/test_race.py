@@ -49,8 +49,8 @@ def test_six_processes_race_and_are_killed(tmp_path: Path) -> None:
         assert accounts.faults(config, settings) == []
         ledger = Lake(settings, config).ledger()
         assert len({one.batch for one in ledger}) == len(ledger) == 30
-        assert sum(one.superseded for one in ledger) > 0
         assert sum(one.quarantined for one in ledger) > 0
+        assert home == calm or sum(one.superseded for one in ledger) > 0
         found[home.name] = (accounts.sums(ledger), accounts.observations(config, settings, crash_files.COLUMNS))
         assert crash_child.ingest(config, settings) == 0
     assert found["raced"] == found["calm"]
