@@ -27,8 +27,14 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             "AWS_DEFAULT_REGION": "us-east-1",
         }.items():
             monkeypatch.setenv(name, value)
+        forget()  # a client of another test's has that test's address
         httpx.post(f"http://{host}:{port}/moto-api/reset").raise_for_status()  # all servers of a process share it
         yield boto3.resource("s3")
     finally:
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        forget()
         server.stop()
+
+
+def forget() -> None:
+    """Drop the clients that are kept: they hold the address that the environment gave when they were made."""
+    fsspec.get_filesystem_class("s3").clear_instance_cache()

@@ -16,7 +16,7 @@ from tasks.errors import UsageError
 from tasks.stores.landing import Folder, Landing, open_landing, shown, unusable
 from tasks.stores.landing_remote import LandingError, change_token
 from tasks.stores.settings import Settings
-from tests.storage import s3
+from tests.storage import forget, s3
 
 
 def names(landing: Landing) -> list[str]:
@@ -262,7 +262,7 @@ def test_a_bucket_that_can_not_be_reached_is_told_without_its_secret(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    forget()
     with pytest.raises(LandingError, match="can't be reached") as caught:
         names(open_landing("s3://bucket/in"))
     assert "hush" not in str(caught.value)
