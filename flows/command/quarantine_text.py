@@ -85,12 +85,17 @@ def duplicates(name: str, found: Sequence[Duplicate]) -> str:
     )
 
 
+def place(entry: Entry) -> str:
+    """A row's number among its file's rows, and its line where the file has lines."""
+    return where(entry) if entry.line is None else f"row {entry.row}, {where(entry)}"
+
+
 def detail(one: Detail) -> str:
     """Everything about one entry."""
     told: list[tuple[str, str]] = [("entry", one.id)]
     entry, batch = one.entry, one.batch
     if entry is not None:
-        told += [("file", entry.path), ("place", f"row {entry.row}, {where(entry)}" if entry.row else where(entry))]
+        told += [("file", entry.path), ("place", place(entry))]
         told += [("feed", entry.feed), ("expectation", entry.expectation), ("reason", entry.reason)]
         told += [("key", json.dumps(entry.key, ensure_ascii=False))] if entry.key else []
         told += [("was", one.was)] if one.was else []

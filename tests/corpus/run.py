@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def peak_mebibytes() -> int:
-    """The most memory that this process held. Its getrusage starts at its parent's peak, so Linux's own figure it is."""
+    """The most memory that this process held. getrusage would start at its parent's."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (kibibytes,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(kibibytes) // 1024
