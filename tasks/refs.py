@@ -17,8 +17,9 @@ Feed = Literal["observations", "labels"]
 BatchVerdict = Literal["accepted", "rejected"]
 GateOutcome = Literal["pass", "fail", "warn", "not_applicable", "error"]
 WatchState = Literal["ok", "warn", "act", "unknown"]
-StartFrom = Literal["ingestion", "decision", "features", "training", "deployment"]
-RetrainFrom = Literal["features", "training"]
+StartFrom = Literal["ingestion", "decision", "features", "training", "evaluation", "deployment"]
+RetrainFrom = Literal["features", "training", "evaluation"]
+Until = Literal["ingestion", "features", "training", "evaluation", "deployment"]
 Outcome = Literal[
     "promoted",
     "kept_champion",
@@ -208,8 +209,13 @@ class SplitRecord(Record):
 
 
 class TrainingSetRef(Record):
-    """Training and holdout rows, stored for the stages that follow."""
+    """Training and holdout rows, stored for the stages that follow.
 
+    Attributes:
+        digest: Identity: digest of the data's and of all else that it was made by, but not of where it lies.
+    """
+
+    digest: str
     dataset: DatasetRef
     folder: str
     split: SplitRecord
@@ -224,6 +230,7 @@ class ModelRef(Record):
     Attributes:
         folder: Its files on local disk: model.skops and, below extra_files, a probe, a reference sample, the baseline.
         recipe: Digest of all that decides what it is but the data: configuration, code, libraries, seed.
+        training: Fingerprint of its training: the recipe and the data.
         columns: Columns that its Pipeline takes, in order, as the contract had them.
         through_seq: Sequence number of the newest batch that it was trained on.
         labelled: Labelled rows there were when it was trained.
@@ -237,6 +244,7 @@ class ModelRef(Record):
     folder: str
     version: int | None = None
     recipe: str
+    training: str
     columns: dict[str, Column]
     dataset_digest: str
     through_seq: int
@@ -286,7 +294,13 @@ class GateResult(Record):
 
 
 class Verdict(Record):
-    """The gates' judgement of a candidate against one champion."""
+    """The gates' judgement of a candidate against one champion.
+
+    Attributes:
+        comparison: Improvement of the primary metric over the champion, or over the baseline before the first.
+        effects: The same of every metric, on the same rows and draws.
+        answers: Digest of the candidate's predictions for the whole holdout.
+    """
 
     passed: bool
     gates: tuple[GateResult, ...]
@@ -296,6 +310,8 @@ class Verdict(Record):
     champion_metrics: MetricSet | None
     primary: Metric
     comparison: Interval | None
+    effects: dict[str, Interval] = {}
+    answers: str = ""
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -304,10 +320,15 @@ class Verdict(Record):
 
 
 class Candidate(Record):
-    """A judged candidate, waiting for deployment: what the audit keeps of a training."""
+    """A judged candidate, waiting for deployment: what the audit keeps of a training.
+
+    Attributes:
+        evaluation: Fingerprint of its evaluation: judged anew under other gates, it is another candidate.
+    """
 
     model: ModelRef
     verdict: Verdict
+    evaluation: str
 
 
 class Promotion(Record):
@@ -409,7 +430,7 @@ class StageRecord(Record):
     """One stage of one run."""
 
     name: str
-    state: Literal["done", "skipped", "failed"]
+    state: Literal["done", "reused", "skipped", "failed"]
     seconds: float
     note: str = ""
 

@@ -1,0 +1,85 @@
+"""Manifests: every run of a stage that ended well, with what it depended on, what it gave and what it cost."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+
+from tasks.errors import PerennialError
+from tasks.provenance import Manifest, StageName
+from tasks.stores.database import connect
+from tasks.stores.settings import Settings
+
+_metadata = sa.MetaData()
+_manifests = sa.Table(
+    "manifests",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("pipeline", sa.String(63), nullable=False, index=True),
+    sa.Column("stage", sa.String(20), nullable=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False, index=True),
+    sa.Column("manifest", sa.Text, nullable=False),
+)
+
+
+class ManifestError(PerennialError):
+    """A stored manifest that can't be read."""
+
+
+class Manifests:
+    """The manifests of one pipeline. They are only ever added to."""
+
+    def __init__(self, settings: Settings, pipeline: str) -> None:
+        self.pipeline = pipeline
+        self._engine = connect(settings, _manifests)
+
+    def put(self, manifest: Manifest) -> int:
+        """Keep a manifest, durably; its id."""
+        row = {
+            "pipeline": self.pipeline,
+            "stage": manifest.stage,
+            "fingerprint": manifest.fingerprint,
+            "manifest": manifest.model_dump_json(),
+        }
+        with self._engine.begin() as connection:
+            key = connection.execute(sa.insert(_manifests).values(**row)).inserted_primary_key
+        if key is None:
+            raise RuntimeError("the database of manifests returned no id for a new line")
+        return int(key[0])
+
+    def find(self, stage: StageName, fingerprint: str) -> Manifest | None:
+        """The newest manifest of a stage with a fingerprint."""
+        return self._first(_manifests.c.stage == stage, _manifests.c.fingerprint == fingerprint)
+
+    def newest(self, stage: StageName) -> Manifest | None:
+        """The newest manifest of a stage."""
+        return self._first(_manifests.c.stage == stage)
+
+    def all(self, stage: StageName | None = None) -> list[Manifest]:
+        """The manifests, of one stage or of all, oldest first."""
+        query = self._query().order_by(_manifests.c.id)
+        if stage is not None:
+            query = query.where(_manifests.c.stage == stage)
+        with self._engine.connect() as connection:
+            return [self._read(*row) for row in connection.execute(query).all()]
+
+    def _first(self, *where: sa.ColumnElement[bool]) -> Manifest | None:
+        query = self._query().where(*where).order_by(_manifests.c.id.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else self._read(*row)
+
+    def _query(self) -> sa.Select[tuple[int, str, str]]:
+        columns = (_manifests.c.id, _manifests.c.stage, _manifests.c.manifest)
+        return sa.select(*columns).where(_manifests.c.pipeline == self.pipeline)
+
+    def _read(self, number: int, stage: str, text: str) -> Manifest:
+        try:
+            return Manifest.model_validate_json(text)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]["msg"]
+            raise ManifestError(
+                f"{self.pipeline}: manifest {number} ({stage}) in the state database is damaged: {wrong}. Nothing was "
+                f"run. Restore the database, or take line {number} out of its table `manifests`: the stage then runs "
+                "again."
+            ) from None
