@@ -12,9 +12,16 @@ from configs.source import LabelSource, Source
 
 CalendarPart = Literal["hour", "weekday", "day", "month", "day_of_year", "is_weekend", "hour_of_week", "elapsed_days"]
 
-REGRESSION_METRICS = ("mae", "rmse", "r2")
-CLASSIFICATION_METRICS = ("log_loss", "accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "brier")
 Metric = Literal["mae", "rmse", "r2", "log_loss", "accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "brier"]
+REGRESSION_METRICS: tuple[Metric, ...] = ("mae", "rmse", "r2")
+CLASSIFICATION_METRICS: tuple[Metric, ...] = (
+    "log_loss",
+    "accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "roc_auc",
+    "brier",
+)
 
 
 class CustomFeature(Section):
@@ -241,6 +248,23 @@ class Upkeep(Section):
     )
 
 
+class CostPrices(Section):
+    """What the machine costs. It decides nothing: `perennial history` tells by it what each version has cost."""
+
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(
+        default="EUR", description="Currency of the prices: three capital letters, as ISO 4217 has them."
+    )
+    cpu_hour: float | None = Field(default=None, ge=0.0, description="Price of one CPU for an hour of CPU time.")
+    gibibyte_hour: float | None = Field(
+        default=None,
+        ge=0.0,
+        description="Price of one GiB of memory for an hour; a stage is told by its peak, for as long as it ran.",
+    )
+    wall_hour: float | None = Field(
+        default=None, ge=0.0, description="Price of the machine as a whole for an hour that a stage ran."
+    )
+
+
 class PipelineConfig(Section):
     """One pipeline: one model product, kept fresh."""
 
@@ -267,6 +291,9 @@ class PipelineConfig(Section):
     approval: Approval = Field(default=Approval(), description="Whether a person must approve.")
     monitoring: Monitoring = Field(default=Monitoring(), description="How drift and performance are watched.")
     upkeep: Upkeep = Field(default=Upkeep(), description="How long old versions of the tables stay readable.")
+    cost: CostPrices = Field(
+        default=CostPrices(), description="What the machine costs; a price left out is not part of the sum."
+    )
 
     @property
     def feature_columns(self) -> tuple[str, ...]:
@@ -276,6 +303,18 @@ class PipelineConfig(Section):
         if self.features.calendar and self.contract.event_time:
             used.add(self.contract.event_time)
         return tuple(name for name in self.contract.columns if name in used)
+
+    @property
+    def training_columns(self) -> tuple[str, ...]:
+        """Columns of the observations that a training set is made of."""
+        wanted = dict.fromkeys(self.feature_columns)
+        if self.contract.event_time:
+            wanted[self.contract.event_time] = None
+        if isinstance(self.split, GroupSplit):
+            wanted[self.split.column] = None
+        if self.labels is None:
+            wanted[self.contract.target] = None
+        return tuple(wanted)
 
     @property
     def observation_columns(self) -> dict[str, Column]:

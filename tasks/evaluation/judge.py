@@ -13,8 +13,8 @@ import pandas as pd
 
 from configs.schema import PipelineConfig
 from tasks.evaluation.gates import Facts, judge
-from tasks.measures.bootstrap import improvement
-from tasks.measures.metrics import Answers, measure
+from tasks.measures.bootstrap import improvements
+from tasks.measures.metrics import Answers, measure, names
 from tasks.refs import Interval, MetricSet, Verdict
 from tasks.stores.models import predict
 
@@ -74,7 +74,8 @@ def verdict(
     asked = champion is not None or circumstances.champion_version is None
     rival = baseline if champion is None else champion
     rows = np.flatnonzero(holdout.unseen) if asked else np.array([], dtype=np.int64)
-    comparison = _compare(config, holdout, candidate, rival, rows)
+    effects = compare(config, holdout, candidate, rival, rows)
+    comparison = effects.get(config.evaluation.primary)
     metrics = measure(config.task, holdout.truth, candidate)
     base = measure(config.task, holdout.truth, baseline)
     gates = judge(
@@ -101,17 +102,27 @@ def verdict(
         champion_metrics=_champion_metrics(config, holdout, champion, rows),
         primary=config.evaluation.primary,
         comparison=comparison,
+        effects=effects,
     )
 
 
-def _compare(
+def compare(
     config: PipelineConfig, holdout: Holdout, candidate: Answers, rival: Answers, rows: npt.NDArray[np.int64]
-) -> Interval | None:
-    rule = config.evaluation.comparison
+) -> dict[str, Interval]:
+    """Improvement over a rival on some holdout rows, by every metric, the primary first; empty on too few rows.
+
+    Args:
+        config: Says which metrics, how they are resampled and how few rows are too few.
+        holdout: The held-out rows.
+        candidate: The candidate's answers for all of them.
+        rival: The rival's.
+        rows: Positions of the rows compared on.
+    """
+    rule, primary = config.evaluation.comparison, config.evaluation.primary
     if len(rows) < rule.min_rows:
-        return None
-    return improvement(
-        config.evaluation.primary,
+        return {}
+    return improvements(
+        [primary, *(name for name in names(config.task) if name != primary)],
         holdout.truth[rows],
         candidate.take(rows),
         rival.take(rows),

@@ -1,7 +1,8 @@
 """Bootstrap: how sure is a metric, and how sure is it that one model is better than another on the same rows?
 
 Percentile interval of Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; whole days or groups
-are drawn where errors within one hang together (the cluster bootstrap).
+are drawn where errors within one hang together (the cluster bootstrap). A resample is how often each unit was drawn:
+every metric of every model is told by those weights, so that all are compared on the same draws.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.schema import Metric
-from tasks.measures.metrics import KINDS, Answers, Floats, MetricKind, value
+from tasks.measures.metrics import KINDS, Answers, Floats, areas, value
 from tasks.refs import Interval
 
 Units = npt.NDArray[np.int64]
 _MOST_UNITS = 2_000
-_MOST_ROWS = 20_000
+_MOST_ROWS = 20_000  # for the area under a ROC curve, which is no mean: each resample goes through every row
+_MOST_VISITS = 20_000_000  # of rows by the area, where it is not the metric that decides: resamples beyond are left out
+_LEAST_AREAS = 200  # resamples that it is given all the same
 _CHUNK = 100
+# From how often each unit was drawn, shape (n_resamples, n_units), to the metric, shape (n_resamples,).
+_Weighed = Callable[[Floats], Floats]
 
 
-def improvement(
-    metric: Metric,
+def improvements(
+    metrics: Sequence[Metric],
     truth: npt.NDArray[Any],
     candidate: Answers,
     champion: Answers,
@@ -32,25 +37,29 @@ def improvement(
     resamples: int,
     confidence: float,
     seed: int,
-) -> Interval | None:
-    """Improvement of the candidate over the champion, positive where it is better, in the metric's unit.
+) -> dict[str, Interval]:
+    """Improvement of the candidate over the champion by each metric, positive where it is better, in its unit.
 
-    None where the metric is no number on these rows, as the area under a ROC curve of one class alone.
+    A metric that is no number on these rows is left out, as the area under a ROC curve of one class alone.
 
     Args:
-        metric: The metric compared.
+        metrics: The metrics compared, on the same draws. The first decides: it gets every resample; the area under a
+            ROC curve, where it is not the first, fewer where there are many rows and classes.
         truth: True targets, shape (n_rows,).
         candidate: The candidate's answers.
         champion: The champion's answers for the same rows.
         units: Which unit each row belongs to, shape (n_rows,); None: each row is its own.
         resamples: Number of resamples.
-        confidence: Of the two-sided interval.
+        confidence: Of the two-sided intervals.
         seed: Of the draws.
     """
-    sign = 1.0 if KINDS[metric].greater_is_better else -1.0
-    estimate = sign * (value(metric, truth, candidate) - value(metric, truth, champion))
-    draws = _draws(metric, truth, (candidate, champion), units, resamples, np.random.default_rng(seed))
-    return _percentiles(estimate, sign * (draws[0] - draws[1]), confidence)
+    draws = _draws(metrics, truth, (candidate, champion), units, resamples, seed)
+    found = {}
+    for metric in metrics:
+        sign = 1.0 if KINDS[metric].greater_is_better else -1.0
+        estimate = sign * (value(metric, truth, candidate) - value(metric, truth, champion))
+        found[metric] = _percentiles(estimate, sign * (draws[metric][0] - draws[metric][1]), confidence)
+    return {metric: one for metric, one in found.items() if one is not None}
 
 
 def interval(
@@ -74,8 +83,8 @@ def interval(
         confidence: Of the two-sided interval.
         seed: Of the draws.
     """
-    draws = _draws(metric, truth, (answers,), units, resamples, np.random.default_rng(seed))
-    return _percentiles(value(metric, truth, answers), draws[0], confidence)
+    draws = _draws((metric,), truth, (answers,), units, resamples, seed)
+    return _percentiles(value(metric, truth, answers), draws[metric][0], confidence)
 
 
 def _percentiles(estimate: float, draws: Floats, confidence: float) -> Interval | None:
@@ -88,41 +97,35 @@ def _percentiles(estimate: float, draws: Floats, confidence: float) -> Interval 
 
 
 def _draws(
-    metric: Metric,
+    metrics: Sequence[Metric],
     truth: npt.NDArray[Any],
     models: Sequence[Answers],
     units: Units | None,
     resamples: int,
-    rng: np.random.Generator,
-) -> Floats:
-    """The metric of each model over resamples that they share, shape (n_models, resamples)."""
-    kind = KINDS[metric]
-    if kind.rowwise is not None:
-        return _rowwise_draws(kind, kind.rowwise, truth, models, units, resamples, rng)
-    return _whole_draws(metric, truth, models, units, resamples, rng)
-
-
-def _rowwise_draws(
-    kind: MetricKind,
-    rowwise: Callable[[npt.NDArray[Any], Answers], Floats],
-    truth: npt.NDArray[Any],
-    models: Sequence[Answers],
-    units: Units | None,
-    resamples: int,
-    rng: np.random.Generator,
-) -> Floats:
-    """From sums by unit, so that a resample's cost is independent of rows."""
+    seed: int,
+) -> dict[Metric, Floats]:
+    """Each metric of each model over resamples that all share, shape (n_models, resamples)."""
+    rng = np.random.default_rng(seed)
     pooled = _pooled(units, len(truth), rng)
     n_units = int(pooled.max()) + 1
-    counts = np.bincount(pooled, minlength=n_units).astype(np.float64)
-    sums = [np.bincount(pooled, weights=rowwise(truth, one), minlength=n_units) for one in models]
-    draws = np.empty((len(models), resamples))
+    weighed = {name: [_weighed(name, truth, one, pooled, seed) for one in models] for name in metrics}
+    draws = {name: np.full((len(models), resamples), np.nan) for name in metrics}
+    most = {name: resamples if name == metrics[0] else _most(name, truth, models) for name in metrics}
     for start in range(0, resamples, _CHUNK):
         size = min(_CHUNK, resamples - start)
         weights = rng.multinomial(n_units, np.full(n_units, 1.0 / n_units), size=size).astype(np.float64)
-        total = weights @ counts
-        draws[:, start : start + size] = [kind.finish((weights @ one) / total) for one in sums]
+        for name, each in weighed.items():
+            if start < most[name]:
+                draws[name][:, start : start + size] = [one(weights) for one in each]
     return draws
+
+
+def _most(metric: Metric, truth: npt.NDArray[Any], models: Sequence[Answers]) -> float:
+    """How many resamples a metric is worth that does not decide."""
+    if KINDS[metric].shares is not None:
+        return float("inf")
+    visits = min(len(truth), _MOST_ROWS) * sum(len(one.classes) - (len(one.classes) == 2) for one in models)
+    return max(_LEAST_AREAS, 2 * _MOST_VISITS / max(visits, 1))
 
 
 def _pooled(units: Units | None, n_rows: int, rng: np.random.Generator) -> Units:
@@ -134,24 +137,47 @@ def _pooled(units: Units | None, n_rows: int, rng: np.random.Generator) -> Units
     return (rng.permutation(n_units) % _MOST_UNITS)[numbers]
 
 
-def _whole_draws(
-    metric: Metric,
-    truth: npt.NDArray[Any],
-    models: Sequence[Answers],
-    units: Units | None,
-    resamples: int,
-    rng: np.random.Generator,
-) -> Floats:
-    """For metrics of the whole; on a seeded sample of many rows."""
-    rows = np.arange(len(truth))
-    if rows.size > _MOST_ROWS:
-        rows = np.sort(rng.choice(rows, size=_MOST_ROWS, replace=False))
-    numbers = np.arange(rows.size) if units is None else np.unique(units[rows], return_inverse=True)[1]
-    order = np.argsort(numbers, kind="stable")
-    groups = np.split(rows[order], np.flatnonzero(np.diff(numbers[order])) + 1)
-    draws = np.empty((len(models), resamples))
-    for index in range(resamples):
-        chosen = rng.integers(0, len(groups), size=len(groups))
-        drawn = np.concatenate([groups[one] for one in chosen]) if units is not None else rows[chosen]
-        draws[:, index] = [value(metric, truth[drawn], one.take(drawn)) for one in models]
-    return draws
+def _weighed(metric: Metric, truth: npt.NDArray[Any], answers: Answers, pooled: Units, seed: int) -> _Weighed:
+    """A model's metric as a function of the weights. By sums of each unit where it can: then rows cost nothing."""
+    kind = KINDS[metric]
+    if kind.shares is None:
+        return _weighed_area(truth, answers, pooled, seed)
+    n_units = int(pooled.max()) + 1
+    counts = np.bincount(pooled, minlength=n_units).astype(np.float64)
+    shares = kind.shares(truth, answers)
+    sums = np.column_stack([np.bincount(pooled, weights=one, minlength=n_units) for one in shares])
+    return lambda weights: kind.finish((weights @ sums) / (weights @ counts)[:, np.newaxis])
+
+
+def _weighed_area(truth: npt.NDArray[Any], answers: Answers, pooled: Units, seed: int) -> _Weighed:
+    """The area under the ROC curve, on a seeded sample of many rows: wider an interval, never a narrower one."""
+    if len(truth) > _MOST_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(len(truth), size=_MOST_ROWS, replace=False))
+        truth, answers, pooled = truth[rows], answers.take(rows), pooled[rows]
+    each = [_one_area(positive, scores, pooled) for positive, scores in areas(truth, answers)]
+    return lambda weights: _mean_of_numbers(np.stack([one(weights) for one in each]))
+
+
+def _one_area(positive: npt.NDArray[np.bool_], scores: Floats, pooled: Units) -> _Weighed:
+    """Share of the pairs of a positive and a negative row that the scores have in order; equal ones count half."""
+    order = np.argsort(scores[~positive], kind="stable")
+    negative = scores[~positive][order]
+    below, upto = (np.searchsorted(negative, scores[positive], side) for side in ("left", "right"))
+    ours, theirs = pooled[positive], pooled[~positive][order]
+
+    def of(weights: Floats) -> Floats:
+        passed = np.zeros((len(weights), len(theirs) + 1))
+        np.cumsum(weights[:, theirs], axis=1, out=passed[:, 1:])
+        drawn = weights[:, ours]
+        ordered = np.einsum("ij,ij->i", drawn, passed[:, below]) + np.einsum("ij,ij->i", drawn, passed[:, upto])
+        pairs = 2.0 * drawn.sum(axis=1) * passed[:, -1]
+        return np.asarray(ordered / np.where(pairs > 0, pairs, np.nan))
+
+    return of
+
+
+def _mean_of_numbers(values: Floats) -> Floats:
+    """Mean over the first axis of what is a number; NaN where nothing is."""
+    there = np.isfinite(values)
+    number = there.sum(axis=0)
+    return np.asarray(np.where(there, values, 0.0).sum(axis=0) / np.where(number > 0, number, np.nan))

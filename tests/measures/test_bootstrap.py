@@ -8,8 +8,8 @@ import pytest
 
 from configs.schema import REGRESSION_METRICS, Metric
 from tasks.measures import bootstrap
-from tasks.measures.bootstrap import improvement, interval
-from tasks.measures.metrics import KINDS, Answers, value
+from tasks.measures.bootstrap import improvements, interval
+from tasks.measures.metrics import KINDS, Answers, names, value
 from tasks.refs import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -24,9 +24,7 @@ def compare(
     **options: Any,
 ) -> Interval:
     asked = {"resamples": 400, "confidence": 0.95, "seed": 1, **options}
-    found = improvement(metric, truth, candidate, champion, units, **asked)
-    assert found is not None
-    return found
+    return improvements([metric], truth, candidate, champion, units, **asked)[metric]
 
 
 def regression(n: int = 400, good: float = 0.5, bad: float = 2.0, seed: int = 0) -> tuple[Floats, Answers, Answers]:
@@ -208,23 +206,20 @@ def test_pooling_keeps_days_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_sample_of_many_rows_is_never_surer_than_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    truth, good, bad = regression(n=4_000)
-    plain = compare("r2", truth, good, bad, resamples=200)
+    truth, good, bad = classification(n=4_000)
+    plain = compare("roc_auc", truth, good, bad, resamples=200)
     monkeypatch.setattr(bootstrap, "_MOST_ROWS", 400)
-    sampled = compare("r2", truth, good, bad, resamples=200)
+    sampled = compare("roc_auc", truth, good, bad, resamples=200)
     assert width(sampled) > 2 * width(plain)
     assert sampled.estimate == plain.estimate
 
 
-@pytest.mark.parametrize("metric", ["r2", "roc_auc"])
 @pytest.mark.parametrize("units", [None, 40], ids=["rows", "units"])
-def test_a_sample_of_many_rows_still_finds_the_better(
-    metric: Metric, units: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sample_of_many_rows_still_finds_the_better(units: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "_MOST_ROWS", 150)
-    truth, good, bad = pair(metric)
+    truth, good, bad = classification()
     numbers = None if units is None else np.arange(len(truth)) % units
-    found = compare(metric, truth, good, bad, numbers, resamples=100)
+    found = compare("roc_auc", truth, good, bad, numbers, resamples=100)
     assert found.low > 0
 
 
@@ -240,8 +235,57 @@ def test_rows_of_one_class_have_no_interval() -> None:
     truth, good, bad = classification()
     rows = np.flatnonzero(truth == "no")[:60]
     pair_of_rows = (truth[rows], good.take(rows), bad.take(rows), None)
-    assert improvement("roc_auc", *pair_of_rows, resamples=100, confidence=0.95, seed=1) is None
-    assert improvement("log_loss", *pair_of_rows, resamples=100, confidence=0.95, seed=1) is not None
+    found = improvements(["roc_auc", "log_loss"], *pair_of_rows, resamples=100, confidence=0.95, seed=1)
+    assert list(found) == ["log_loss"]
+
+
+# --- several metrics at once ---
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+@pytest.mark.parametrize("by_day", [False, True], ids=["rows", "days"])
+def test_metrics_asked_together_are_told_as_each_alone(task: str, by_day: bool) -> None:
+    """All share their draws: company changes nothing."""
+    asked = names(task)
+    truth, good, bad = pair(asked[0])
+    units = np.arange(len(truth)) // 20 if by_day else None
+    found = improvements(asked, truth, good, bad, units, resamples=300, confidence=0.9, seed=4)
+    assert list(found) == list(asked)
+    for metric in asked:
+        alone = compare(metric, truth, good, bad, units, resamples=300, confidence=0.9, seed=4)
+        assert found[metric] == alone
+
+
+@pytest.mark.parametrize("metric", KINDS)
+@pytest.mark.parametrize("codes", [("no", "yes"), ("a", "b", "c")], ids=["two", "three"])
+def test_a_weighed_metric_is_that_of_the_rows_drawn(metric: Metric, codes: tuple[str, ...]) -> None:
+    """What a resample's weights give is the metric of the rows themselves, each as often as it was drawn."""
+    rng = np.random.default_rng(8)
+    if metric in REGRESSION_METRICS:
+        truth, answers, _ = regression(n=90)
+    else:
+        classes = np.array(codes, dtype=object)
+        chance = np.round(rng.dirichlet(np.ones(len(codes)), 90), 1)  # rounded: many scores are equal
+        truth = classes[rng.integers(0, len(codes), 90)]
+        answers = Answers(classes[chance.argmax(axis=1)], chance, codes)
+    units = np.arange(90) // 3
+    weights = rng.multinomial(30, np.full(30, 1 / 30), size=5).astype(np.float64)
+    weighed = bootstrap._weighed(metric, truth, answers, units, 0)(weights)
+    for drawn, found in zip(weights, weighed, strict=True):
+        rows = np.repeat(np.arange(90), drawn[units].astype(int))
+        assert found == pytest.approx(value(metric, truth[rows], answers.take(rows)))
+
+
+def test_the_area_gets_fewer_resamples_only_where_it_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, good, bad = classification()
+    options: dict[str, Any] = {"resamples": 1_000, "confidence": 0.95, "seed": 1}
+    plain = compare("roc_auc", truth, good, bad, **options)
+    monkeypatch.setattr(bootstrap, "_MOST_VISITS", 1)
+    first = improvements(["roc_auc", "accuracy"], truth, good, bad, None, **options)["roc_auc"]
+    second = improvements(["accuracy", "roc_auc"], truth, good, bad, None, **options)["roc_auc"]
+    few = compare("roc_auc", truth, good, bad, resamples=200)
+    assert first == plain
+    assert second == few != plain
 
 
 # --- one model alone ---
