@@ -13,17 +13,18 @@ from typing import Annotated, Any
 import typer
 
 from flows.command.answer_cli import approve, reject, token
-from flows.command.console import ConsoleReporter, console, detail, overview, summary
+from flows.command.console import ConsoleReporter, console, summary
 from flows.command.console import print_result as _print
 from flows.command.data_cli import data
 from flows.command.docs_cli import docs
 from flows.command.quarantine_cli import quarantine
+from flows.command.status_cli import status
 from flows.command.system_cli import COMMANDS, deployments
 from flows.command.upkeep_cli import upkeep
 from flows.progress import reporting
 from tasks.errors import DataRejectedError, PerennialError
 from tasks.refs import IngestReport, LifecycleReport, MonitorReport
-from tasks.stores.settings import Settings, load_settings
+from tasks.stores.settings import Settings
 
 app = typer.Typer(
     add_completion=False,
@@ -120,33 +121,6 @@ def _run_json(report: LifecycleReport) -> dict[str, Any]:
 
 
 @app.command()
-def status(
-    name: Annotated[str | None, typer.Argument(help="A pipeline; left out, all.", show_default=False)] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show champions, files, verdicts and drift."""
-    from configs.load import names
-    from flows.command.history import read
-    from flows.context import open_pipeline
-    from flows.system.home import health, running
-
-    if name:
-        one = read(*open_pipeline(name))
-        _print(as_json, one.model_dump(mode="json"), detail(one))
-        return
-    histories, broken = [], {}
-    for each in names():
-        try:
-            histories.append(read(*open_pipeline(each)))
-        except PerennialError as error:
-            broken[each] = str(error)
-    services = health(running(load_settings()))
-    told = [overview(histories), *(f"{each}: {reason}" for each, reason in broken.items()), "", services.told]
-    found = [one.model_dump(mode="json") for one in histories]
-    _print(as_json, {"pipelines": found, "broken": broken, "up": services.states}, "\n".join(told))
-
-
-@app.command()
 def report(
     name: Name,
     version: Annotated[int | None, typer.Option(help="A registered version; left out, the newest candidate.")] = None,
@@ -209,7 +183,7 @@ def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
     _print(as_json, {"pipeline": name, **value}, "\n".join(lines))
 
 
-for _command in (data, docs, upkeep, approve, reject, token, *COMMANDS):
+for _command in (status, data, docs, upkeep, approve, reject, token, *COMMANDS):
     app.command()(_command)
 app.add_typer(deployments, name="deployments")
 app.add_typer(quarantine, name="quarantine")
