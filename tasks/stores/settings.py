@@ -35,6 +35,8 @@ class Settings(BaseSettings):
         worker_runs: Flow runs that one worker runs at once.
         prefect_port, mlflow_port: Loopback ports that `perennial up` serves on.
         deployments: The deployment file, where it is not the checkout's prefect.yaml.
+        lineage_namespace: Namespace of jobs and of what has no address of its own in OpenLineage events.
+        lineage_wait: Seconds that a run waits, at its end, for an OpenLineage endpoint to take what was not sent yet.
         notify_url: Where failures are told: a webhook that takes `{"text": ...}`, as Slack's does. A secret.
     """
 
@@ -52,6 +54,8 @@ class Settings(BaseSettings):
     prefect_port: int = 4200
     mlflow_port: int = 5000
     deployments: Path | None = None
+    lineage_namespace: str = Field(default="perennial", min_length=1)
+    lineage_wait: float = Field(default=3.0, ge=0)
     notify_url: SecretStr | None = None
 
     @property
@@ -89,6 +93,11 @@ class Settings(BaseSettings):
     def artifacts(self) -> Path:
         """Folder of MLflow's files, where MLflow is embedded."""
         return self.root / "models"
+
+    @property
+    def lineage(self) -> Path:
+        """Folder of what is told about lineage: the OpenLineage events."""
+        return self.root / "lineage"
 
     @property
     def prefect_home(self) -> Path:

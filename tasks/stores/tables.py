@@ -131,7 +131,7 @@ EXPECTATIONS = pa.schema(
         ("at", TIMESTAMP),
     ]
 )
-_DECISIONS = pa.schema(
+DECISIONS = pa.schema(
     [
         ("at", TIMESTAMP),
         ("kind", pa.string()),
@@ -159,7 +159,7 @@ def schemas(config: PipelineConfig) -> dict[TableName, pa.Schema]:
         "duplicates": DUPLICATES,
         "expectations": EXPECTATIONS,
         "predictions": prediction_schema(config),
-        "decisions": _DECISIONS,
+        "decisions": DECISIONS,
     }
     if config.labels is not None:
         found["labels"] = pa.schema([*column_schema(config.label_columns), *PROVENANCE])
@@ -178,4 +178,4 @@ def prediction_schema(config: PipelineConfig) -> pa.Schema:
 def decision_row(at: object, kind: str, outcome: str, fingerprint: str, record: str) -> pa.Table:
     """One row for `decisions`."""
     row = {"at": at, "kind": kind, "outcome": outcome, "fingerprint": fingerprint, "record": record}
-    return pa.Table.from_pylist([row], schema=_DECISIONS)
+    return pa.Table.from_pylist([row], schema=DECISIONS)

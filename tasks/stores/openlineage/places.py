@@ -1,0 +1,53 @@
+"""How datasets are named in events: by OpenLineage's rules for files, tables and objects, never with credentials."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from tasks.stores.settings import Settings
+
+# Where what stands before the @ is a container, not a user.
+_CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")
+
+
+class Place(NamedTuple):
+    """A dataset's identity in OpenLineage, and where it can be found."""
+
+    namespace: str
+    name: str
+    uri: str
+
+
+def without_credentials(url: str) -> str:
+    """A URL without user, password and query."""
+    parts = urlsplit(url)
+    user, is_user, host = parts.netloc.rpartition("@")
+    keep = is_user and parts.scheme in _CONTAINERS and ":" not in user
+    return urlunsplit((parts.scheme, parts.netloc if keep else host, parts.path, "", ""))
+
+
+def of_address(address: str) -> Place:
+    """A file or folder by its absolute path or URL."""
+    if "://" not in address:
+        return Place("file", address, f"file://{address}")
+    parts = urlsplit(without_credentials(address))
+    if parts.scheme in ("file", "local"):
+        return Place("file", parts.path, f"file://{parts.path}")
+    return Place(f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/"), urlunsplit(parts))
+
+
+def table(settings: Settings, pipeline: str, name: str) -> Place:
+    """A table of the lake."""
+    return of_address(f"{settings.lake.rstrip('/')}/{pipeline}/{name}")
+
+
+def training_set(settings: Settings, pipeline: str, side: str, folder: str) -> Place:
+    """One side of the training set: the same name whatever folder holds it."""
+    return Place(settings.lineage_namespace, f"{pipeline}.{side}", f"file://{folder}/{side}.arrow")
+
+
+def model(settings: Settings, pipeline: str, alias: str = "") -> Place:
+    """A registered model, or an alias of it, as MLflow writes its address."""
+    name = f"models:/{pipeline}{'@' if alias else ''}{alias}"
+    return Place(without_credentials(settings.tracking_uri), name, name)
