@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,13 +18,16 @@ from flows.command.console import ConsoleReporter, console, summary
 from flows.command.console import print_result as _print
 from flows.command.data_cli import data
 from flows.command.docs_cli import docs
+from flows.command.history_cli import history
+from flows.command.plan_cli import plan
 from flows.command.quarantine_cli import quarantine
 from flows.command.status_cli import status
 from flows.command.system_cli import COMMANDS, deployments
 from flows.command.upkeep_cli import upkeep
 from flows.progress import reporting
 from tasks.errors import DataRejectedError, PerennialError
-from tasks.refs import IngestReport, LifecycleReport, MonitorReport
+from tasks.refs import IngestReport, LifecycleReport, MonitorReport, StartFrom, Until
+from tasks.stores.recipes import STEPS, Step
 from tasks.stores.settings import Settings
 
 app = typer.Typer(
@@ -42,34 +46,62 @@ Now = Annotated[
 ]
 
 
+class Forced(Enum):
+    """Stages that can be made to run; Typer takes a list of an enum's values only."""
+
+    FEATURES = "features"
+    TRAINING = "training"
+    EVALUATION = "evaluation"
+
+
 @app.command()
-def run(name: Name, as_json: AsJson = False, now: Now = None) -> None:  # Typer's flags
-    """Take in what landed, and train, judge and promote if it is due."""
+def run(
+    name: Name,
+    start_from: Annotated[
+        StartFrom, typer.Option("--from", help="The first stage; what those before it gave last is taken as it is.")
+    ] = "ingestion",
+    until: Annotated[Until, typer.Option("--until", help="The last stage.")] = "deployment",
+    force: Annotated[
+        list[Forced] | None, typer.Option("--force", help="Run a stage though nothing changed; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+    now: Now = None,
+) -> None:
+    """Take in what landed, and train, judge and promote if it is due. Stages on which nothing changed are reused."""
     from flows.context import open_pipeline
     from flows.settled import nothing_new
 
     config, settings = open_pipeline(name)
     reporter = ConsoleReporter(console())
+    whole = start_from == "ingestion" and until == "deployment" and not force
     with reporting(reporter):
-        if nothing_new(config, settings, now):
+        if whole and nothing_new(config, settings, now):
             report = _nothing(name, settings, now)
         else:
             from flows.system.session import prefect_session
 
             reporter.say("starting Prefect")
             with prefect_session(settings):
-                report, code = _lifecycle(name, now)
+                report, code = _lifecycle(
+                    name,
+                    now,
+                    start_from,
+                    until,
+                    tuple(one for one in STEPS if one in {each.value for each in force or ()}),
+                )
                 _print(as_json, _run_json(report), summary(report))
                 raise typer.Exit(code)
     _print(as_json, _run_json(report), summary(report))
 
 
-def _lifecycle(name: str, now: datetime | None) -> tuple[LifecycleReport, int]:
+def _lifecycle(
+    name: str, now: datetime | None, start_from: StartFrom, until: Until, force: tuple[Step, ...]
+) -> tuple[LifecycleReport, int]:
     """The report of a run, of one that failed as far as it came, and the exit code."""
     from flows.lifecycle import LifecycleError, lifecycle
 
     try:
-        report = lifecycle(name, now)
+        report = lifecycle(name, now, start_from, until=until, force=force)
     except LifecycleError as error:
         if not isinstance(error.__cause__, PerennialError):
             traceback.print_exception(error.__cause__)  # not a known mistake: whoever looks into it needs this
@@ -183,7 +215,7 @@ def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
     _print(as_json, {"pipeline": name, **value}, "\n".join(lines))
 
 
-for _command in (status, data, docs, upkeep, approve, reject, token, *COMMANDS):
+for _command in (plan, status, history, data, docs, upkeep, approve, reject, token, *COMMANDS):
     app.command()(_command)
 app.add_typer(deployments, name="deployments")
 app.add_typer(quarantine, name="quarantine")

@@ -13,11 +13,15 @@ from pydantic import JsonValue
 from configs.schema import PipelineConfig
 from flows.context import actor, clock, open_pipeline, writing
 from flows.events import emit, following
+from flows.stages import keep
 from tasks.deployment.task import conclude, place, ready, register, settle
+from tasks.provenance import Parts, flat
 from tasks.refs import Candidate, Outcome, Promotion
 from tasks.stores.approvals import Approvals
+from tasks.stores.manifests import Manifests
 from tasks.stores.outbox import EventName
 from tasks.stores.settings import Settings
+from tasks.stores.usage import Meter
 
 _EVENTS: dict[Outcome, EventName] = {
     "promoted": "perennial.model.promoted",
@@ -59,6 +63,7 @@ def _deploy(
     config: PipelineConfig, settings: Settings, intent: int, candidate: Candidate, moment: datetime
 ) -> Promotion:
     """One candidate, as far as it can come now. Events are told before it is concluded: rather twice than never."""
+    meter = Meter()
     version, new = register(config, candidate)
     if new:
         with following():
@@ -71,8 +76,14 @@ def _deploy(
         "champion": promotion.champion,
         "reasons": [*promotion.reasons],
     }
-    emit(settings, _EVENTS[promotion.outcome], config.name, payload)
+    if promotion.champion != promotion.version or promotion.previous != promotion.version:  # not judged again
+        emit(settings, _EVENTS[promotion.outcome], config.name, payload)
     conclude(config, intent, candidate, promotion, request, moment, actor())
+    parts = Parts(
+        config=flat(config.model_dump(mode="json", include={"approval"})),
+        inputs={"model": candidate.model.run_id, "evaluation": candidate.evaluation, "champion": promotion.previous},
+    )
+    keep(Manifests(settings, config.name), "deployment", parts, promotion, meter, moment)
     return promotion
 
 

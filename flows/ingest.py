@@ -10,12 +10,17 @@ from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
 from flows.context import clock, open_pipeline, writing
+from flows.depends import judged_by
 from flows.events import emit
 from flows.progress import say
+from flows.stages import keep
 from tasks.ingestion.task import discover, groups, read
+from tasks.provenance import Parts
 from tasks.quarantine.task import show_quarantine
 from tasks.refs import BatchRecord, IngestReport, LandedFile
+from tasks.stores.manifests import Manifests
 from tasks.stores.settings import Settings
+from tasks.stores.usage import Meter
 from tasks.validation.task import data_docs, refer_to_champion, validate
 
 _SHOWN = 10
@@ -33,6 +38,7 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
     batches: list[BatchRecord] = []
+    meter = Meter()
     with writing(settings, pipeline, "data") as lock:
         found = discover(config, moment, only)
         files = found.files
@@ -52,10 +58,24 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
         if any(one.quarantined or one.verdict == "rejected" for one in batches) or _returned(files):
             show_quarantine(config)
     report = IngestReport(pipeline=pipeline, batches=tuple(batches))
+    if batches:
+        _keep(config, settings, report, meter, moment)
     _tell_world(settings, report)
     if batches:
         _document(config, batches)
     return report
+
+
+def _keep(config: PipelineConfig, settings: Settings, report: IngestReport, meter: Meter, moment: datetime) -> None:
+    """Keep what this run took, and what it judged files by."""
+    parts = Parts(config=judged_by(config), inputs={"batches": sorted(one.batch for one in report.batches)})
+    counts: dict[str, JsonValue] = {
+        "accepted": len(report.accepted),
+        "rejected": len(report.rejected),
+        "rows": sum(one.accepted for one in report.accepted),
+        "through_seq": max(one.seq for one in report.batches),
+    }
+    keep(Manifests(settings, config.name), "ingestion", parts, counts, meter, moment)
 
 
 def _document(config: PipelineConfig, batches: Sequence[BatchRecord]) -> None:

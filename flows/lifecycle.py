@@ -23,6 +23,7 @@ from flows.settled import mark_settled
 from flows.train import train
 from tasks.errors import DataRejectedError, PerennialError, UsageError
 from tasks.monitoring.task import decide_retrain, drift_so_far, performance_so_far
+from tasks.provenance import STAGES
 from tasks.refs import (
     DriftVerdict,
     IngestReport,
@@ -35,16 +36,19 @@ from tasks.refs import (
     RetrainFrom,
     StageRecord,
     StartFrom,
+    Until,
     Verdict,
     artifact_key,
 )
 from tasks.stores import candidates
 from tasks.stores.approvals import Approvals
 from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.environment import recipe
 from tasks.stores.lake import Lake
+from tasks.stores.recipes import STEPS, Step, recipe
 from tasks.stores.settings import Settings
 from tasks.stores.tracking import Tracking
+
+_TRAINING = ("features", "train", "evaluate", "deploy")
 
 
 class LifecycleError(PerennialError):
@@ -60,9 +64,16 @@ class _Life:
     """One run: what each stage brought, for the report."""
 
     def __init__(
-        self, config: PipelineConfig, settings: Settings, moment: datetime, only: tuple[str, ...] | None
+        self,
+        config: PipelineConfig,
+        settings: Settings,
+        moment: datetime,
+        only: tuple[str, ...] | None,
+        until: Until,
+        force: tuple[Step, ...],
     ) -> None:
         self.config, self.settings, self.moment, self.only = config, settings, moment, only
+        self.until, self.force = until, force
         self.stages: list[StageRecord] = []
         self.ingested = IngestReport(pipeline=config.name)
         self.drift: DriftVerdict | None = None
@@ -84,14 +95,20 @@ class _Life:
         """Everything from a stage on."""
         if start_from == "ingestion":
             self.ingest()
-        self.settle()
-        if start_from in ("ingestion", "decision"):
+        if self.until == "ingestion":
+            return
+        if self.until == "deployment":
+            self.settle()
+        if start_from == "ingestion" or start_from == "decision":  # one by one: the type checker follows them
             self.watch()
             decision = self.decide()
             if decision.due:
                 self.renew(decision.start_from)
-            mark_settled(self.config, self.settings, at=self.moment, actor=actor())
-        elif start_from == "features" or start_from == "training":  # two comparisons: the type checker follows them
+            elif self.force:
+                self.renew(next(step for step in STEPS if step in self.force))
+            if self.until == "deployment":
+                mark_settled(self.config, self.settings, at=self.moment, actor=actor())
+        elif start_from != "deployment":
             Lake(self.settings, self.config).create()
             self.renew(start_from)
 
@@ -143,12 +160,16 @@ class _Life:
     def renew(self, start_from: RetrainFrom) -> None:
         """Train and deploy. Data that no model can be fitted on leave the champion as it is."""
         try:
-            self.verdict = train(self.name, self.moment, start_from)
+            trained = train(self.name, self.moment, start_from, self.until, self.force)
         except DataRejectedError as error:
             self.refused = str(error)
             return
+        self.verdict = trained.verdict
+        if self.until != "deployment":
+            return
         with stage("deploy") as running:
             self.promotion = deploy(self.name, self.moment)
+            running.skipped = self.promotion is None
             running.note = "nothing waited" if self.promotion is None else _note(self.promotion)
 
     def report(self) -> LifecycleReport:
@@ -177,6 +198,13 @@ class _Life:
         return self.report().model_copy(update={"outcome": "failed", "reasons": (told,)})
 
     def outcome(self) -> tuple[Outcome, tuple[str, ...]]:
+        outcome, reasons = self._outcome()
+        if self.until == "deployment" or outcome == "data_rejected":
+            return outcome, reasons
+        judged = self.verdict.reasons or ("every gate passed",) if self.verdict is not None else ()
+        return "stopped", (f"stopped after {self.until}, as asked", *judged)
+
+    def _outcome(self) -> tuple[Outcome, tuple[str, ...]]:
         rejected = tuple(f"{one.path}: {'; '.join(one.reasons)}" for one in self.ingested.rejected)
         if self.refused:
             return "data_rejected", (self.refused, *rejected)
@@ -187,7 +215,9 @@ class _Life:
         reasons = () if self.decision is None else self.decision.reasons
         if self.ingested.accepted and self.champion() is not None:
             return "kept_champion", reasons
-        if self.decision is None:
+        if self.verdict is not None and all(one.state != "done" for one in self.stages if one.name in _TRAINING):
+            reasons = ("every stage is as before: nothing that it depends on changed",)
+        elif self.decision is None:
             reasons = ("nothing waits to be deployed",)
         return "nothing_to_do", reasons if self.landed() else (f"nothing has landed in {self.landing()} yet",)
 
@@ -205,7 +235,17 @@ def _watched(found: MonitorReport) -> str:
 
 def _note(promotion: Promotion) -> str:
     told = {"promoted": "is champion", "awaiting_approval": "waits for a person"}
+    if promotion.outcome == "kept_champion" and promotion.champion == promotion.version:
+        return promotion.reasons[0]
     return f"version {promotion.version} {told.get(promotion.outcome, 'was turned down')}"
+
+
+def _refuse_idle(force: tuple[Step, ...], start_from: StartFrom, until: Until) -> None:
+    """Refuse to force a stage that the run does not come to."""
+    first = STAGES.index(start_from) if start_from in STAGES else 0
+    for step in force:
+        if not first <= STAGES.index(step) <= STAGES.index(until):
+            raise UsageError(f"{step} can't be forced in a run from {start_from} until {until}: it is not part of it.")
 
 
 def lifecycle(
@@ -213,9 +253,11 @@ def lifecycle(
     now: datetime | None = None,
     start_from: StartFrom = "ingestion",
     only: tuple[str, ...] | None = None,
+    until: Until = "deployment",
+    force: tuple[Step, ...] = (),
 ) -> LifecycleReport:
     """The whole life of a pipeline, once: see `lifecycle_flow`."""
-    return cast("LifecycleReport", lifecycle_flow(pipeline, now, start_from, only))
+    return cast("LifecycleReport", lifecycle_flow(pipeline, now, start_from, only, until, force))
 
 
 @flow(name="lifecycle", flow_run_name="lifecycle-{pipeline}")
@@ -224,6 +266,8 @@ def lifecycle_flow(
     now: datetime | None = None,
     start_from: StartFrom = "ingestion",
     only: tuple[str, ...] | None = None,
+    until: Until = "deployment",
+    force: tuple[Step, ...] = (),
 ) -> State[LifecycleReport]:
     """Take in what landed, score and watch it, and, if the policy says so, train, judge and promote.
 
@@ -231,12 +275,17 @@ def lifecycle_flow(
         pipeline: The pipeline's name.
         now: The run's clock; the present by default.
         start_from: `ingestion`: everything. `decision`: score, look for drift, and retrain if the policy says so.
-            `features`, `training`: retrain without asking; `training` takes the last training set if the data are the
-            same. `deployment`: only deploy what was judged before.
+            `features`, `training`, `evaluation`: do not ask the policy; what the stages before gave last is taken as it
+            is. `deployment`: only deploy what was judged before.
         only: Paths below the landing folder that are taken in; all that landed by default.
+        until: The last stage that runs. Before `deployment`, no candidate is put forward.
+        force: Stages that run though nothing that they depend on changed. Others are reused where nothing did.
     """
+    if start_from in STAGES and STAGES.index(start_from) > STAGES.index(until):
+        raise UsageError(f"a run from {start_from} until {until} has no stage; they come as {', '.join(STAGES)}.")
+    _refuse_idle(force, start_from, until)
     config, settings = open_pipeline(pipeline)
-    life = _Life(config, settings, clock(now), only)
+    life = _Life(config, settings, clock(now), only, until, force)
     try:
         with collecting() as life.stages, writing(settings, pipeline, "model"), following():
             life.live(start_from)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tasks.refs import StageRecord
 
@@ -54,12 +54,22 @@ _stages: ContextVar[list[StageRecord] | None] = ContextVar("stages", default=Non
 
 
 class Stage:
-    """A stage that is running; set `note` to a short account of its outcome, `skipped` if it had nothing to do."""
+    """A stage that is running.
+
+    Set `note` to a short account of its outcome, `skipped` if it had nothing to do, `reused` if an earlier outcome
+    was taken.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.note = ""
         self.skipped = False
+        self.reused = False
+
+    @property
+    def state(self) -> Literal["done", "reused", "skipped"]:
+        """How it ended, if it did not fail."""
+        return "reused" if self.reused else "skipped" if self.skipped else "done"
 
 
 def say(text: str) -> None:
@@ -103,7 +113,7 @@ def stage(name: str) -> Iterator[Stage]:
     finally:
         record = StageRecord(
             name=name,
-            state="failed" if failed else "skipped" if running.skipped else "done",
+            state="failed" if failed else running.state,
             seconds=round(time.perf_counter() - started, 3),
             note=running.note,
         )

@@ -13,17 +13,19 @@ from tasks.refs import digest
 from tasks.stores.approvals import Approvals
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.candidates import ready
-from tasks.stores.environment import recipe
 from tasks.stores.lake import Lake
+from tasks.stores.recipes import recipe
 from tasks.stores.settings import Settings
 
 _ACTION = "lifecycle"
+# How the lake is kept, what a run costs, and what people are told decide nothing.
+_IDLE = {"upkeep", "cost", "description"}
 
 
 def fingerprint(config: PipelineConfig, lake: Lake) -> str:
     """Digest of all that a lifecycle run goes by: every batch known, the configuration, the recipe."""
     batches = sorted(f"{batch.feed}:{batch.batch}:{batch.verdict}" for batch in lake.ledger())
-    section = config.model_dump(mode="json", exclude={"upkeep"})  # how the lake is kept decides nothing
+    section = config.model_dump(mode="json", exclude=_IDLE)
     return digest({"batches": [*batches], "config": section, "recipe": recipe(config)})
 
 

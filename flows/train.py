@@ -1,53 +1,162 @@
-"""Observations become a judged candidate."""
+"""Observations become a judged candidate; a stage on which nothing changed is not run again."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from prefect import flow
+from pydantic import JsonValue
 
+from configs.schema import PipelineConfig
 from flows.context import actor, clock, open_pipeline, writing
+from flows.depends import evaluation_parts, features_parts, training_parts
 from flows.events import emit
-from flows.progress import stage
+from flows.progress import Stage
+from flows.stages import Steps
 from tasks.deployment.task import ready, register
-from tasks.evaluation.probe import clean_process
-from tasks.evaluation.task import judge
+from tasks.evaluation.probe import CleanProcess, clean_process
+from tasks.evaluation.task import judge, put_forward
+from tasks.features.stored import champion_columns, lacks
 from tasks.features.task import training_set
-from tasks.refs import RetrainFrom, Verdict
-from tasks.stores.environment import recipe
+from tasks.provenance import Parts
+from tasks.refs import Candidate, ModelRef, RetrainFrom, Trained, TrainingSetRef, Until, Verdict
+from tasks.stores import recipes
+from tasks.stores.audit import Audit
+from tasks.stores.candidates import rival
+from tasks.stores.environment import git_commit, packages
 from tasks.stores.lake import Lake
+from tasks.stores.recipes import Step
+from tasks.stores.settings import Settings
 from tasks.stores.tracking import Tracking
 from tasks.training.task import fit
 
 
+class _Training:
+    """One training: what its stages give each other. The model lock is held."""
+
+    def __init__(self, config: PipelineConfig, settings: Settings, steps: Steps) -> None:
+        self.config, self.settings, self.steps = config, settings, steps
+        self.tracking = Tracking(settings, config.name)
+        self.champion = self.tracking.champion()
+        self.features = self.training = Parts()
+
+    def make_set(self) -> TrainingSetRef:
+        steps = self.steps
+        with steps.show("features") as running:
+            if steps.skips("features"):
+                made, self.features = steps.take_last("features", TrainingSetRef, lacks, running)
+            else:
+                made = self._make_set(running)
+            running.note = f"{made.train_rows} training rows, {made.holdout_rows} holdout rows"
+            return made
+
+    def _make_set(self, running: Stage) -> TrainingSetRef:
+        config, lake = self.config, Lake(self.settings, self.config)
+        with writing(self.settings, config.name, "data"):  # never between a batch's rows and its line in the ledger
+            ledger = lake.ledger()
+            dataset = lake.dataset(ledger)
+        self.features = features_parts(config, dataset.digest, champion_columns(config, self.champion))
+        force = "features" in self.steps.force
+        facts: dict[str, JsonValue] = {
+            "batches": sum(one.verdict == "accepted" for one in ledger),
+            "rows": dataset.rows,
+            "labelled": dataset.labelled,
+        }
+        return self.steps.take(
+            "features",
+            self.features,
+            TrainingSetRef,
+            lacks,
+            lambda: training_set(config, dataset, self.champion, self.features, force=force),
+            running,
+            facts,
+        )
+
+    def fit(self, made: TrainingSetRef, probe: CleanProcess) -> ModelRef:
+        config, steps = self.config, self.steps
+        with steps.show("training") as running:
+            if steps.skips("training"):
+                model, self.training = steps.take_last("training", ModelRef, self.tracking.lacks, running)
+            else:
+                parts = self.training = training_parts(config, made)
+
+                def make() -> ModelRef:
+                    probe.start()
+                    return fit(config, made, self.features, parts, recipes.recipe(config), steps.moment)
+
+                about: dict[str, JsonValue] = {"train_rows": made.train_rows, "commit": git_commit()}
+                about["packages"] = {**packages()}
+                model = steps.take("training", parts, ModelRef, self.tracking.lacks, make, running, about)
+            running.note = config.training.estimator.rpartition(".")[2]
+            return self.tracking.fetched(model)
+
+    def judge(self, made: TrainingSetRef, model: ModelRef, probe: CleanProcess) -> Candidate:
+        config, steps = self.config, self.steps
+        with steps.show("evaluation") as running:
+            held_against = self.rival(model)
+            version = None if held_against is None else held_against.version
+            parts = evaluation_parts(config, model, made.digest, version, steps.moment)
+            verdict = steps.take(
+                "evaluation",
+                parts,
+                Verdict,
+                lambda _: "",
+                lambda: judge(config, made, model, held_against, self.training, parts, probe, steps.moment),
+                running,
+            )
+            running.note = "; ".join(verdict.reasons) or "every gate passed"
+            return Candidate(
+                model=model,
+                verdict=verdict,
+                evaluation=parts.fingerprint,
+                recipes={
+                    "features": self.features.recipe,
+                    "training": self.training.recipe,
+                    "evaluation": parts.recipe,
+                },
+            )
+
+    def rival(self, model: ModelRef) -> ModelRef | None:
+        """What a model is held against: the champion; for the champion itself, the one that it took the place of."""
+        champion = None if self.champion is None else self.champion.version
+        version = rival(Audit(self.settings), self.config.name, model.run_id, champion)
+        return self.champion if version == champion else self.tracking.model(version) if version else None
+
+
 @flow(name="train", flow_run_name="train-{pipeline}")
-def train(pipeline: str, now: datetime | None = None, start_from: RetrainFrom = "features") -> Verdict:
-    """Make a training set, fit a candidate, hold it against the gates and register it. It waits for the deploy flow.
+def train(
+    pipeline: str,
+    now: datetime | None = None,
+    start_from: RetrainFrom = "features",
+    until: Until = "deployment",
+    force: tuple[Step, ...] = (),
+) -> Trained:
+    """Make a training set, fit a model, hold it against the gates and register it. It waits for the deploy flow.
+
+    A stage on which nothing changed since an earlier run is not run again: its outcome of then is taken.
 
     Args:
         pipeline: The pipeline's name.
         now: The run's clock; the present by default.
-        start_from: `training` takes the training set of the last time, if the data are still the same.
+        start_from: Stages before it are not looked at: what they gave last is taken.
+        until: The last stage that runs. Before `deployment`, the candidate is not put forward.
+        force: Stages that run though nothing changed.
     """
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
-    lake = Lake(settings, config)
-    lake.create()
+    Lake(settings, config).create()
     with writing(settings, pipeline, "model"), clean_process() as probe:
-        with stage("features") as running:
-            champion = Tracking(settings, pipeline).champion()
-            with writing(settings, pipeline, "data"):  # never between a batch's rows and its line in the ledger
-                dataset = lake.dataset(lake.ledger())
-            made = training_set(config, dataset, champion, reuse=start_from == "training")
-            running.note = f"{made.train_rows} training rows, {made.holdout_rows} holdout rows"
-        with stage("train") as running:
-            model = fit(config, made, recipe(config), moment)
-            running.note = config.training.estimator.rpartition(".")[2]
-        with stage("evaluate") as running:
-            verdict = judge(config, made, model, champion, probe, moment, actor())
-            running.note = "; ".join(verdict.reasons) or "every gate passed"
-        for _, candidate in ready(config, moment):
-            version, new = register(config, candidate)
-            if new:
+        run = _Training(config, settings, Steps(config, settings, moment, start_from, force))
+        made = run.make_set()
+        if until == "features":
+            return Trained()
+        model = run.fit(made, probe)
+        if until == "training":
+            return Trained()
+        candidate = run.judge(made, model, probe)
+        new = until == "deployment" and put_forward(candidate, moment, actor())
+        for _, waiting in ready(config, moment) if until == "deployment" else ():
+            version, registered = register(config, waiting)
+            if registered:
                 emit(settings, "perennial.model.registered", pipeline, {"version": version})
-    return verdict
+    return Trained(verdict=candidate.verdict, put_forward=new)

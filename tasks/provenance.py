@@ -113,14 +113,16 @@ class Provenance(Record):
 
 
 def flat(section: JsonValue, prefix: str = "") -> dict[str, JsonValue]:
-    """A nested section as leaves by dotted path. Lists are leaves."""
-    if not isinstance(section, dict):
-        return {prefix: section}
-    if not section:
-        return {prefix: {}} if prefix else {}
+    """A nested section as leaves by dotted path. Lists of plain values are leaves."""
     found: dict[str, JsonValue] = {}
-    for name, value in section.items():
-        found |= flat(value, f"{prefix}.{name}" if prefix else name)
+    if isinstance(section, dict) and section:
+        for name, value in section.items():
+            found |= flat(value, f"{prefix}.{name}" if prefix else name)
+    elif isinstance(section, list) and any(isinstance(value, dict) for value in section):
+        for number, value in enumerate(section):
+            found |= flat(value, f"{prefix}[{number}]")
+    elif prefix:
+        found[prefix] = section
     return found
 
 

@@ -27,6 +27,7 @@ Outcome = Literal[
     "rolling_out",
     "rolled_back",
     "nothing_to_do",
+    "stopped",
     "data_rejected",
     "failed",
 ]
@@ -324,11 +325,25 @@ class Candidate(Record):
 
     Attributes:
         evaluation: Fingerprint of its evaluation: judged anew under other gates, it is another candidate.
+        recipes: Digest of all that each stage depended on but its inputs, by the stage.
     """
 
     model: ModelRef
     verdict: Verdict
     evaluation: str
+    recipes: dict[RetrainFrom, str]
+
+
+class Trained(Record):
+    """What one training came to.
+
+    Attributes:
+        verdict: The judgement; None where the run ended before it.
+        put_forward: Whether a candidate was put forward that was not known.
+    """
+
+    verdict: Verdict | None = None
+    put_forward: bool = False
 
 
 class Promotion(Record):
@@ -407,7 +422,8 @@ class RetrainDecision(Record):
     """Whether a new model is due, why, and from which stage on.
 
     Attributes:
-        start_from: `features`: the training set is made anew; `training`: only how it is fitted changed.
+        start_from: The first stage that is due: `features` where there are new rows, `training` or `evaluation` where
+            only how it is fitted, or judged, changed.
     """
 
     due: bool

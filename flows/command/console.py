@@ -14,12 +14,13 @@ from rich.status import Status
 from flows.command.history import PipelineHistory
 from tasks.refs import GateResult, LifecycleReport, StageRecord
 
-_SIGNS = {"done": "[green]✓[/]", "skipped": "[dim]·[/]", "failed": "[red]✗[/]"}
+_SIGNS = {"done": "[green]✓[/]", "reused": "[dim]=[/]", "skipped": "[dim]·[/]", "failed": "[red]✗[/]"}
 _OUTCOMES = {
     "promoted": "promoted: a new champion",
     "kept_champion": "champion kept",
     "awaiting_approval": "awaiting approval",
     "nothing_to_do": "nothing to do",
+    "stopped": "stopped",
     "data_rejected": "data rejected",
     "failed": "failed",
 }

@@ -45,7 +45,14 @@ def ask(
 
 
 def weigh(
-    rules: Approval, candidate: Candidate, version: int, champion: int | None, request: Request | None, now: datetime
+    rules: Approval,
+    candidate: Candidate,
+    version: int,
+    champion: int | None,
+    request: Request | None,
+    now: datetime,
+    *,
+    again: bool = False,
 ) -> Promotion:
     """What is to become of a version now.
 
@@ -56,7 +63,10 @@ def weigh(
         champion: The champion as it is now; the version itself, if a killed run moved the alias.
         request: The request for a person's approval, also one that is only about to be made; None if none is needed.
         now: The run's clock.
+        again: The same model was promoted upon an earlier judgement.
     """
+    if again and champion == version:
+        return _judged_again(candidate, version)
     gate = None if request is None else approval.judge(rules, request, now)
     moved = champion == version
     previous = candidate.verdict.champion_version if moved else champion
@@ -74,6 +84,15 @@ def weigh(
         reasons=_reasons(reasons, gate, outcome),
         approval=None if gate is None or gate.outcome == "not_applicable" else gate,
     )
+
+
+def _judged_again(candidate: Candidate, champion: int) -> Promotion:
+    """The champion was held against other gates: it stays, whatever they say, until another is better."""
+    found = "; ".join(candidate.verdict.reasons)
+    told = f"version {champion} is champion already, and passes the gates as they are now"
+    if found:
+        told = f"version {champion} stays champion, but does not pass the gates as they are now: {found}"
+    return Promotion(outcome="kept_champion", version=champion, champion=champion, previous=champion, reasons=(told,))
 
 
 def _reasons(reasons: tuple[str, ...], gate: GateResult | None, outcome: Outcome) -> tuple[str, ...]:

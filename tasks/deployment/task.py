@@ -74,10 +74,11 @@ def place(
     request = approvals.of_candidate(intent)
     if request is not None and request.state(now) == "expired":
         request = approvals.expire(request)
-    elif request is None and config.approval.required:
+    again = candidates.promoted(audit, candidate)
+    if request is None and config.approval.required and not (again and champion == version):
         author = candidates.author(audit, config.name, intent)
         request = promote.ask(config.name, intent, version, champion, author, now, deadline)
-    record = promote.weigh(config.approval, candidate, version, champion, request, now)
+    record = promote.weigh(config.approval, candidate, version, champion, request, now, again=again)
     if record.outcome == "promoted" and champion != version:
         reason = "; ".join(record.reasons)
         promote.move_champion(tracking, audit, version, champion, at=now, actor=actor, reason=reason)

@@ -151,7 +151,7 @@ def _broken_rules(config: PipelineConfig, facts: Facts) -> Sequence[str]:
         f"banned features are used: {', '.join(banned)}" if banned else "",
         "" if config.owner else "the pipeline names no owner",
         _too_few(facts.train_rows, rules.min_training_rows),
-        _too_old(facts, rules.max_data_age_days),
+        too_old(facts.newest_event, facts.now, rules.max_data_age_days),
         f"estimator {config.training.estimator} is not allowed"
         if allowed is not None and config.training.estimator not in allowed
         else "",
@@ -163,10 +163,11 @@ def _too_few(rows: int, needed: int) -> str:
     return f"{rows} training rows, at least {needed} are asked" if rows < needed else ""
 
 
-def _too_old(facts: Facts, max_days: float | None) -> str:
+def too_old(newest_event: datetime | None, now: datetime, max_days: float | None) -> str:
+    """How a rule on the age of the newest training row is broken; empty where it is kept, or there is none."""
     if max_days is None:
         return ""
-    if facts.newest_event is None:
+    if newest_event is None:
         return "the data's age is unknown: no event time"
-    age = (facts.now - facts.newest_event).total_seconds() / 86_400
+    age = (now - newest_event).total_seconds() / 86_400
     return f"newest training row is {age:.1f} days old, at most {max_days:g} are allowed" if age > max_days else ""

@@ -13,11 +13,11 @@ from prefect.cache_policies import NO_CACHE
 from configs.schema import PipelineConfig
 from tasks.evaluation.page import verdict_page
 from tasks.evaluation.probe import CleanProcess
+from tasks.provenance import Parts
 from tasks.refs import Candidate, ModelRef, TrainingSetRef, Verdict, artifact_key, digest
 from tasks.retry import RETRIES
 from tasks.stores import candidates, models, staging
 from tasks.stores.audit import Audit
-from tasks.stores.environment import code_digest, environment_digest
 from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
 from tasks.stores.tables import decision_row
@@ -26,7 +26,6 @@ from tasks.stores.tracking import Tracking, metric_names
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tasks.evaluation.judge import Holdout
     from tasks.measures.metrics import Answers
 
 
@@ -36,11 +35,24 @@ def judge(
     ref: TrainingSetRef,
     model: ModelRef,
     champion: ModelRef | None,
+    made_by: Parts,
+    evaluation: Parts,
     probe: CleanProcess,
     now: datetime,
-    actor: str,
 ) -> Verdict:
-    """Hold the candidate against the gates; the verdict is stored with the candidate until it is deployed."""
+    """Hold a model against the gates, and store the verdict.
+
+    Args:
+        config: The pipeline.
+        ref: The training set that the model was fitted on, with its holdout.
+        model: The model.
+        champion: What it is held against; None before the first champion.
+        made_by: What the model's training depended on.
+        evaluation: What this judgement depends on.
+        probe: The clean process of gate S01.
+        now: The run's clock.
+    """
+    from tasks.evaluation.holdout import holdout
     from tasks.evaluation.judge import Circumstances, answers, verdict
     from tasks.features.frame import feature_frame
 
@@ -49,7 +61,7 @@ def judge(
     trusted = config.training.trusted_types
     found = verdict(
         config,
-        _holdout(config, table, champion),
+        holdout(config, table, champion),
         answers(models.load(Path(model.folder) / models.MODEL_FILE, trusted), frame),
         answers(models.load(Path(model.folder) / models.EXTRA / models.BASELINE_FILE), frame),
         _champion_answers(config, table, champion),
@@ -58,31 +70,12 @@ def judge(
             train_rows=model.train_rows,
             newest_event=model.newest_event,
             now=now,
-            lineage=_lineage(config, model),
+            lineage=_lineage(config, model, made_by),
         ),
         lambda: probe.difference(model.folder, trusted),
     )
-    _store(config, Candidate(model=model, verdict=found), now, actor)
+    _store(config, model, found, evaluation, now)
     return found
-
-
-def _holdout(config: PipelineConfig, table: pa.Table, champion: ModelRef | None) -> Holdout:
-    import numpy as np
-
-    from tasks.evaluation.judge import Holdout
-    from tasks.features.frame import target_values
-    from tasks.features.split import unseen_by
-    from tasks.features.training_set import event_times, resample_units, split_hashes
-
-    times = event_times(table, config.contract.event_time)
-    unseen = np.ones(table.num_rows, dtype=bool)
-    if champion is not None:
-        sequences = np.asarray(table.column("_seq").to_numpy())
-        same_clock = champion.split.kind != "time" or champion.split.column == config.contract.event_time
-        hashes = split_hashes(table, champion.split)
-        unseen = unseen_by(champion.split, champion.through_seq, sequences, times if same_clock else None, hashes)
-    truth = target_values(table.select(["_target"]), config.contract.columns[config.contract.target])
-    return Holdout(truth, resample_units(config, table), unseen)
 
 
 def _champion_answers(config: PipelineConfig, table: pa.Table, champion: ModelRef | None) -> Answers | None:
@@ -97,28 +90,33 @@ def _champion_answers(config: PipelineConfig, table: pa.Table, champion: ModelRe
     return answers(loaded, frame)
 
 
-def _lineage(config: PipelineConfig, model: ModelRef) -> dict[str, str]:
+def _lineage(config: PipelineConfig, model: ModelRef, made_by: Parts) -> dict[str, str]:
     return {
         "dataset": model.dataset_digest,
         "config": digest(config.model_dump(mode="json")),
-        "code": code_digest(["tasks/features", "tasks/training"]),
-        "environment": environment_digest(),
+        "code": digest(made_by.code) if made_by.code else "",
+        "environment": digest(made_by.libraries) if made_by.libraries else "",
         "run": model.run_id,
     }
 
 
-def _store(config: PipelineConfig, candidate: Candidate, now: datetime, actor: str) -> None:
-    settings, verdict = load_settings(), candidate.verdict
+def _store(config: PipelineConfig, model: ModelRef, verdict: Verdict, evaluation: Parts, now: datetime) -> None:
+    settings = load_settings()
     tracking = Tracking(settings, config.name)
     metrics: dict[str, Any] = {**verdict.metrics.values, **metric_names("baseline_", verdict.baseline)}
     if verdict.champion_metrics is not None:
         metrics |= metric_names("champion_", verdict.champion_metrics)
-    tracking.log_metrics(candidate.model.run_id, metrics)
+    tracking.log_metrics(model.run_id, metrics)
     page = verdict_page(config, verdict)
-    tracking.log_text(candidate.model.run_id, page, "verdict.md")
-    tracking.log_text(candidate.model.run_id, verdict.model_dump_json(indent=2), "verdict.json")
+    tracking.log_text(model.run_id, page, "verdict.md")
+    tracking.log_text(model.run_id, verdict.model_dump_json(indent=2), "verdict.json")
     outcome = "passed" if verdict.passed else "rejected"
-    row = decision_row(now, "verdict", outcome, candidate.model.recipe, verdict.model_dump_json())
+    row = decision_row(now, "verdict", outcome, model.recipe, verdict.model_dump_json())
     create_markdown_artifact(page, key=artifact_key(config.name, "evaluate"), description=outcome)
-    Lake(settings, config).append_once("decisions", row, f"verdict:{candidate.model.run_id}", 1)
-    candidates.put(Audit(settings), candidate, at=now, actor=actor)
+    Lake(settings, config).append_once("decisions", row, f"verdict:{model.run_id}:{evaluation.fingerprint}", 1)
+
+
+@task(name="put-forward", cache_policy=NO_CACHE, **RETRIES)
+def put_forward(candidate: Candidate, now: datetime, actor: str) -> bool:
+    """Keep a judged candidate for deployment, once; whether it was not there yet."""
+    return candidates.put(Audit(load_settings()), candidate, at=now, actor=actor) is not None

@@ -10,6 +10,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
+from tasks.features.stored import REF, champion_columns
+from tasks.provenance import Parts
 from tasks.refs import DatasetRef, ModelRef, TrainingSetRef, artifact_key, digest
 from tasks.retry import RETRIES
 from tasks.stores import staging
@@ -17,12 +19,10 @@ from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
 from tasks.stores.tables import ROW_ID, SEQ
 
-_REF = "ref.json"
-
 
 @task(name="training-set", cache_policy=NO_CACHE, **RETRIES)
 def training_set(
-    config: PipelineConfig, dataset: DatasetRef, champion: ModelRef | None, *, reuse: bool = False
+    config: PipelineConfig, dataset: DatasetRef, champion: ModelRef | None, parts: Parts, *, force: bool = False
 ) -> TrainingSetRef:
     """Labelled observations, split, stored for training and evaluation. The champion's columns are kept too.
 
@@ -30,20 +30,18 @@ def training_set(
         config: The pipeline.
         dataset: The accepted data.
         champion: The model that the candidate will be held against.
-        reuse: Take the stored set where it was made of just these data, columns and split.
+        parts: What the set depends on; it is stored under their fingerprint.
+        force: Make it anew, also where it is there.
     """
     from tasks.features.training_set import assemble, event_times, needed_columns
 
     settings = load_settings()
     lake = Lake(settings, config)
-    wanted = [*champion.feature_columns, champion.split.column] if champion else []
-    extra = [name for name in wanted if name in config.observation_columns]
-    columns = list(dict.fromkeys([*needed_columns(config), *extra]))
+    columns = list(dict.fromkeys([*needed_columns(config), *champion_columns(config, champion)]))
     base = settings.state / "training" / config.name
-    sections = config.model_dump(mode="json", include={"contract", "split", "labels", "seed"})
-    folder = base / digest([dataset.digest, sections, [*columns]])[:16]
-    if reuse and (folder / _REF).is_file():
-        ref = TrainingSetRef.model_validate_json((folder / _REF).read_text(encoding="utf-8"))
+    folder = base / parts.fingerprint[:16]
+    if not force and (folder / REF).is_file():  # a killed run had made it, and not told
+        ref = TrainingSetRef.model_validate_json((folder / REF).read_text(encoding="utf-8"))
         _tell(config, ref)
         return ref
     labels = None
@@ -56,6 +54,7 @@ def training_set(
     times = event_times(made.train, config.contract.event_time)
     newest = None if times is None else datetime.fromtimestamp(int(times[-1]) / 1e6, tz=UTC)
     ref = TrainingSetRef(
+        digest=digest([dataset.digest, parts.recipe]),
         dataset=dataset,
         folder=str(folder),
         split=made.split,
@@ -63,9 +62,9 @@ def training_set(
         holdout_rows=made.holdout.num_rows,
         newest_event=newest,
     )
-    draft = folder / f".{_REF}"
+    draft = folder / f".{REF}"
     draft.write_text(ref.model_dump_json(), encoding="utf-8")
-    draft.replace(folder / _REF)  # last: a set without it is not whole
+    draft.replace(folder / REF)  # last: a set without it is not whole
     _tell(config, ref)
     return ref
 

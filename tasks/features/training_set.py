@@ -28,14 +28,7 @@ class TrainingSet(NamedTuple):
 
 def needed_columns(config: PipelineConfig) -> list[str]:
     """Columns of `observations` that a training set is made of."""
-    wanted = dict.fromkeys(config.feature_columns)
-    if config.contract.event_time:
-        wanted[config.contract.event_time] = None
-    if isinstance(config.split, GroupSplit):
-        wanted[config.split.column] = None
-    if config.labels is None:
-        wanted[config.contract.target] = None
-    return [*wanted, ROW_ID, SEQ]
+    return [*config.training_columns, ROW_ID, SEQ]
 
 
 def assemble(config: PipelineConfig, observations: pa.Table, labels: pa.Table | None) -> TrainingSet:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from configs.schema import Retrain
 from tasks.refs import RetrainDecision, RetrainFrom, WatchState
 
@@ -14,7 +16,8 @@ def retrain(
     drift: WatchState,
     performance: WatchState,
     recipe: str,
-    last_recipe: str,
+    changed: RetrainFrom | None,
+    how: Sequence[str] = (),
 ) -> RetrainDecision:
     """Decide by the policy.
 
@@ -25,7 +28,8 @@ def retrain(
         drift: Verdict of the newest drift check.
         performance: Verdict of the newest check of the champion's predictions against labels.
         recipe: Digest of the configuration, code and libraries that a training now would go by.
-        last_recipe: The same at the last training.
+        changed: The first stage whose configuration, code or libraries are others than at the last training.
+        how: What changed of it, in words.
     """
     if labelled == 0:
         return RetrainDecision(due=False, reasons=("no labelled row yet",), new_rows=0, recipe=recipe)
@@ -35,16 +39,16 @@ def retrain(
     new_rows = labelled - trained
     needed = max(policy.new_rows, round(policy.new_share * trained))
     reasons = []
-    if recipe != last_recipe:
-        reasons.append("configuration, code or libraries of training changed")
     if new_rows >= needed:
         reasons.append(f"{new_rows} new labelled rows, {needed} make it due")
     if drift == "act" and policy.on_drift and new_rows > 0:
         reasons.append("drift verdict: act")
     if performance == "act" and policy.on_degraded and new_rows > 0:
         reasons.append("performance verdict: act")
+    stage: RetrainFrom = "features" if new_rows and (reasons or changed != "evaluation") else changed or "features"
+    if changed is not None:
+        reasons.append(f"{changed} changed: {'; '.join(how)}")
     if reasons:
-        stage: RetrainFrom = "features" if new_rows else "training"
         return RetrainDecision(due=True, reasons=tuple(reasons), new_rows=new_rows, recipe=recipe, start_from=stage)
     waits = f"waits: {new_rows} of {needed} new labelled rows"
     return RetrainDecision(due=False, reasons=(waits,), new_rows=new_rows, recipe=recipe)

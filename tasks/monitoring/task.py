@@ -29,6 +29,7 @@ from tasks.refs import (
 from tasks.retry import RETRIES
 from tasks.stores import candidates, models
 from tasks.stores.audit import Audit
+from tasks.stores.changed import change
 from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
 from tasks.stores.tables import ROW_ID, SEQ, decision_row
@@ -209,6 +210,7 @@ def decide_retrain(
     """Decide by the `retrain` policy whether a new model is due."""
     settings = load_settings()
     last = candidates.newest(Audit(settings), config.name)
+    found = change(config, settings)
     decision = decide.retrain(
         config.retrain,
         labelled=dataset.labelled,
@@ -216,7 +218,8 @@ def decide_retrain(
         drift=drift,
         performance=performance,
         recipe=recipe,
-        last_recipe="" if last is None else last.model.recipe,
+        changed=None if found is None else found.step,
+        how=() if found is None else found.reasons,
     )
     outcome = "due" if decision.due else "wait"
     create_markdown_artifact(

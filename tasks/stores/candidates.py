@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from tasks.refs import Candidate, Outcome
+from tasks.refs import Candidate, ModelRef, Outcome
 from tasks.stores.approvals import APPROVAL, Approvals
 from tasks.stores.audit import Audit, Entry
 
 _ACTION = "candidate"
 
 
-def put(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> int:
-    """Keep a judged candidate, once, until it is deployed or turned down; its id in the audit."""
-    for intent, known in waiting(audit, candidate.model.pipeline):
-        if known.model.run_id == candidate.model.run_id:
-            return intent
+def put(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> int | None:
+    """Keep a judged candidate until it is deployed or turned down; its id in the audit, None if it was known."""
+    if known(audit, candidate.model, candidate.evaluation):
+        return None
     return audit.write(
         candidate.model.pipeline,
         _ACTION,
@@ -26,6 +25,31 @@ def put(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> int:
         reason="passed the gates" if candidate.verdict.passed else "; ".join(candidate.verdict.reasons),
         details={"candidate": candidate.model_dump(mode="json")},
     )
+
+
+def known(audit: Audit, model: ModelRef, evaluation: str) -> bool:
+    """Whether a candidate was put forward before: the same model, judged in the same way.
+
+    Args:
+        audit: Where candidates are kept.
+        model: The model.
+        evaluation: Fingerprint of its judgement.
+    """
+    mine = (model.run_id, evaluation)
+    return any((one.model.run_id, one.evaluation) == mine for _, one, _, _ in judged(audit, model.pipeline))
+
+
+def promoted(audit: Audit, candidate: Candidate) -> bool:
+    """Whether the same model was promoted upon an earlier judgement."""
+    run = candidate.model.run_id
+    found = judged(audit, candidate.model.pipeline)
+    return any(one.model.run_id == run and outcome == "promoted" for _, one, outcome, _ in found)
+
+
+def rival(audit: Audit, pipeline: str, run_id: str, champion: int | None) -> int | None:
+    """The version that a model is held against: the champion; for the champion itself, what it took the place of."""
+    own = [one for _, one, _, version in judged(audit, pipeline) if one.model.run_id == run_id and version == champion]
+    return own[-1].verdict.champion_version if own and champion is not None else champion
 
 
 def waiting(audit: Audit, pipeline: str) -> list[tuple[int, Candidate]]:

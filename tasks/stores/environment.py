@@ -7,42 +7,55 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
-from configs.schema import PipelineConfig
-from tasks.refs import digest
+from tasks.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "skops")
 
 
-def code_digest(folders: Sequence[str]) -> str:
-    """Digest of the normalised syntax trees of all modules below some folders of the checkout.
+def code_digests(folders: Sequence[str]) -> dict[str, str]:
+    """Digest of the normalised syntax tree of each module below some folders of the checkout, by path.
 
     Comments, layout and docstrings change nothing; any other change of the code does.
     """
-    parts = [
-        f"{path.relative_to(ROOT).as_posix()}\n{_normalised(path)}"
-        for folder in folders
-        for path in sorted((ROOT / folder).rglob("*.py"))
-    ]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return {path.relative_to(ROOT).as_posix(): module_digest(path) for path in paths}
 
 
-def _normalised(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def module_digest(path: Path) -> str:
+    """Digest of a module's normalised syntax tree.
+
+    Raises:
+        UsageError: the module is no Python.
+    """
+    return hashlib.sha256(ast.dump(_normalised(path)).encode()).hexdigest()
+
+
+def _normalised(path: Path) -> ast.Module:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise UsageError(f"{path}: this module can't be read as Python: {error}.") from None
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
             ast.get_docstring(node, clean=False) is not None
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree)
+    return tree
 
 
 def library_versions(names: Sequence[str] = LIBRARIES) -> dict[str, str]:
     """Installed versions of the libraries that a model depends on."""
     return {name: version(name) for name in names}
+
+
+def packages() -> dict[str, str]:
+    """Version of every installed distribution, by its name in small letters with dashes."""
+    found = {one.name.lower().replace("_", "-"): one.version for one in distributions() if one.name}
+    return dict(sorted(found.items()))
 
 
 def lock_digest() -> str:
@@ -72,17 +85,3 @@ def _git(*words: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def environment_digest() -> str:
-    """Digest of the library versions."""
-    return digest([f"{name}=={number}" for name, number in sorted(library_versions().items())])
-
-
-def recipe(config: PipelineConfig) -> str:
-    """Digest of all that decides what a model is but the data: configuration, code, libraries, seed."""
-    sections = config.model_dump(
-        mode="json", include={"contract", "features", "split", "training", "evaluation", "policy", "seed", "task"}
-    )
-    code = code_digest(["tasks/features", "tasks/training"])
-    return digest({"config": sections, "code": code, "environment": environment_digest()})

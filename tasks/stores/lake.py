@@ -191,7 +191,7 @@ class Lake:
         rows = sum(batch.accepted - batch.superseded for batch in accepted if batch.feed == "observations")
         return DatasetRef(
             pipeline=self.pipeline,
-            digest=digest(sorted(f"{batch.feed}:{batch.batch}" for batch in accepted)),
+            digest=dataset_digest(ledger),
             observations=self._version("observations"),
             labels=self._version("labels") if "labels" in self._schemas else None,
             through_seq=max((batch.seq for batch in accepted), default=0),
@@ -265,3 +265,8 @@ def _same_type(found: pa.DataType, wanted: pa.DataType) -> bool:
 
 def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else _EPOCH + timedelta(microseconds=micros)
+
+
+def dataset_digest(ledger: Sequence[BatchRecord]) -> str:
+    """Identity of the accepted data: digest of the accepted batches' hashes."""
+    return digest(sorted(f"{batch.feed}:{batch.batch}" for batch in ledger if batch.verdict == "accepted"))

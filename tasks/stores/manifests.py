@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from typing import TypeVar
+
 import sqlalchemy as sa
 from pydantic import ValidationError
 
 from tasks.errors import PerennialError
 from tasks.provenance import Manifest, StageName
+from tasks.refs import Record
 from tasks.stores.database import connect
 from tasks.stores.settings import Settings
+
+Output = TypeVar("Output", bound=Record)
 
 _metadata = sa.MetaData()
 _manifests = sa.Table(
@@ -55,6 +61,14 @@ class Manifests:
         """The newest manifest of a stage."""
         return self._first(_manifests.c.stage == stage)
 
+    def output(self, manifest: Manifest, kind: type[Output]) -> Output:
+        """What a stage gave, as the record that it is."""
+        try:
+            # By way of JSON: the contract's columns within are strict, and take a list for a tuple only there.
+            return kind.model_validate_json(json.dumps(manifest.output))
+        except ValidationError as error:
+            raise self._damaged(manifest.stage, f"of fingerprint {manifest.fingerprint[:12]}", error) from None
+
     def all(self, stage: StageName | None = None) -> list[Manifest]:
         """The manifests, of one stage or of all, oldest first."""
         query = self._query().order_by(_manifests.c.id)
@@ -62,6 +76,17 @@ class Manifests:
             query = query.where(_manifests.c.stage == stage)
         with self._engine.connect() as connection:
             return [self._read(*row) for row in connection.execute(query).all()]
+
+    def readable(self) -> tuple[list[Manifest], list[str]]:
+        """All manifests that can be read, oldest first, and what is wrong with each that can't."""
+        found, damaged = [], []
+        with self._engine.connect() as connection:
+            for row in connection.execute(self._query().order_by(_manifests.c.id)).all():
+                try:
+                    found.append(self._read(*row))
+                except ManifestError as error:
+                    damaged.append(str(error))
+        return found, damaged
 
     def _first(self, *where: sa.ColumnElement[bool]) -> Manifest | None:
         query = self._query().where(*where).order_by(_manifests.c.id.desc()).limit(1)
@@ -77,9 +102,13 @@ class Manifests:
         try:
             return Manifest.model_validate_json(text)
         except ValidationError as error:
-            wrong = error.errors(include_url=False)[0]["msg"]
-            raise ManifestError(
-                f"{self.pipeline}: manifest {number} ({stage}) in the state database is damaged: {wrong}. Nothing was "
-                f"run. Restore the database, or take line {number} out of its table `manifests`: the stage then runs "
-                "again."
-            ) from None
+            raise self._damaged(stage, str(number), error) from None
+
+    def _damaged(self, stage: str, which: str, error: ValidationError) -> ManifestError:
+        wrong = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in wrong["loc"])
+        return ManifestError(
+            f"{self.pipeline}: manifest {which} ({stage}) in the state database is damaged: {where or 'it'}: "
+            f"{wrong['msg']}. Nothing was run. Restore the database, or take the line out of its table `manifests`: "
+            "the stage then runs again."
+        )

@@ -20,6 +20,7 @@ from tasks.stores.settings import QUIET, Settings
 
 CHAMPION = "champion"
 _REF_TAG = "perennial.model"
+_MODEL = "model.skops"
 _REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 
 
@@ -113,8 +114,11 @@ class Tracking:
         """
         from mlflow.exceptions import MlflowException
 
+        status = "passed" if verdict.passed else "rejected"
         known = self.version_of_run(ref.run_id)
-        if known is not None:
+        if known is not None:  # judged anew, perhaps under other gates
+            self._client.set_model_version_tag(self.pipeline, str(known), "validation_status", status)
+            self._client.update_model_version(self.pipeline, str(known), description)
             return known
         try:
             self._client.get_registered_model(self.pipeline)
@@ -122,7 +126,6 @@ class Tracking:
             if not _is_missing(error):
                 raise
             self._client.create_registered_model(self.pipeline, description=about)
-        status = "passed" if verdict.passed else "rejected"
         made = self._client.create_model_version(
             self.pipeline,
             source=ref.model_uri,
@@ -153,6 +156,26 @@ class Tracking:
     def model(self, version: int) -> ModelRef:
         """A registered version, with its files on local disk."""
         return self._ref(self._client.get_model_version(self.pipeline, str(version)))
+
+    def fetched(self, ref: ModelRef) -> ModelRef:
+        """A logged model, with its files on local disk."""
+        return ref.model_copy(update={"folder": self._folder(ref.model_uri)})
+
+    def lacks(self, ref: ModelRef) -> str:
+        """Empty where a logged model's run and files are there; else what is missing."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = self._client.get_run(ref.run_id)
+            folder = Path(self._folder(ref.model_uri))
+        except MlflowException as error:
+            if not _is_missing(error):
+                raise
+            return f"run {ref.run_id} is not in the registry any more"
+        except OSError:
+            return f"the files of run {ref.run_id} are not there any more"
+        gone = run.info.lifecycle_stage != "active" or not (folder / _MODEL).is_file()
+        return f"the files of run {ref.run_id} are not there any more" if gone else ""
 
     def registered(self) -> list[ModelRef]:
         """Every version that Perennial registered, without fetching its files: `folder` is as it was when logged."""

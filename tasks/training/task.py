@@ -13,6 +13,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
+from tasks.provenance import Parts
 from tasks.refs import ModelRef, TrainingSetRef, artifact_key
 from tasks.retry import RETRIES
 from tasks.stores import models, staging
@@ -26,7 +27,9 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @task(name="fit", cache_policy=NO_CACHE, **RETRIES)
-def fit(config: PipelineConfig, ref: TrainingSetRef, recipe: str, now: datetime) -> ModelRef:
+def fit(
+    config: PipelineConfig, ref: TrainingSetRef, features: Parts, training: Parts, recipe: str, now: datetime
+) -> ModelRef:
     """Fit the estimator and a baseline on the training rows, and log both with what monitoring will need."""
     from tasks.features.definitions import build, make
     from tasks.features.frame import feature_frame, target_values
@@ -40,11 +43,18 @@ def fit(config: PipelineConfig, ref: TrainingSetRef, recipe: str, now: datetime)
     unfitted = fitting.assemble(config, build(config.features, config.contract.event_time), estimator)
     model = fitting.fit(unfitted, frame, target)
     baseline = fitting.fit_baseline(config.task, target)
-    return _log(config, ref, recipe, now, model, frame.assign(**{config.contract.target: target}), baseline)
+    return _log(config, ref, training, recipe, now, model, frame.assign(**{config.contract.target: target}), baseline)
 
 
 def _log(
-    config: PipelineConfig, ref: TrainingSetRef, recipe: str, now: datetime, model: Any, frame: Any, baseline: Any
+    config: PipelineConfig,
+    ref: TrainingSetRef,
+    training: Parts,
+    recipe: str,
+    now: datetime,
+    model: Any,
+    frame: Any,
+    baseline: Any,
 ) -> ModelRef:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -81,6 +91,7 @@ def _log(
         model_uri=uri,
         folder=stored,
         recipe=recipe,
+        training=training.fingerprint,
         columns={name: config.contract.columns[name] for name in config.feature_columns},
         dataset_digest=ref.dataset.digest,
         through_seq=ref.dataset.through_seq,
