@@ -40,12 +40,16 @@ class Channel:
         self.settings, self.pipeline, self.parent, self.tell = settings, pipeline, parent, tell
         self.path = events_file(settings, pipeline)
         self._sender: Sender | None = None
+        self._unwritten = False
 
     def emit(self, event: RunEvent) -> None:
         """Append an event to the file, then hand it on."""
         from openlineage.client.serde import Serde
 
-        append(self.path, Serde.to_json(event))
+        try:
+            append(self.path, Serde.to_json(event))
+        except OSError as error:
+            self._tell_once(f"OpenLineage events can't be written to {self.path}: {error.strerror or error}")
         if self._sender is None and has_endpoint():
             self._sender = Sender()
         if self._sender is not None:
@@ -55,7 +59,12 @@ class Channel:
         """Wait for the endpoint, no longer than the settings say, and tell what it did not take."""
         problem = self._sender.close(self.settings.lineage_wait) if self._sender is not None else ""
         if problem:
-            self.tell(f"{problem}; they are in {self.path}")
+            self.tell(problem if self._unwritten else f"{problem}; they are in {self.path}")
+
+    def _tell_once(self, problem: str) -> None:
+        if not self._unwritten:
+            self._unwritten = True
+            self.tell(problem)
 
 
 _channel: ContextVar[Channel | None] = ContextVar("channel", default=None)
@@ -139,6 +148,7 @@ class _Telling:
         self._channel, self._config, self._stage, self._at = opened, config, stage, at
         self._events: StageEvents | None = None
         self._before = Seen()
+        self._said: set[str] = set()
 
     def began(self, work: Work) -> None:
         self._try(lambda: self._emit_start(work))
@@ -154,16 +164,13 @@ class _Telling:
             tell()
         except Exception as error:
             # The stage's own outcome stands, whatever its tale: a full disk, a store that is gone by now.
-            self._channel.tell(
-                f"OpenLineage events of {self._stage} could not be made: {type(error).__name__}: {error}"
-            )
+            self._say(f"no OpenLineage events of {self._stage}: {type(error).__name__}: {error}")
 
     def _emit_start(self, work: Work) -> None:
         from tasks.stores.openlineage.events import Parent, StageEvents
-        from tasks.stores.openlineage.look import look
 
         settings, parent = self._channel.settings, self._channel.parent
-        self._before = look(settings, self._config, self._stage, work)
+        self._before = self._look(work)
         self._events = StageEvents(
             settings.lineage_namespace, self._config, self._stage, self._at, parent and Parent(*parent)
         )
@@ -171,17 +178,29 @@ class _Telling:
             self._channel.emit(event)
 
     def _emit_end(self, work: Work, error: BaseException | None) -> None:
-        from tasks.stores.openlineage.look import look
-
         if self._events is None:
             return  # that it began could not be told, which was said
-        now = datetime.now(UTC)
-        seen = look(self._channel.settings, self._config, self._stage, work)
-        traffic = self._traffic(work, seen.model_copy(update={"before": self._before.tables}))
-        events = self._events
+        now, events = datetime.now(UTC), self._events
+        traffic = self._traffic(work, self._look(work).model_copy(update={"before": self._before.tables}))
         told = events.complete(now, traffic, work.verdict) if error is None else events.fail(now, traffic, error)
         for event in told:
             self._channel.emit(event)
+
+    def _look(self, work: Work) -> Seen:
+        """What there is to see; nothing where it can't be looked at, which may be why the stage fails."""
+        from tasks.stores.openlineage.look import look
+
+        try:
+            return look(self._channel.settings, self._config, self._stage, work)
+        except Exception as error:
+            # A stage whose data are gone must tell that it failed.
+            self._say(f"OpenLineage events of {self._stage} lack versions and sizes: {error}")
+            return Seen()
+
+    def _say(self, problem: str) -> None:
+        if problem not in self._said:
+            self._said.add(problem)
+            self._channel.tell(problem)
 
     def _traffic(self, work: Work, seen: Seen) -> Traffic:
         from tasks.stores.openlineage.datasets import Scene, traffic
