@@ -1,0 +1,157 @@
+"""How one version differs from another: data, configuration, code, packages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from pydantic import JsonValue
+
+from flows.command.changes.made import STEPS, Made
+from flows.command.changes.records import (
+    AddedFile,
+    Change,
+    CodeChange,
+    DataChange,
+    Drift,
+    FieldChange,
+    PackageChange,
+)
+from tasks.provenance import StageName
+from tasks.refs import BatchRecord
+from tasks.stores.commits import commits_between
+
+
+def change(
+    before: Made | None, now: Made, why: str, ledger: Sequence[BatchRecord], drift: Drift | None, *, newest: bool
+) -> Change:
+    """What is different in a version.
+
+    Args:
+        before: The version that it is held against; None: there was none.
+        now: The version.
+        why: Why it is held against that one.
+        ledger: Every batch ever taken.
+        drift: What was found before the version was trained.
+        newest: Whether it is the newest: files refused since are told with it.
+    """
+    missing = () if before is None else tuple(_missing(before, now))
+    lost = {step for step in STEPS if before and not (step in before.manifests and step in now.manifests)}
+    return Change(
+        against=None if before is None else before.version,
+        why=why,
+        data=_data(before, now, ledger, drift, newest=newest),
+        config=() if before is None else _config(before, now, lost),
+        code=None if before is None else _code(before, now, lost),
+        packages=() if before is None else _packages(before, now, lost),
+        unknown=missing,
+    )
+
+
+def _missing(before: Made, now: Made) -> Iterator[str]:
+    for one in (before, now):
+        for told in one.missing:
+            yield f"{one.name}: {told}"
+
+
+def _data(
+    before: Made | None, now: Made, ledger: Sequence[BatchRecord], drift: Drift | None, *, newest: bool
+) -> DataChange:
+    model, known = now.candidate.model, 0 if before is None else before.candidate.model.through_seq
+    added = [one for one in ledger if one.verdict == "accepted" and known < one.seq <= model.through_seq]
+    # Nothing is trained on these: they belong to the time between.
+    later = [one for one in ledger if one.verdict == "rejected" and (before is None or one.ingested_at > before.at)]
+    refused = [one for one in later if newest or one.ingested_at <= now.at]
+    observations = [one for one in added if one.feed == "observations"]
+    return DataChange(
+        files=tuple(_file(one) for one in added),
+        rows=sum(one.accepted - one.superseded for one in observations),
+        labels=sum(one.accepted for one in added if one.feed == "labels"),
+        refused=tuple(f"{one.path}: {'; '.join(one.reasons)}" for one in refused),
+        first=min((one.event_time_min for one in observations if one.event_time_min), default=None),
+        last=max((one.event_time_max for one in observations if one.event_time_max), default=None),
+        train_rows=model.train_rows,
+        holdout_rows=now.candidate.verdict.metrics.rows,
+        before_train_rows=None if before is None else before.candidate.model.train_rows,
+        before_holdout_rows=None if before is None else before.candidate.verdict.metrics.rows,
+        drift=drift,
+    )
+
+
+def _file(one: BatchRecord) -> AddedFile:
+    return AddedFile(path=one.path, feed=one.feed, rows=one.accepted, first=one.event_time_min, last=one.event_time_max)
+
+
+def _config(before: Made, now: Made, lost: set[StageName]) -> tuple[FieldChange, ...] | None:
+    """Fields of the stages that are known of both; None where no stage is."""
+    if len(lost) == len(STEPS):
+        return None
+    was: dict[str, JsonValue] = {}
+    now_is: dict[str, JsonValue] = {}
+    for step in STEPS:
+        if step not in lost:
+            was |= before.manifests[step].parts.config
+            now_is |= now.manifests[step].parts.config
+    return tuple(field_changes(was, now_is))
+
+
+def field_changes(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> Iterator[FieldChange]:
+    """Each field, by dotted path, that differs. A field left out and one that is null are the same."""
+    for name in sorted(before.keys() | now.keys()):
+        was, is_now = before.get(name), now.get(name)
+        if was == is_now or _container(name, was, now) or _container(name, is_now, before):
+            continue
+        kind: Literal["changed", "added", "left out"] = "changed"
+        if was is None or is_now is None:
+            kind = "added" if was is None else "left out"
+        yield FieldChange(field=name, kind=kind, before=was, now=is_now)
+
+
+def _container(name: str, value: JsonValue, other: Mapping[str, JsonValue]) -> bool:
+    """Whether it is an empty list or section that holds something in the other: its fields are told."""
+    return value in ([], {}) and any(one.startswith((f"{name}[", f"{name}.")) for one in other)
+
+
+def _code(before: Made, now: Made, lost: set[StageName]) -> CodeChange | None:
+    if len(lost) == len(STEPS):
+        return None
+    was, now_is = (
+        {path: text for step in STEPS if step not in lost for path, text in one.manifests[step].parts.code.items()}
+        for one in (before, now)
+    )
+    changed = [path for path in sorted(was.keys() | now_is.keys()) if was.get(path) != now_is.get(path)]
+    words = {(True, True): "changed", (False, True): "added", (True, False): "not used any more"}
+    old, new = (str(_fact(one, "commit") or "") for one in (before, now))
+    between = commits_between(old, new, changed) if old != new else None
+    return CodeChange(
+        modules=tuple(f"{path} {words[path in was, path in now_is]}" for path in changed),
+        before=old,
+        now=new,
+        commits=between or (),
+    )
+
+
+def _packages(before: Made, now: Made, lost: set[StageName]) -> tuple[PackageChange, ...] | None:
+    """Every package where both trainings noted them, else those that the stages depend on."""
+    if len(lost) == len(STEPS):
+        return None
+    was, now_is = (
+        {name: text for step in STEPS if step not in lost for name, text in one.manifests[step].parts.libraries.items()}
+        for one in (before, now)
+    )
+    matter = was.keys() | now_is.keys()
+    whole = [_fact(one, "packages") for one in (before, now)]
+    if isinstance(whole[0], dict) and isinstance(whole[1], dict):
+        was = {name: str(text) for name, text in whole[0].items()} | was
+        now_is = {name: str(text) for name, text in whole[1].items()} | now_is
+    found = [
+        PackageChange(name=name, before=was.get(name), now=now_is.get(name), matters=name in matter)
+        for name in sorted(was.keys() | now_is.keys())
+        if was.get(name) != now_is.get(name)
+    ]
+    return tuple(sorted(found, key=lambda one: not one.matters))
+
+
+def _fact(one: Made, name: str) -> JsonValue:
+    training = one.manifests.get("training")
+    return None if training is None else training.facts.get(name)

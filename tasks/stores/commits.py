@@ -1,0 +1,43 @@
+"""What the code's own repository knows of the commits between two."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+
+from tasks.stores.environment import ROOT
+
+_DIRTY = "-dirty"
+_MOST = 200
+
+
+def commits_between(before: str, now: str, paths: Sequence[str]) -> tuple[str, ...] | None:
+    """Short hash and subject of each commit that touched some paths, newest first.
+
+    None where it can't be told: no checkout, no git, or a commit that the repository does not have.
+
+    Args:
+        before: The commit before; `-dirty` at its end is passed over.
+        now: The commit after.
+        paths: Files, relative to the checkout.
+    """
+    span = f"{before.removesuffix(_DIRTY)}..{now.removesuffix(_DIRTY)}"
+    if not before or not now or not (ROOT / ".git").exists() or not paths:
+        return None
+    asked = ["log", "--format=%h %s", f"--max-count={_MOST}", span, "--", *paths]
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *asked],  # noqa: S607  # git from the PATH is meant
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return tuple(done.stdout.splitlines()) if done.returncode == 0 else None
+
+
+def dirty(commit: str) -> bool:
+    """Whether files had been changed since the commit."""
+    return commit.endswith(_DIRTY)
