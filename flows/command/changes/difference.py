@@ -17,9 +17,11 @@ from flows.command.changes.records import (
     FieldChange,
     PackageChange,
 )
-from tasks.provenance import StageName
+from tasks.provenance import Parts, StageName
 from tasks.refs import BatchRecord
 from tasks.stores.commits import commits_between
+
+_WORDS = {(True, True): "changed", (False, True): "added", (True, False): "not used any more"}
 
 
 def change(
@@ -86,13 +88,17 @@ def _config(before: Made, now: Made, lost: set[StageName]) -> tuple[FieldChange,
     """Fields of the stages that are known of both; None where no stage is."""
     if len(lost) == len(STEPS):
         return None
-    was: dict[str, JsonValue] = {}
-    now_is: dict[str, JsonValue] = {}
+    found = {}
+    for was, is_now in _parts(before, now, lost):
+        found.update({one.field: one for one in field_changes(was.config, is_now.config)})
+    return tuple(found[name] for name in sorted(found))
+
+
+def _parts(before: Made, now: Made, lost: set[StageName]) -> Iterator[tuple[Parts, Parts]]:
+    """Stage by stage: one that was taken from an earlier run is of the code of then."""
     for step in STEPS:
         if step not in lost:
-            was |= before.manifests[step].parts.config
-            now_is |= now.manifests[step].parts.config
-    return tuple(field_changes(was, now_is))
+            yield before.manifests[step].parts, now.manifests[step].parts
 
 
 def field_changes(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> Iterator[FieldChange]:
@@ -115,16 +121,16 @@ def _container(name: str, value: JsonValue, other: Mapping[str, JsonValue]) -> b
 def _code(before: Made, now: Made, lost: set[StageName]) -> CodeChange | None:
     if len(lost) == len(STEPS):
         return None
-    was, now_is = (
-        {path: text for step in STEPS if step not in lost for path, text in one.manifests[step].parts.code.items()}
-        for one in (before, now)
-    )
-    changed = [path for path in sorted(was.keys() | now_is.keys()) if was.get(path) != now_is.get(path)]
-    words = {(True, True): "changed", (False, True): "added", (True, False): "not used any more"}
+    changed: dict[str, str] = {}
+    for was, is_now in _parts(before, now, lost):
+        for path in was.code.keys() | is_now.code.keys():
+            if was.code.get(path) != is_now.code.get(path):
+                changed[path] = _WORDS[path in was.code, path in is_now.code]
+    paths = sorted(changed)
     old, new = (str(_fact(one, "commit") or "") for one in (before, now))
-    between = commits_between(old, new, changed) if old != new else None
+    between = commits_between(old, new, paths) if old != new else None
     return CodeChange(
-        modules=tuple(f"{path} {words[path in was, path in now_is]}" for path in changed),
+        modules=tuple(f"{path} {changed[path]}" for path in paths),
         before=old,
         now=new,
         commits=between or (),
@@ -135,21 +141,30 @@ def _packages(before: Made, now: Made, lost: set[StageName]) -> tuple[PackageCha
     """Every package where both trainings noted them, else those that the stages depend on."""
     if len(lost) == len(STEPS):
         return None
-    was, now_is = (
-        {name: text for step in STEPS if step not in lost for name, text in one.manifests[step].parts.libraries.items()}
-        for one in (before, now)
-    )
-    matter = was.keys() | now_is.keys()
+    found: dict[str, tuple[JsonValue, JsonValue]] = {}
     whole = [_fact(one, "packages") for one in (before, now)]
     if isinstance(whole[0], dict) and isinstance(whole[1], dict):
-        was = {name: str(text) for name, text in whole[0].items()} | was
-        now_is = {name: str(text) for name, text in whole[1].items()} | now_is
-    found = [
-        PackageChange(name=name, before=was.get(name), now=now_is.get(name), matters=name in matter)
-        for name in sorted(was.keys() | now_is.keys())
-        if was.get(name) != now_is.get(name)
+        found |= {name: (whole[0].get(name), whole[1].get(name)) for name in whole[0].keys() | whole[1].keys()}
+    matter: set[str] = set()
+    for was, is_now in _parts(before, now, lost):
+        matter |= was.libraries.keys() | is_now.libraries.keys()
+        found |= {
+            name: (was.libraries.get(name), is_now.libraries.get(name)) for name in matter if _differ(name, was, is_now)
+        }
+    changed = [
+        PackageChange(name=name, before=_text(old), now=_text(new), matters=name in matter)
+        for name, (old, new) in sorted(found.items())
+        if old != new
     ]
-    return tuple(sorted(found, key=lambda one: not one.matters))
+    return tuple(sorted(changed, key=lambda one: not one.matters))
+
+
+def _differ(name: str, was: Parts, is_now: Parts) -> bool:
+    return was.libraries.get(name) != is_now.libraries.get(name)
+
+
+def _text(version: JsonValue) -> str | None:
+    return None if version is None else str(version)
 
 
 def _fact(one: Made, name: str) -> JsonValue:
