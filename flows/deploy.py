@@ -13,12 +13,15 @@ from pydantic import JsonValue
 from configs.schema import PipelineConfig
 from flows.context import actor, clock, open_pipeline, writing
 from flows.events import emit, following
+from flows.openlineage import telling
 from flows.stages import keep
 from tasks.deployment.task import conclude, place, ready, register, settle
 from tasks.provenance import Parts, flat
 from tasks.refs import Candidate, Outcome, Promotion
 from tasks.stores.approvals import Approvals
 from tasks.stores.manifests import Manifests
+from tasks.stores.openlineage.emitting import emitting
+from tasks.stores.openlineage.work import Work
 from tasks.stores.outbox import EventName
 from tasks.stores.settings import Settings
 from tasks.stores.usage import Meter
@@ -44,12 +47,14 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
     done: list[Promotion] = []
-    with writing(settings, pipeline, "model") as lock:
+    with telling(settings, pipeline), writing(settings, pipeline, "model") as lock:
         settle(config, moment)
         while candidates := ready(config, moment):  # again: a request supersedes an older one, which then is ready
             for candidate in candidates:
                 lock.check()  # it may be held since before a long training
-                done.append(_deploy(config, settings, *candidate, moment))
+                with emitting(config, "deployment", Work(model=candidate[1].model), at=moment) as stage:
+                    done.append(_deploy(config, settings, *candidate, moment))
+                    stage.made(done[-1])
     done += _pending(settings, pipeline, moment)
     if not done:
         return None

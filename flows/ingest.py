@@ -12,13 +12,17 @@ from configs.schema import PipelineConfig
 from flows.context import clock, open_pipeline, writing
 from flows.depends import judged_by
 from flows.events import emit
+from flows.openlineage import telling
 from flows.progress import say
 from flows.stages import keep
 from tasks.ingestion.task import discover, groups, read
 from tasks.provenance import Parts
 from tasks.quarantine.task import show_quarantine
 from tasks.refs import BatchRecord, IngestReport, LandedFile
+from tasks.stores.lock import Held
 from tasks.stores.manifests import Manifests
+from tasks.stores.openlineage.emitting import emitting
+from tasks.stores.openlineage.work import Work
 from tasks.stores.settings import Settings
 from tasks.stores.usage import Meter
 from tasks.validation.task import data_docs, refer_to_champion, validate
@@ -37,32 +41,41 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
     """
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
-    batches: list[BatchRecord] = []
     meter = Meter()
-    with writing(settings, pipeline, "data") as lock:
-        found = discover(config, moment, only)
-        files = found.files
-        for line in found.told:
-            say(line)
-        refers = files and any(one.reference for one in config.expectations)
-        expected = refer_to_champion(config) if refers else config.expectations
+    with telling(settings, pipeline):
+        with writing(settings, pipeline, "data") as lock:
+            found = discover(config, moment, only)
+            for line in found.told:
+                say(line)
+            report = _take(config, found.files, lock, moment)
+            if any(one.quarantined for one in report.batches) or report.rejected or _returned(found.files):
+                show_quarantine(config)
+        if report.batches:
+            _keep(config, settings, report, meter, moment)
+        _tell_world(settings, report)
+        if report.batches:
+            _document(config, report.batches)
+    return report
+
+
+def _take(config: PipelineConfig, files: Sequence[LandedFile], lock: Held, moment: datetime) -> IngestReport:
+    """Read files and judge them, group by group. The data lock is held."""
+    report = IngestReport(pipeline=config.name)
+    if not files:
+        return report
+    refers = any(one.reference for one in config.expectations)
+    expected = refer_to_champion(config) if refers else config.expectations
+    with emitting(config, "ingestion", Work(files=tuple(files)), at=moment) as stage:
         for group in groups(files):
             staged = read(config, group)
             lock.check()
             records = validate(config, staged, moment, expected) if staged else ()
-            batches += records
-            say(f"{len(batches)} of {len(files)} files taken")
+            report = report.model_copy(update={"batches": (*report.batches, *records)})
+            stage.made(report)
+            say(f"{len(report.batches)} of {len(files)} files taken")
             for record in records:
                 if record.quarantined or record.verdict == "rejected" or len(files) <= _SHOWN:
                     say(told(record))
-        if any(one.quarantined or one.verdict == "rejected" for one in batches) or _returned(files):
-            show_quarantine(config)
-    report = IngestReport(pipeline=pipeline, batches=tuple(batches))
-    if batches:
-        _keep(config, settings, report, meter, moment)
-    _tell_world(settings, report)
-    if batches:
-        _document(config, batches)
     return report
 
 

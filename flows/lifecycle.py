@@ -16,6 +16,7 @@ from flows.deploy import deploy
 from flows.events import following
 from flows.ingest import ingest
 from flows.monitor import monitor
+from flows.openlineage import telling
 from flows.page import report_page
 from flows.progress import collecting, stage
 from flows.score import score
@@ -287,7 +288,12 @@ def lifecycle_flow(
     config, settings = open_pipeline(pipeline)
     life = _Life(config, settings, clock(now), only, until, force)
     try:
-        with collecting() as life.stages, writing(settings, pipeline, "model"), following():
+        with (
+            telling(settings, pipeline),
+            collecting() as life.stages,
+            writing(settings, pipeline, "model"),
+            following(),
+        ):
             life.live(start_from)
     except Exception as error:
         code = error.exit_code if isinstance(error, UsageError) else 1

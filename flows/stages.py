@@ -20,6 +20,8 @@ from tasks.errors import UsageError
 from tasks.provenance import STAGES, Manifest, Parts, StageName
 from tasks.refs import Record, StartFrom
 from tasks.stores.manifests import Manifests
+from tasks.stores.openlineage.emitting import emitting
+from tasks.stores.openlineage.work import Work
 from tasks.stores.recipes import Step
 from tasks.stores.settings import Settings
 from tasks.stores.usage import Meter
@@ -99,6 +101,7 @@ class Steps:
         kind: type[Output],
         lacks: Callable[[Output], str],
         make: Callable[[], Output],
+        work: Work,
         running: Stage,
         facts: dict[str, JsonValue] | None = None,
     ) -> Output:
@@ -110,6 +113,7 @@ class Steps:
             kind: What it gives.
             lacks: What is missing of what it gave; empty where all is there.
             make: Runs it.
+            work: What it is given, for its OpenLineage events.
             running: Is marked as reused.
             facts: What a person wants to know of its inputs.
         """
@@ -122,8 +126,10 @@ class Steps:
                 return output
             say(f"{step} runs again: {missing}")
         meter = Meter()
-        output = make()
-        keep(self.manifests, step, parts, output, meter, self.moment, facts)
+        with emitting(self.config, step, work, at=self.moment) as telling:
+            output = make()
+            keep(self.manifests, step, parts, output, meter, self.moment, facts)
+            telling.made(output)
         return output
 
     def _reused(self, step: Step, why: str, running: Stage) -> None:

@@ -11,6 +11,7 @@ from configs.schema import PipelineConfig
 from flows.context import actor, clock, open_pipeline, writing
 from flows.depends import evaluation_parts, features_parts, training_parts
 from flows.events import emit
+from flows.openlineage import telling
 from flows.progress import Stage
 from flows.stages import Steps
 from tasks.deployment.task import ready, register
@@ -25,6 +26,7 @@ from tasks.stores.audit import Audit
 from tasks.stores.candidates import rival
 from tasks.stores.environment import git_commit, packages
 from tasks.stores.lake import Lake
+from tasks.stores.openlineage.work import Work
 from tasks.stores.recipes import Step
 from tasks.stores.settings import Settings
 from tasks.stores.tracking import Tracking
@@ -68,6 +70,7 @@ class _Training:
             TrainingSetRef,
             lacks,
             lambda: training_set(config, dataset, self.champion, self.features, force=force),
+            Work(dataset=dataset, champion=self.champion),
             running,
             facts,
         )
@@ -86,7 +89,8 @@ class _Training:
 
                 about: dict[str, JsonValue] = {"train_rows": made.train_rows, "commit": git_commit()}
                 about["packages"] = {**packages()}
-                model = steps.take("training", parts, ModelRef, self.tracking.lacks, make, running, about)
+                work = Work(training_set=made)
+                model = steps.take("training", parts, ModelRef, self.tracking.lacks, make, work, running, about)
             running.note = config.training.estimator.rpartition(".")[2]
             return self.tracking.fetched(model)
 
@@ -102,6 +106,7 @@ class _Training:
                 Verdict,
                 lambda _: "",
                 lambda: judge(config, made, model, held_against, self.training, parts, probe, steps.moment),
+                Work(training_set=made, model=model, champion=held_against),
                 running,
             )
             running.note = "; ".join(verdict.reasons) or "every gate passed"
@@ -145,7 +150,7 @@ def train(
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
     Lake(settings, config).create()
-    with writing(settings, pipeline, "model"), clean_process() as probe:
+    with telling(settings, pipeline), writing(settings, pipeline, "model"), clean_process() as probe:
         run = _Training(config, settings, Steps(config, settings, moment, start_from, force))
         made = run.make_set()
         if until == "features":

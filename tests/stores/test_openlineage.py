@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openlineage.client.generated.source_code_location_job import SourceCodeLocationJobFacet
+from openlineage.client.serde import Serde
 
 from configs import load
 from configs.schema import PipelineConfig
@@ -28,11 +31,12 @@ from tasks.refs import (
     TrainingSetRef,
     Verdict,
 )
+from tasks.stores.environment import git_commit
 from tasks.stores.lake import Lake
 from tasks.stores.openlineage import columns, places
 from tasks.stores.openlineage.datasets import Scene, Traffic, traffic
 from tasks.stores.openlineage.emitting import append, channel, emitting, events_file
-from tasks.stores.openlineage.events import MOST_DATASETS, Parent, StageEvents, remote_url
+from tasks.stores.openlineage.events import MOST_DATASETS, Parent, StageEvents, remote_url, source_location
 from tasks.stores.openlineage.work import Seen, TableState, Work
 from tasks.stores.settings import Settings
 from tests.openlineage_spec import Spec, closed_port, needs_spec, odd_endpoint, read_events, receiver
@@ -137,7 +141,6 @@ def scene(config: PipelineConfig) -> Scene:
 
 
 def as_json(events: StageEvents, found: Traffic, verdict: Verdict | None = None) -> list[dict[str, Any]]:
-    from openlineage.client.serde import Serde
 
     return [json.loads(Serde.to_json(one)) for one in events.complete(NOW, found, verdict)]
 
@@ -263,7 +266,9 @@ def test_only_a_promotion_writes_the_champion(config: PipelineConfig, scene: Sce
 
 
 def test_many_files_come_in_several_events(config: PipelineConfig, scene: Scene) -> None:
-    many = scene.work.model_copy(update={"files": tuple(file(number) for number in range(2 * MOST_DATASETS + 5))})
+    numbers = range(2 * MOST_DATASETS + 5)
+    files, batches = tuple(map(file, numbers)), tuple(map(batch, numbers))
+    many = scene.work.model_copy(update={"files": files, "batches": batches})
     events = StageEvents("perennial", config, "ingestion", NOW, None)
     found = as_json(events, traffic("ingestion", scene._replace(work=many)))
     assert [one["eventType"] for one in found] == ["RUNNING", "RUNNING", "COMPLETE"]
@@ -305,9 +310,30 @@ def test_datasets_are_named_by_the_rules(address: str, namespace: str, name: str
     assert "secret" not in found.uri
 
 
-def test_a_registry_is_named_without_its_password() -> None:
-    settings = Settings(home=Path("/h"), mlflow_tracking_uri="https://anna:secret@mlflow.example:5000")
-    assert places.model(settings, "x", "champion")[:2] == ("https://mlflow.example:5000", "models:/x@champion")
+def test_code_is_told_by_its_remote(tmp_path: Path) -> None:
+    assert source_location(tmp_path) == {}
+    git = shutil.which("git")
+    assert git is not None
+    subprocess.run([git, "init", "-q", tmp_path], check=True)
+    assert source_location(tmp_path) == {}, "a checkout without a remote"
+    remote = "https://anna:token@git.example/team/repo.git"
+    subprocess.run([git, "-C", tmp_path, "remote", "add", "origin", remote], check=True)
+    found = source_location(tmp_path)["sourceCodeLocation"]
+    assert isinstance(found, SourceCodeLocationJobFacet)
+    assert (found.type, found.url, found.version) == ("git", "https://git.example/team/repo.git", git_commit() or None)
+
+
+@pytest.mark.parametrize(
+    ("uri", "namespace"),
+    [
+        ("https://anna:secret@mlflow.example:5000", "https://mlflow.example:5000"),
+        ("postgresql://anna:secret@db.example/mlflow?sslmode=require", "postgresql://db.example/mlflow"),
+        ("sqlite:////state/mlflow.db", "sqlite:////state/mlflow.db"),
+    ],
+)
+def test_a_registry_is_named_without_its_password(uri: str, namespace: str) -> None:
+    settings = Settings(home=Path("/h"), mlflow_tracking_uri=uri)
+    assert places.model(settings, "x", "champion")[:2] == (namespace, "models:/x@champion")
 
 
 # ------------------------------------------------------------------------------------------------ where they go

@@ -55,7 +55,9 @@ def traffic(stage: StageName, scene: Scene) -> Traffic:
 def _landed(scene: Scene) -> Iterator[InputDataset]:
     taken = {(one.feed, one.batch): one for one in scene.work.batches}
     for file in scene.work.files:
-        yield _file(scene, file, taken.get((file.feed, file.sha256)))
+        batch = taken.get((file.feed, file.sha256))
+        if batch is not None or not taken:  # what was found and not taken after all was not read
+            yield _file(scene, file, batch)
 
 
 def _file(scene: Scene, file: LandedFile, batch: BatchRecord | None) -> InputDataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -150,9 +151,9 @@ def gates(verdict: Verdict) -> dict[str, RunFacet]:
     }
 
 
-def source_location() -> dict[str, JobFacet]:
+def source_location(root: Path = ROOT) -> dict[str, JobFacet]:
     """Where the code came from: its remote without credentials, and its commit; nothing where there is no remote."""
-    url = remote_url(get_git_repo_url(git_dir=ROOT / ".git") or "")
+    url = remote_url(get_git_repo_url(git_dir=root / ".git") or "")
     if not url:
         return {}
     return {"sourceCodeLocation": SourceCodeLocationJobFacet("git", url, repoUrl=url, version=git_commit() or None)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from tasks.stores.settings import Settings
 
@@ -21,20 +22,23 @@ class Place(NamedTuple):
 
 def without_credentials(url: str) -> str:
     """A URL without user, password and query."""
-    parts = urlsplit(url)
-    user, is_user, host = parts.netloc.rpartition("@")
-    keep = is_user and parts.scheme in _CONTAINERS and ":" not in user
-    return urlunsplit((parts.scheme, parts.netloc if keep else host, parts.path, "", ""))
+    scheme, _, rest = url.partition("://")
+    rest = re.split(r"[?#]", rest)[0]
+    host, slash, path = rest.partition("/")
+    user, _, host_alone = host.rpartition("@")
+    keep = scheme in _CONTAINERS and ":" not in user
+    return f"{scheme}://{host if keep else host_alone}{slash}{path}"
 
 
 def of_address(address: str) -> Place:
     """A file or folder by its absolute path or URL."""
     if "://" not in address:
         return Place("file", address, f"file://{address}")
-    parts = urlsplit(without_credentials(address))
+    uri = without_credentials(address)
+    parts = urlsplit(uri)
     if parts.scheme in ("file", "local"):
         return Place("file", parts.path, f"file://{parts.path}")
-    return Place(f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/"), urlunsplit(parts))
+    return Place(f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/"), uri)
 
 
 def table(settings: Settings, pipeline: str, name: str) -> Place:

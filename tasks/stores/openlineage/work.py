@@ -10,6 +10,7 @@ from tasks.refs import (
     BatchRecord,
     DatasetRef,
     ExpectationResult,
+    IngestReport,
     LandedFile,
     ModelRef,
     Promotion,
@@ -45,6 +46,8 @@ class Work(Record):
 
 def _fields(made: Record) -> dict[str, object]:
     match made:
+        case IngestReport():
+            return {"batches": made.batches}
         case TrainingSetRef():
             return {"training_set": made}
         case ModelRef():
