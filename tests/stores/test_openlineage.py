@@ -415,6 +415,7 @@ def test_a_bad_endpoint_costs_little_and_is_told(
     brief = lake.model_copy(update={"lineage_wait": 0.5})
     with odd_endpoint(None) as hanging, odd_endpoint(b"\x00\xffwhat?\r\n\r\n") as babbling, receiver(403) as refusing:
         url = {"hangs": hanging, "closed": closed_port(), "babbles": babbling, "refuses": refusing.url}[kind]
+        url = url.replace("//", "//anna:secret@")
         monkeypatch.setenv("OPENLINEAGE_URL", url)
         started = time.monotonic()
         said = emit(brief, config)
@@ -422,6 +423,7 @@ def test_a_bad_endpoint_costs_little_and_is_told(
     assert len(said) == 1
     assert "of 4 OpenLineage events were not delivered" in said[0]
     assert str(events_file(brief, config.name)) in said[0]
+    assert "secret" not in said[0]
     assert len(read_events(events_file(brief, config.name))) == 4
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
 
 _MOST_WAITING = 1000
+_USER = re.compile(r"://[^/@\s]*@")
 
 
 def disabled() -> bool:
@@ -96,5 +98,5 @@ class Sender:
 
 
 def _told(error: Exception) -> str:
-    first = (str(error).splitlines() or [""])[0]
+    first = _USER.sub("://", (str(error).splitlines() or [""])[0])
     return f"{type(error).__name__}: {first}"[:300]
