@@ -19,6 +19,7 @@ from flows.command.console import print_result as _print
 from flows.command.data_cli import data
 from flows.command.docs_cli import docs
 from flows.command.history_cli import history
+from flows.command.lineage_cli import lineage
 from flows.command.plan_cli import plan
 from flows.command.quarantine_cli import quarantine
 from flows.command.status_cli import status
@@ -215,7 +216,7 @@ def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
     _print(as_json, {"pipeline": name, **value}, "\n".join(lines))
 
 
-for _command in (plan, status, history, data, docs, upkeep, approve, reject, token, *COMMANDS):
+for _command in (plan, status, history, lineage, data, docs, upkeep, approve, reject, token, *COMMANDS):
     app.command()(_command)
 app.add_typer(deployments, name="deployments")
 app.add_typer(quarantine, name="quarantine")

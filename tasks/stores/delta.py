@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 if TYPE_CHECKING:
     import pyarrow.dataset as pads
@@ -22,6 +22,8 @@ _CONFIGURATION = {
     "delta.enableExpiredLogCleanup": "false",
 }
 Table = DeltaTable
+# Any trouble with a table: its log or its files are damaged or gone.
+Error = DeltaError
 _MAX_TRIES = 8
 # A transaction of every commit that rewrites files: theirs hold texts as views, which Arrow can't compare with texts.
 _REWRITTEN = Transaction("rewritten", 1)
