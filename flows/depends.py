@@ -4,14 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
 from tasks.evaluation.gates import too_old
+from tasks.features.stored import lacks
 from tasks.provenance import Parts, flat
 from tasks.refs import ModelRef, TrainingSetRef
 from tasks.stores import recipes
+from tasks.stores.manifests import Manifests
+from tasks.stores.settings import Settings
+
+
+def gone(manifests: Manifests, settings: Settings) -> str:
+    """Empty where the last training set and the last model are there, as far as this disk tells; else what is not."""
+    made, fitted = manifests.newest("features"), manifests.newest("training")
+    if made is None or fitted is None:
+        return "no model was trained yet"
+    return lacks(manifests.output(made, TrainingSetRef)) or lacks_model(manifests.output(fitted, ModelRef), settings)
+
+
+def lacks_model(model: ModelRef, settings: Settings) -> str:
+    """Empty where a model's files are there, as far as this disk tells; else what is missing."""
+    folder = Path(model.folder)
+    missing = folder.is_relative_to(settings.artifacts) and not (folder / "model.skops").is_file()
+    return f"the files of run {model.run_id} are not there any more" if missing else ""
 
 
 def judged_by(config: PipelineConfig) -> dict[str, JsonValue]:

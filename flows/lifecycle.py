@@ -12,13 +12,14 @@ from prefect.states import Completed
 
 from configs.schema import PipelineConfig
 from flows.context import actor, clock, open_pipeline, writing
+from flows.depends import gone
 from flows.deploy import deploy
 from flows.events import following
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.openlineage import telling
 from flows.page import report_page
-from flows.progress import collecting, stage
+from flows.progress import collecting, say, stage
 from flows.score import score
 from flows.settled import mark_settled
 from flows.train import train
@@ -45,6 +46,7 @@ from tasks.stores import candidates
 from tasks.stores.approvals import Approvals
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.lake import Lake
+from tasks.stores.manifests import Manifests
 from tasks.stores.recipes import STEPS, Step, recipe
 from tasks.stores.settings import Settings
 from tasks.stores.tracking import Tracking
@@ -104,7 +106,7 @@ class _Life:
             self.watch()
             decision = self.decide()
             if decision.due:
-                self.renew(decision.start_from)
+                self.renew(self.first(decision))
             elif self.force:
                 self.renew(next(step for step in STEPS if step in self.force))
             if self.until == "deployment":
@@ -157,6 +159,15 @@ class _Life:
             self.decision = decide_retrain(self.config, dataset, drift, performance, recipe(self.config), self.moment)
             running.note = "; ".join(self.decision.reasons)
             return self.decision
+
+    def first(self, decision: RetrainDecision) -> RetrainFrom:
+        """The stage to start from: all are looked at, unless only the gates changed while too few rows wait."""
+        if decision.start_from != "evaluation":
+            return "features"
+        missing = gone(Manifests(self.settings, self.name), self.settings)
+        if missing:
+            say(f"a model is trained anew: {missing}")
+        return "features" if missing else "evaluation"
 
     def renew(self, start_from: RetrainFrom) -> None:
         """Train and deploy. Data that no model can be fitted on leave the champion as it is."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
 from configs.schema import PipelineConfig
 from flows.command.history import newest_drift, newest_performance
-from flows.depends import evaluation_parts, features_parts, judged_by, training_parts
+from flows.depends import evaluation_parts, features_parts, gone, judged_by, lacks_model, training_parts
 from flows.settled import fetchable, landed, undeployed
 from tasks.features.stored import champion_columns, lacks
 from tasks.monitoring import decide
@@ -154,9 +153,9 @@ class _Planner:
 
     def features(self, decision: RetrainDecision) -> TrainingSetRef | None:
         before = self.manifests.newest("features")
-        if before is not None and (not decision.due or decision.start_from != "features"):
+        if before is not None and (not decision.due or decision.start_from == "evaluation"):
             stored = self.manifests.output(before, TrainingSetRef)
-            if not decision.due or not lacks(stored):
+            if not decision.due or not gone(self.manifests, self.settings):
                 same = dataset_digest(self.ledger) == stored.dataset.digest
                 self.add("features", "reuse", "same data, configuration and code" if same else decision.reasons[0])
                 return stored
@@ -197,20 +196,13 @@ class _Planner:
         parts = training_parts(self.config, made)
         found = self.manifests.find("training", parts.fingerprint)
         model = None if found is None else self.manifests.output(found, ModelRef)
-        missing = "" if model is None else self.lacks_model(model)
+        missing = "" if model is None else lacks_model(model, self.settings)
         if model is not None and not missing:
             self.add("training", "reuse", "same training set, configuration and code")
             return model
         told = [missing] if missing else ["it never ran"] if before is None else [*changes(before.parts, parts)]
         self.add("training", "run", *(told or ["another training set"]))
         return None
-
-    def lacks_model(self, model: ModelRef) -> str:
-        """What is missing of a model, as far as this disk tells."""
-        folder = Path(model.folder)
-        inside = folder.is_relative_to(self.settings.artifacts)
-        gone = inside and not (folder / "model.skops").is_file()
-        return f"the files of run {model.run_id} are not there any more" if gone else ""
 
     def judge(self, made: TrainingSetRef | None, model: ModelRef | None) -> str:
         """Fingerprint of a judgement that stands; empty where it runs."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pydantic import JsonValue
+
 from configs.schema import PipelineConfig
 from flows.context import clock
 from tasks.ingestion.discover import places
@@ -12,12 +14,11 @@ from tasks.ingestion.sql import sql_feeds
 from tasks.refs import digest
 from tasks.stores.approvals import Approvals
 from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.candidates import ready
+from tasks.stores.candidates import SETTLED, ready
 from tasks.stores.lake import Lake
-from tasks.stores.recipes import recipe
+from tasks.stores.recipes import STEPS, parts, recipe
 from tasks.stores.settings import Settings
 
-_ACTION = "lifecycle"
 # How the lake is kept, what a run costs, and what people are told decide nothing.
 _IDLE = {"upkeep", "cost", "description"}
 
@@ -33,12 +34,14 @@ def mark_settled(config: PipelineConfig, settings: Settings, *, at: datetime, ac
     """Note that a run came to its end on the present state."""
     found = fingerprint(config, Lake(settings, config))
     audit = Audit(settings)
-    audit.write(config.name, _ACTION, "done", at=at, actor=actor, reason="settled", details={"fingerprint": found})
+    of_stages: dict[str, JsonValue] = {step: parts(config, step).recipe for step in STEPS}
+    details: dict[str, JsonValue] = {"fingerprint": found, "recipes": of_stages}
+    audit.write(config.name, SETTLED, "done", at=at, actor=actor, reason="settled", details=details)
 
 
 def decided(config: PipelineConfig, settings: Settings) -> bool:
     """Whether the last run that decided did so on just the batches, configuration and recipe there are now."""
-    ended = Audit(settings).entries(config.name, _ACTION)
+    ended = Audit(settings).entries(config.name, SETTLED)
     return bool(ended) and ended[-1].details.get("fingerprint") == fingerprint(config, Lake(settings, config))
 
 

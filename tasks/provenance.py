@@ -113,15 +113,15 @@ class Provenance(Record):
 
 
 def flat(section: JsonValue, prefix: str = "") -> dict[str, JsonValue]:
-    """A nested section as leaves by dotted path. Lists of plain values are leaves."""
+    """A nested section as leaves by dotted path. Lists of plain values are leaves; what is empty is left out."""
     found: dict[str, JsonValue] = {}
-    if isinstance(section, dict) and section:
+    if isinstance(section, dict):
         for name, value in section.items():
             found |= flat(value, f"{prefix}.{name}" if prefix else name)
     elif isinstance(section, list) and any(isinstance(value, dict) for value in section):
         for number, value in enumerate(section):
             found |= flat(value, f"{prefix}[{number}]")
-    elif prefix:
+    elif section != []:
         found[prefix] = section
     return found
 

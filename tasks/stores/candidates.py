@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from tasks.refs import Candidate, ModelRef, Outcome
+from pydantic import TypeAdapter
+
+from tasks.refs import Candidate, ModelRef, Outcome, RetrainFrom
 from tasks.stores.approvals import APPROVAL, Approvals
 from tasks.stores.audit import Audit, Entry
 
 _ACTION = "candidate"
+SETTLED = "lifecycle"
 
 
 def put(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> int | None:
@@ -82,6 +85,17 @@ def newest(audit: Audit, pipeline: str) -> Candidate | None:
     """The newest candidate ever judged: what the last training was made from."""
     entries = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "intent"]
     return _read(entries[-1]) if entries else None
+
+
+def last_recipes(audit: Audit, pipeline: str) -> dict[RetrainFrom, str]:
+    """The stages' recipes of the newest candidate, or of a run since that settled on them; empty before any."""
+    put_forward = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "intent"]
+    if not put_forward:
+        return {}
+    ended = [entry for entry in audit.entries(pipeline, SETTLED) if entry.id > put_forward[-1].id]
+    if ended:
+        return TypeAdapter(dict[RetrainFrom, str]).validate_python(ended[-1].details["recipes"])
+    return _read(put_forward[-1]).recipes
 
 
 def judged(audit: Audit, pipeline: str) -> list[tuple[datetime, Candidate, str, int | None]]:

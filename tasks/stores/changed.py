@@ -1,10 +1,10 @@
-"""Which stage's recipe is another than that of the newest candidate, and how: no pandas, MLflow or Prefect."""
+"""Which stage's recipe is another than at the last run, and how: no pandas, MLflow or Prefect."""
 
 from __future__ import annotations
 
 from configs.schema import PipelineConfig
-from tasks.provenance import Manifest, changes
-from tasks.refs import Candidate, Record, RetrainFrom
+from tasks.provenance import changes
+from tasks.refs import Record, RetrainFrom
 from tasks.stores import candidates, recipes
 from tasks.stores.audit import Audit
 from tasks.stores.manifests import Manifests
@@ -19,24 +19,13 @@ class Change(Record):
 
 
 def change(config: PipelineConfig, settings: Settings) -> Change | None:
-    """What changed since the newest candidate was made and judged; None where nothing did, or there is none."""
-    last = candidates.newest(Audit(settings), config.name)
-    if last is None:
-        return None
-    manifests = Manifests(settings, config.name)
-    for step in recipes.STEPS:
+    """What changed since the last run that trained, or that found nothing to train; None where nothing did."""
+    audit, manifests = Audit(settings), Manifests(settings, config.name)
+    before = candidates.last_recipes(audit, config.name)
+    for step in recipes.STEPS if before else ():
         now = recipes.parts(config, step)
-        if now.recipe != last.recipes[step]:
-            before = _manifest(manifests, last, step)
-            told = () if before is None else changes(before.parts, now)
+        if now.recipe != before[step]:
+            known = [one.parts for one in manifests.all(step) if one.parts.recipe == before[step]]
+            told = changes(known[-1], now) if known else ()
             return Change(step=step, reasons=told or (f"configuration, code or libraries of {step} changed",))
     return None
-
-
-def _manifest(manifests: Manifests, last: Candidate, step: recipes.Step) -> Manifest | None:
-    if step == "training":
-        return manifests.find(step, last.model.training)
-    if step == "evaluation":
-        return manifests.find(step, last.evaluation)
-    mine = [one for one in manifests.all(step) if one.parts.recipe == last.recipes[step]]
-    return mine[-1] if mine else None

@@ -31,10 +31,15 @@ def module_digest(path: Path) -> str:
     Raises:
         UsageError: the module is no Python.
     """
-    return hashlib.sha256(ast.dump(_normalised(path)).encode()).hexdigest()
+    return read_module(path)[0]
 
 
-def _normalised(path: Path) -> ast.Module:
+def read_module(path: Path) -> tuple[str, ast.Module]:
+    """Digest of a module's normalised syntax tree, and that tree: without docstrings.
+
+    Raises:
+        UsageError: the module is no Python.
+    """
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError) as error:
@@ -44,7 +49,7 @@ def _normalised(path: Path) -> ast.Module:
             ast.get_docstring(node, clean=False) is not None
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    return tree
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tree
 
 
 def library_versions(names: Sequence[str] = LIBRARIES) -> dict[str, str]:

@@ -131,8 +131,8 @@ def _file(root: Path, module: str) -> Path | None:
 @cache
 def _read(path: Path, _mtime_ns: int, _size: int) -> tuple[str, tuple[str, ...]]:
     """A module's digest, and all names that it imports: modules, and what may be a module within one."""
-    tree = ast.parse(path.read_bytes()) if path.stat().st_size else ast.Module([], [])
-    return environment.module_digest(path), tuple(_imports(tree, path))
+    found, tree = environment.read_module(path)
+    return found, tuple(_imports(tree, path))
 
 
 def _imports(tree: ast.Module, path: Path) -> Iterator[str]:

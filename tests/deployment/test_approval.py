@@ -38,6 +38,7 @@ def candidate(*, passed: bool = True, champion: int | None = 2) -> Candidate:
         model_uri="m",
         folder="f",
         recipe="c",
+        training="t",
         columns={"x": Column(type="number")},
         dataset_digest="d",
         through_seq=1,
@@ -57,7 +58,7 @@ def candidate(*, passed: bool = True, champion: int | None = 2) -> Candidate:
         primary="mae",
         comparison=None,
     )
-    return Candidate(model=model, verdict=verdict)
+    return Candidate(model=model, verdict=verdict, evaluation="e", recipes={})
 
 
 @pytest.mark.parametrize(

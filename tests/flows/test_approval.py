@@ -61,7 +61,9 @@ def another(world: World, name: str = NAME, by: str = "trainer") -> int:
     model = last.model.model_copy(update={"run_id": client.create_run(experiment).info.run_id})
     verdict = last.verdict.model_copy(update={"champion_version": tracking.champion_version()})
     made = last.model_copy(update={"model": model, "verdict": verdict})
-    return candidates.put(audit, made, at=datetime.now(UTC), actor=by)
+    intent = candidates.put(audit, made, at=datetime.now(UTC), actor=by)
+    assert intent is not None
+    return intent
 
 
 def deployed(name: str = NAME, now: datetime | None = None) -> Promotion:

@@ -67,39 +67,51 @@ def test_a_decision_trains_where_the_policy_says_so(grown: World) -> None:
     assert report.version == 2
 
 
-def test_features_trains_without_asking_and_makes_the_training_set_anew(grown: World) -> None:
+def test_features_trains_without_asking_where_the_data_changed(grown: World) -> None:
+    grown.land(NAME, "more.csv", trips(260, 20, seed=5))
+    from flows.ingest import ingest
+
+    ingest(NAME)
     before = training_sets(grown)
     stages, report = start("features")
     assert stages == RENEWED
     assert report.version is not None
-    after = training_sets(grown)
-    assert set(after) == set(before)
-    assert after != before
+    assert set(training_sets(grown)).isdisjoint(before)
+
+    stages, again = start("features")
+    assert [one.state for one in again.stages] == ["reused", "reused", "reused", "skipped"]
+    assert again.outcome == "nothing_to_do"
+    assert again.reasons == ("every stage is as before: nothing that it depends on changed",)
 
 
-def test_training_takes_the_stored_training_set_while_the_data_are_the_same(grown: World) -> None:
+def test_training_takes_the_last_training_set_whatever_came_since(grown: World) -> None:
     before = training_sets(grown)
     assert len(before) == 1
-    stages, first = start("training")
-    assert stages == RENEWED
-    assert training_sets(grown) == before
-    assert first.version is not None
-
     from flows.ingest import ingest
 
     ingest(NAME)  # the third file
-    stages, second = start("training")
+    stages, report = start("training")
     assert stages == RENEWED
-    assert set(training_sets(grown)).isdisjoint(before)
-    assert second.stages[0].note != first.stages[0].note
-    assert second.version == first.version + 1
+    assert [one.state for one in report.stages] == ["reused", "reused", "reused", "skipped"]
+    assert training_sets(grown) == before
+
+
+def test_a_run_from_a_stage_needs_a_result_of_those_before_it(grown: World) -> None:
+    from flows.lifecycle import LifecycleError, lifecycle
+
+    grown.pipeline("fresh", {})
+    for start_from, lacking in (("training", "features"), ("evaluation", "features")):
+        with pytest.raises(
+            LifecycleError, match=f"no result of {lacking} to take .it never ran.. Start from {lacking}"
+        ):
+            lifecycle("fresh", start_from=start_from)  # type: ignore[arg-type]
 
 
 def test_deployment_deploys_what_was_judged_and_does_nothing_else(grown: World) -> None:
     from flows.train import train
 
-    grown.land(NAME, "fourth.csv", trips(270, 20, seed=4))
-    train(NAME)
+    grown.land(NAME, "fourth.csv", trips(280, 20, seed=4))
+    train(NAME, force=("training",))
     assert len(undeployed(grown.config(NAME), grown.settings)) == 1
     sets = training_sets(grown)
     stages, report = start("deployment")

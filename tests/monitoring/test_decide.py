@@ -15,18 +15,18 @@ STATES: tuple[WatchState, ...] = get_args(WatchState)
 
 def decided(policy: Retrain | None = None, **changes: Any) -> RetrainDecision:
     states = {"drift": "ok", "performance": "ok"}
-    facts: dict[str, Any] = {"labelled": 150, "trained": 100, **states, "recipe": "r", "last_recipe": "r"}
+    facts: dict[str, Any] = {"labelled": 150, "trained": 100, **states, "recipe": "r", "changed": None}
     return retrain(policy or Retrain(new_rows=1000), **{**facts, **changes})
 
 
 def test_no_label_is_never_due() -> None:
     for trained in (None, 0, 50):
-        found = decided(labelled=0, trained=trained, drift="act", last_recipe="other")
+        found = decided(labelled=0, trained=trained, drift="act", changed="training")
         assert found == RetrainDecision(due=False, reasons=("no labelled row yet",), new_rows=0, recipe="r")
 
 
 def test_the_first_model_is_due_with_the_first_label() -> None:
-    found = decided(labelled=1, trained=None, last_recipe="")
+    found = decided(labelled=1, trained=None)
     assert found == RetrainDecision(due=True, reasons=("no model yet, 1 labelled rows",), new_rows=1, recipe="r")
 
 
@@ -45,10 +45,26 @@ def test_a_share_of_what_was_trained_on_must_be_reached_too(labelled: int, due: 
 
 
 def test_another_recipe_is_due_without_a_new_row() -> None:
-    found = decided(labelled=100, last_recipe="older")
-    assert found.due
-    assert found.reasons == ("configuration, code or libraries of training changed",)
-    assert found.recipe == "r"
+    found = decided(labelled=100, changed="training", how=("seed: 1 → 2", "numpy 1 → 2"))
+    assert (found.due, found.recipe, found.start_from) == (True, "r", "training")
+    assert found.reasons == ("training changed: seed: 1 → 2; numpy 1 → 2",)
+
+
+@pytest.mark.parametrize(
+    ("changed", "facts", "start"),
+    [
+        ("training", {"labelled": 100}, "training"),
+        ("training", {"labelled": 101}, "features"),
+        ("features", {"labelled": 100}, "features"),
+        ("evaluation", {"labelled": 100}, "evaluation"),
+        ("evaluation", {"labelled": 101}, "evaluation"),
+        ("evaluation", {"labelled": 1100}, "features"),
+        ("evaluation", {"labelled": 101, "drift": "act"}, "features"),
+    ],
+)
+def test_it_starts_from_what_changed_first(changed: str, facts: dict[str, Any], start: str) -> None:
+    """Other gates alone ask for no other model, though some rows wait."""
+    assert decided(changed=changed, how=("x",), **facts).start_from == start
 
 
 @pytest.mark.parametrize("drift", STATES)
@@ -81,12 +97,12 @@ def test_fewer_rows_than_before_are_not_new_rows() -> None:
 
 
 def test_all_reasons_are_told() -> None:
-    found = decided(Retrain(new_rows=10), drift="act", performance="act", last_recipe="older")
+    found = decided(Retrain(new_rows=10), drift="act", performance="act", changed="training", how=("seed",))
     assert found.reasons == (
-        "configuration, code or libraries of training changed",
         "50 new labelled rows, 10 make it due",
         "drift verdict: act",
         "performance verdict: act",
+        "training changed: seed",
     )
 
 
@@ -99,7 +115,7 @@ def test_a_decision_has_reasons_and_is_the_same_again(
     policy: Retrain, labelled: int, trained: int | None, drift: WatchState, changed: bool
 ) -> None:
     facts: dict[str, Any] = {"labelled": labelled, "trained": trained, "drift": drift}
-    facts["last_recipe"] = "older" if changed else "r"
+    facts["changed"] = "training" if changed else None
     found = decided(policy, **facts)
     assert found.reasons
     assert all(found.reasons)

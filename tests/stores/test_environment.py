@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from configs.schema import PipelineConfig, RandomSplit
 from tasks.stores import environment
 
 CODE = '''\
@@ -31,7 +30,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def digest_of(root: Path, code: str) -> str:
     (root / "tasks" / "half.py").write_text(code)
-    return environment.code_digest(["tasks"])
+    return environment.code_digests(["tasks"])["tasks/half.py"]
 
 
 SAME = {
@@ -71,34 +70,41 @@ def test_a_function_of_a_docstring_alone_is_as_good_as_pass(root: Path) -> None:
 
 
 def test_a_new_moved_or_lost_module_changes_the_digest(root: Path) -> None:
-    before = environment.code_digest(["tasks"])
+    before = environment.code_digests(["tasks"])
     (root / "tasks" / "inner").mkdir()
     (root / "tasks" / "inner" / "more.py").write_text("x = 1\n")
-    more = environment.code_digest(["tasks"])
+    more = environment.code_digests(["tasks"])
     (root / "tasks" / "inner" / "more.py").rename(root / "tasks" / "more.py")
-    moved = environment.code_digest(["tasks"])
+    moved = environment.code_digests(["tasks"])
     (root / "tasks" / "half.py").unlink()
-    assert len({before, more, moved, environment.code_digest(["tasks"])}) == 4
+    after = environment.code_digests(["tasks"])
+    assert [sorted(one) for one in (before, more, moved, after)] == [
+        ["tasks/half.py"],
+        ["tasks/half.py", "tasks/inner/more.py"],
+        ["tasks/half.py", "tasks/more.py"],
+        ["tasks/more.py"],
+    ]
+    assert more["tasks/inner/more.py"] == after["tasks/more.py"]
 
 
 def test_other_folders_and_files_do_not_count(root: Path) -> None:
-    before = environment.code_digest(["tasks"])
+    before = environment.code_digests(["tasks"])
     (root / "flows").mkdir()
     (root / "flows" / "x.py").write_text("x = 1\n")
     (root / "tasks" / "notes.md").write_text("x")
-    assert environment.code_digest(["tasks"]) == before
-    assert environment.code_digest(["tasks", "flows"]) != before
+    assert environment.code_digests(["tasks"]) == before
+    assert environment.code_digests(["tasks", "flows"]) != before
 
 
 def test_the_digest_does_not_say_where_the_checkout_is(
     root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = environment.code_digest(["tasks"])
+    before = environment.code_digests(["tasks"])
     other = tmp_path_factory.mktemp("elsewhere")
     (other / "tasks").mkdir()
     (other / "tasks" / "half.py").write_text(CODE)
     monkeypatch.setattr(environment, "ROOT", other)
-    assert environment.code_digest(["tasks"]) == before
+    assert environment.code_digests(["tasks"]) == before
 
 
 def test_the_lock_is_known_by_its_bytes(root: Path) -> None:
@@ -121,53 +127,3 @@ def test_versions_are_those_installed() -> None:
     assert found["numpy"] == np.__version__
     assert found["scikit-learn"] == sklearn.__version__
     assert set(found) == set(environment.LIBRARIES)
-
-
-def config(**changes: object) -> PipelineConfig:
-    base = {
-        "name": "demand",
-        "description": "x",
-        "task": "regression",
-        "source": {"landing": "demand"},
-        "contract": {"target": "y", "key": ("id",), "columns": {n: {"type": "number"} for n in ("id", "x", "y")}},
-        "features": {"numeric": ("x",)},
-        "split": {"kind": "random"},
-        "training": {"estimator": "sklearn.linear_model.Ridge", "parameters": {"alpha": 1.0}},
-        "evaluation": {"primary": "mae"},
-    }
-    return PipelineConfig.model_validate({**base, **changes})
-
-
-def test_a_recipe_is_the_same_for_the_same() -> None:
-    assert environment.recipe(config()) == environment.recipe(config())
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"seed": 1},
-        {"training": {"estimator": "sklearn.linear_model.Ridge", "parameters": {"alpha": 2.0}}},
-        {"features": {"numeric": ("x",), "scale": True}},
-        {"split": RandomSplit(kind="random", holdout=0.3)},
-        {"evaluation": {"primary": "rmse"}},
-        {"policy": {"min_training_rows": 7}},
-    ],
-    ids=lambda changes: next(iter(changes)),
-)
-def test_what_decides_a_model_changes_its_recipe(changes: dict[str, object]) -> None:
-    assert environment.recipe(config(**changes)) != environment.recipe(config())
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"owner": "ana"}, {"retrain": {"new_rows": 9}}, {"monitoring": {"min_rows": 99}}],
-    ids=lambda changes: next(iter(changes)),
-)
-def test_what_decides_nothing_leaves_the_recipe(changes: dict[str, object]) -> None:
-    assert environment.recipe(config(**changes)) == environment.recipe(config())
-
-
-def test_a_library_version_changes_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = environment.recipe(config())
-    monkeypatch.setattr(environment, "library_versions", lambda: {"numpy": "0"})
-    assert environment.recipe(config()) != before
