@@ -36,8 +36,3 @@ def commits_between(before: str, now: str, paths: Sequence[str]) -> tuple[str, .
     except (OSError, subprocess.TimeoutExpired):
         return None
     return tuple(done.stdout.splitlines()) if done.returncode == 0 else None
-
-
-def dirty(commit: str) -> bool:
-    """Whether files had been changed since the commit."""
-    return commit.endswith(_DIRTY)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from flows.command.changes import words
-from flows.command.changes.records import Effect, History, VersionStory
+from flows.command.changes.records import Attribution, Effect, History, Part, VersionStory
 from flows.command.console import table
 from flows.command.live import told
 from tasks.stores.markdown import cell
+
+_Draw = Callable[[list[tuple[str, ...]]], list[str]]
 
 
 def text(history: History) -> str:
@@ -16,6 +18,8 @@ def text(history: History) -> str:
     lines = [_head(history)]
     for one in history.versions:
         lines += ["", _title(one), *_body(one, history)]
+    if history.attribution is not None:
+        lines += ["", *_attributed(history.attribution, _indented)]
     lines += ["", *(f"damaged: {note}" for note in history.notes)] if history.notes else []
     return "\n".join(lines)
 
@@ -30,6 +34,8 @@ def markdown(history: History) -> str:
             lines += [f"- {kind}: {cell(line)}" for kind, line in words.lines(change, other)]
             lines.append("")
         lines += [f"{_capital(_against(one))}:", "", *_grid(_effects(one)), "", *_cost_lines(one, history, _grid)]
+    if history.attribution is not None:
+        lines += ["", "## Each change by itself", "", *_attributed(history.attribution, _grid)]
     lines += ["", *(f"- damaged: {cell(note)}" for note in history.notes)] if history.notes else []
     return "\n".join(lines)
 
@@ -86,12 +92,31 @@ def _effect(one: Effect) -> tuple[str, ...]:
     return (one.metric, itself, rival, *words.interval(one.improvement))
 
 
-def _cost_lines(one: VersionStory, history: History, draw: Callable[[list[tuple[str, ...]]], list[str]]) -> list[str]:
+def _cost_lines(one: VersionStory, history: History, draw: _Draw) -> list[str]:
     if one.total is None:
         return [f"cost: not known ({'; '.join(one.notes) or 'no manifest'})"]
     rows = [words.stage_cost(stage, history.currency) for stage in one.stages]
     total = ("in all", *words.cost(one.total, one.money, history.currency))
     return draw([("cost", "wall", "CPU", "memory", "price"), *rows, total])
+
+
+def _attributed(one: Attribution, draw: _Draw) -> list[str]:
+    versions = [f"version {number}" if number is not None else "a candidate" for number in (one.version, one.before)]
+    values = f"{one.metric} {one.value:.4g} against {one.before_value:.4g}"
+    title = f"each change by itself: {versions[0]} against {versions[1]}, rebuilt: {values} on {one.rows} held-out rows"
+    rows = [_part(part) for part in one.parts]
+    rows += [("sum of these", f"{one.sum:+.4g}", "")]
+    rows += [("all changes together", *words.interval(one.whole))]
+    rows += [("left: what they do to each other", f"{one.left:+.4g}", "")]
+    told = draw([("change", "improvement", "interval"), *rows])
+    untried = [f"not tried, as both are rebuilt by the code and packages of now: {line}" for line in one.code]
+    return [title, "", *told, "", *(f"  {line}" for line in (*untried, *one.notes))]
+
+
+def _part(one: Part) -> tuple[str, ...]:
+    told = one.told[0] if len(one.told) == 1 else f"{one.name} ({len(one.told)} fields)"
+    told = f"{one.name}: {told}" if one.name == "data" else told
+    return (f"{told}: not tried: {one.problem}", "–", "–") if one.problem else (told, *words.interval(one.effect))
 
 
 def _indented(rows: list[tuple[str, ...]]) -> list[str]:

@@ -47,7 +47,7 @@ def read(config: PipelineConfig, settings: Settings, version: int | None = None)
     if version is not None:
         told = [one for one in told if one.version == version]
         if not told:
-            raise UsageError(unknown(config.name, found, version))
+            raise UsageError(no_version(config.name, found, version))
     return History(
         pipeline=config.name,
         primary=config.evaluation.primary,
@@ -58,8 +58,33 @@ def read(config: PipelineConfig, settings: Settings, version: int | None = None)
     )
 
 
-def unknown(pipeline: str, found: Sequence[Made], version: int) -> str:
+def neighbours(config: PipelineConfig, settings: Settings, version: int | None) -> tuple[Made, Made, Change]:
+    """A version, the one before it that is another model, and what changed: those two, older first, and the change.
+
+    Args:
+        config: The pipeline.
+        settings: Where its stores are.
+        version: The version; the newest by default.
+
+    Raises:
+        UsageError: there is no such version, or none before it.
+    """
+    found, _ = made(settings, config.name)
+    places = [place for place, one in enumerate(found) if version is None or one.version == version]
+    if not places:
+        raise UsageError(no_version(config.name, found, version))
+    now = found[places[-1]]
+    earlier = [one for one in found[: places[-1]] if one.candidate.model.run_id != now.candidate.model.run_id]
+    if not earlier:
+        raise UsageError(f"{config.name}: {now.name} is the first: there is none before it to attribute changes to.")
+    ledger = Lake(settings, config).ledger()
+    return earlier[-1], now, change(earlier[-1], now, "the one before", ledger, None, newest=False)
+
+
+def no_version(pipeline: str, found: Sequence[Made], version: int | None) -> str:
     """That a version is not there, and which are."""
+    if version is None:
+        return f"{pipeline}: no candidate has been judged yet. `perennial run {pipeline}` trains the first."
     numbers = sorted({one.version for one in found if one.version is not None})
     known = ", ".join(str(one) for one in numbers) or "none yet"
     return f"{pipeline} has no version {version}; known here: {known}. Leave --version out for all."

@@ -154,8 +154,57 @@ class VersionStory(Record):
     notes: tuple[str, ...]
 
 
+class Part(Record):
+    """What one change did by itself.
+
+    Attributes:
+        told: The change, in words.
+        effect: Improvement over the older version; None where it was not tried.
+        problem: Why it was not tried; empty where it was.
+    """
+
+    name: str
+    told: tuple[str, ...]
+    effect: Interval | None
+    problem: str = ""
+
+
+class Attribution(Record):
+    """How much of the difference between two versions each change made, all rebuilt by the code of now.
+
+    Attributes:
+        rows: Holdout rows of the newer version that no rebuilt model was trained on.
+        before_value, value: The metric of both on these rows.
+        parts: Each change alone.
+        whole: All changes together.
+        sum: Of the parts' estimates.
+        left: What the whole has beyond the sum: changes that work together or against each other.
+        code: What of the code and packages changed between them; it can't be tried in place.
+        notes: Whether the rebuilt versions answer as the registered ones.
+    """
+
+    pipeline: str
+    before: int | None
+    version: int | None
+    metric: str
+    rows: int
+    before_value: float
+    value: float
+    parts: tuple[Part, ...]
+    whole: Interval
+    sum: float
+    left: float
+    code: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
 class History(Record):
-    """A pipeline's versions as they were judged, oldest first; `notes`: records that can't be read."""
+    """A pipeline's versions as they were judged, oldest first.
+
+    Attributes:
+        notes: Records that can't be read.
+        attribution: How much each change between two versions did, where that was asked for.
+    """
 
     pipeline: str
     primary: str
@@ -163,3 +212,4 @@ class History(Record):
     currency: str
     versions: tuple[VersionStory, ...]
     notes: tuple[str, ...]
+    attribution: Attribution | None = None

@@ -45,6 +45,12 @@ def _by_kind(change: Change) -> dict[str, list[str]]:
     return found
 
 
+def code_lines(change: Change) -> list[str]:
+    """What changed of code and packages; empty where nothing did that a stage depends on."""
+    code = [] if change.code is None or not change.code.modules else list(_code(change.code))
+    return [*code, *(f"{one.name} {one.before} → {one.now}" for one in change.packages or () if one.matters)]
+
+
 def _config(fields: Sequence[FieldChange] | None) -> list[str]:
     if fields is None:
         return []
@@ -66,12 +72,17 @@ def _data(data: DataChange) -> Iterator[str]:
     if not data.files:
         yield f"the same files; {sizes}"
     else:
-        labels = f", {data.labels} labels" if data.labels else ""
         times = "" if data.first is None or data.last is None else f", event times {_span(data.first, data.last)}"
-        yield f"{_count(len(data.files), 'file')} more: +{data.rows} rows{labels}{times}; {sizes}"
+        yield f"{data_line(data)}{times}; {sizes}"
         yield _named([one.path for one in data.files])
     if data.refused:
         yield f"{_count(len(data.refused), 'file')} refused: {_named(data.refused, '; ')}"
+
+
+def data_line(data: DataChange) -> str:
+    """How much came in."""
+    labels = f", +{data.labels} labels" if data.labels else ""
+    return f"{_count(len(data.files), 'file')} more: +{data.rows} rows{labels}"
 
 
 def _span(first: datetime, last: datetime) -> str:
@@ -79,9 +90,7 @@ def _span(first: datetime, last: datetime) -> str:
 
 
 def _drift(drift: Drift) -> str:
-    worst = ", ".join(f"{one.column} {one.effect:.2g}" for one in drift.columns if one.drifted)
-    moved = f"; most: {worst}" if worst else ""
-    return f"{drift.state} at {moment(drift.at)}: {'; '.join(drift.reasons)}{moved}"
+    return f"{drift.state} at {moment(drift.at)}: {'; '.join(drift.reasons)}"
 
 
 def _code(code: CodeChange | None) -> Iterator[str]:
@@ -127,7 +136,7 @@ def interval(one: Interval | None) -> tuple[str, str]:
 
 def cost(one: Cost, money: float | None, currency: str) -> tuple[str, ...]:
     """Wall time, CPU time, memory, money, in four cells."""
-    paid = "–" if money is None else f"{money:.4g} {currency}"
+    paid = "–" if money is None else f"{money:.{2 if money >= 1 else 6}f} {currency}"
     return f"{one.seconds:.1f} s", f"{one.cpu_seconds:.1f} s", f"{one.peak_mebibytes:.0f} MiB", paid
 
 
