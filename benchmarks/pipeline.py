@@ -57,10 +57,11 @@ def land(rows: int, folder: Path) -> None:
     """Write generated rows, 14 columns, in files of at most a million."""
     folder.mkdir(parents=True)
     for number, start in enumerate(range(0, rows, _ROWS_PER_FILE)):
-        _frame(start, min(_ROWS_PER_FILE, rows - start)).to_parquet(folder / f"part-{number:03d}.parquet", index=False)
+        frame(start, min(_ROWS_PER_FILE, rows - start)).to_parquet(folder / f"part-{number:03d}.parquet", index=False)
 
 
-def _frame(start: int, size: int) -> pd.DataFrame:
+def frame(start: int, size: int) -> pd.DataFrame:
+    """Generated rows, numbered from `start` on, a second apart."""
     rng = np.random.default_rng([7, start])
     ids = np.arange(start, start + size)
     data: dict[str, object] = {"id": ids, "at": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(ids, unit="s")}
@@ -72,16 +73,15 @@ def _frame(start: int, size: int) -> pd.DataFrame:
         "kind": rng.choice(["a", "b", "c", "d"], size),
         "place": np.char.add("p", rng.integers(0, 50, size).astype(str)),
     }
-    frame = pd.DataFrame(data)
-    frame["y"] = frame["x0"] * frame["x1"] + frame["load"] * 3 + (frame["kind"] == "a") + rng.normal(size=size)
-    return frame
+    made = pd.DataFrame(data)
+    made["y"] = made["x0"] * made["x1"] + made["load"] * 3 + (made["kind"] == "a") + rng.normal(size=size)
+    return made
 
 
-def measure(rows: int, base: Path, environment: dict[str, str]) -> tuple[Cost, Cost, dict[str, float]]:
-    """The job, the bare script, and the job's stages in seconds."""
-    landing = base / "landing"
+def prepare_home(base: Path, rows: int, environment: dict[str, str]) -> dict[str, str]:
+    """Land rows, write the pipeline's YAML and make MLflow's database, which is made once a home; the environment."""
+    landing, configs = base / "landing", base / "configs"
     land(rows, landing)
-    configs = base / "configs"
     configs.mkdir()
     numeric = "\n".join(
         f"    x{number}: {{type: number, nullable: true, minimum: -1000000, maximum: 1000000}}" for number in range(8)
@@ -89,11 +89,16 @@ def measure(rows: int, base: Path, environment: dict[str, str]) -> tuple[Cost, C
     text = _CONFIG.replace("LANDING", str(landing)).replace("NUMERIC", numeric)
     (configs / "bench.yaml").write_text(text)
     mine = {**environment, "PERENNIAL_HOME": str(base / "home"), "PERENNIAL_CONFIGS": str(configs)}
-    # MLflow makes its database once a home: not part of a run.
-    prepare = "from flows.context import *; from tasks.stores.tracking import Tracking\n"
-    prepare += "config, settings = open_pipeline('bench'); Tracking(settings, 'bench').champion()"
-    subprocess.run([sys.executable, "-c", prepare], env=mine, check=True)
-    bare = run([sys.executable, "-m", "benchmarks.bare", str(landing), str(base / "bare.skops")], environment)
+    first = "from flows.context import *; from tasks.stores.tracking import Tracking\n"
+    first += "config, settings = open_pipeline('bench'); Tracking(settings, 'bench').champion()"
+    subprocess.run([sys.executable, "-c", first], env=mine, check=True)
+    return mine
+
+
+def measure(rows: int, base: Path, environment: dict[str, str]) -> tuple[Cost, Cost, dict[str, float]]:
+    """The job, the bare script, and the job's stages in seconds."""
+    mine = prepare_home(base, rows, environment)
+    bare = run([sys.executable, "-m", "benchmarks.bare", str(base / "landing"), str(base / "bare.skops")], environment)
     report = base / "report.json"
     script = (
         f"import sys, flows.cli; sys.stdout = open({str(report)!r}, 'w'); flows.cli.main(['run', 'bench', '--json'])"

@@ -93,7 +93,7 @@ class _Planner:
         files, rows = landed(self.config, self.settings), fetchable(self.config, self.settings)
         told = []
         if files:
-            names = [one.split(":")[-3] for one in files]
+            names = [one.split(":", 2)[2].rsplit(":", 2)[0] for one in files]
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             told.append(f"{_count(len(names), 'file')} landed: {', '.join(names[:_SHOWN])}{more}")
         if rows:

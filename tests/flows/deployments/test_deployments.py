@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import yaml
@@ -20,6 +20,7 @@ from configs.load import names
 from flows.deployments.check import FILE, MistakeError, _deployed_file, add, mistakes
 from flows.deployments.rules import mistakes as content_mistakes
 from tasks.errors import UsageError
+from tasks.refs import StartFrom
 from tests.conftest import ROOT, Cli, World, make_world
 
 if TYPE_CHECKING:
@@ -380,7 +381,7 @@ def test_a_right_file_is_deployed_with_all_that_it_says(deployable: tuple[Path, 
     }
     schema = found[f"lifecycle/{NAME}"].parameter_openapi_schema
     assert schema is not None
-    assert schema["properties"]["start_from"]["enum"] == ["ingestion", "decision", "features", "training", "deployment"]
+    assert schema["properties"]["start_from"]["enum"] == [*get_args(StartFrom)]
 
     match = {"prefect.resource.id": f"perennial.pipeline.{NAME}", "perennial.followed": "no"}
     fired = {}

@@ -215,10 +215,14 @@ def test_a_file_that_lands_leads_to_a_champion_with_no_command_typed(system: Sys
 
 
 def test_ci_starts_a_run_from_a_stage_and_gets_its_outcome_as_exit_code(system: System) -> None:
-    done = system.prefect("deployment", "run", f"lifecycle/{PIPELINE}", "--param", "start_from=training", "--watch")
+    words = ("deployment", "run", f"lifecycle/{PIPELINE}", "--param", "start_from=training", "--watch")
+    done = system.prefect(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert system.runs("lifecycle")[0]["state_name"] == "Nothing to do"  # on the same, the same
+    done = system.prefect(*words, "--param", 'force=["training"]')
     assert done.returncode == 0, done.stdout + done.stderr
     newest = system.runs("lifecycle")[0]
-    assert newest["parameters"] == {"pipeline": PIPELINE, "start_from": "training"}
+    assert newest["parameters"] == {"pipeline": PIPELINE, "start_from": "training", "force": ["training"]}
     assert newest["state_name"] == "Kept champion"  # the same data again: not better
     wrong = system.prefect("deployment", "run", f"lifecycle/{PIPELINE}", "--param", "start_from=trainning", "--watch")
     assert wrong.returncode != 0
