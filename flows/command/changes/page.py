@@ -50,9 +50,8 @@ def _head(history: History) -> str:
             f"{history.pipeline}: no candidate has been judged yet. `perennial run {history.pipeline}` trains the "
             "first once enough has landed."
         )
-    champion = "no champion yet" if history.champion is None else f"champion now: version {history.champion}"
-    count = len(history.versions)
-    return f"{history.pipeline}: {count} judged version{'' if count == 1 else 's'}; {champion}"
+    champion = "no version is champion yet" if history.champion is None else f"version {history.champion} is champion"
+    return f"{history.pipeline}: {champion}"
 
 
 def _title(one: VersionStory) -> str:
@@ -105,9 +104,9 @@ def _attributed(one: Attribution, draw: _Draw) -> list[str]:
     values = f"{one.metric} {one.value:.4g} against {one.before_value:.4g}"
     title = f"each change by itself: {versions[0]} against {versions[1]}, rebuilt: {values} on {one.rows} held-out rows"
     rows = [_part(part) for part in one.parts]
-    rows += [("sum of these", f"{one.sum:+.4g}", "")]
+    rows += [("sum of these", words.signed(one.sum), "")]
     rows += [("all changes together", *words.interval(one.whole))]
-    rows += [("left: what they do to each other", f"{one.left:+.4g}", "")]
+    rows += [("left: what they do to each other", words.signed(one.left), "")]
     told = draw([("change", "improvement", "interval"), *rows])
     untried = [f"not tried, as both are rebuilt by the code and packages of now: {line}" for line in one.code]
     return [title, "", *told, "", *(f"  {line}" for line in (*untried, *one.notes))]

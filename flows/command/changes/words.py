@@ -131,7 +131,12 @@ def interval(one: Interval | None) -> tuple[str, str]:
     """An improvement and its interval, in two cells."""
     if one is None:
         return "–", "–"
-    return f"{one.estimate:+.4g}", f"{one.low:+.4g} to {one.high:+.4g} ({one.confidence:.0%})"
+    return signed(one.estimate), f"{signed(one.low)} to {signed(one.high)} ({one.confidence:.0%})"
+
+
+def signed(number: float) -> str:
+    """An improvement; minus nothing is nothing."""
+    return f"{number + 0.0:+.4g}"
 
 
 def cost(one: Cost, money: float | None, currency: str) -> tuple[str, ...]:
