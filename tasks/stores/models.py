@@ -23,7 +23,7 @@ import skops.io as sio
 from tasks.errors import PerennialError
 
 # Types that skops does not trust by itself and that were read and found safe to construct: plain holders of
-# arrays and parameters, whose restoring runs no code from the file.
+# arrays and parameters, and scikit-learn's own metrics, whose restoring runs no code from the file.
 AUDITED = (
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
@@ -39,6 +39,25 @@ AUDITED = (
     "sklearn._loss.link.LogLink",
     "sklearn._loss.link.LogitLink",
     "sklearn._loss.link.MultinomialLogit",
+    "sklearn.metrics._classification.accuracy_score",
+    "sklearn.metrics._classification.balanced_accuracy_score",
+    "sklearn.metrics._classification.brier_score_loss",
+    "sklearn.metrics._classification.f1_score",
+    "sklearn.metrics._classification.log_loss",
+    "sklearn.metrics._ranking.average_precision_score",
+    "sklearn.metrics._ranking.roc_auc_score",
+    "sklearn.metrics._regression.mean_absolute_error",
+    "sklearn.metrics._regression.mean_pinball_loss",
+    "sklearn.metrics._regression.mean_squared_error",
+    "sklearn.metrics._regression.median_absolute_error",
+    "sklearn.metrics._regression.r2_score",
+    "sklearn.metrics._regression.root_mean_squared_error",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.metrics._scorer._Scorer",
+    "sklearn.model_selection._search_successive_halving.HalvingGridSearchCV",
+    "sklearn.model_selection._search_successive_halving.HalvingRandomSearchCV",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
     "sklearn.tree._tree.Tree",
     "tasks.features.definitions.AsNumber",
     "tasks.features.definitions.Calendar",
