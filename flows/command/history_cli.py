@@ -6,13 +6,23 @@ from typing import Annotated
 
 import typer
 
-from flows.command.console import print_result
+from configs.schema import PipelineConfig
+from flows.command.changes.records import Attribution
+from flows.command.console import ConsoleReporter, console, print_result
+from flows.progress import reporting
 from tasks.errors import UsageError
+from tasks.stores.settings import Settings
 
 
 def history(
     name: Annotated[str, typer.Argument(help="The pipeline's name.", show_default=False)],
     version: Annotated[int | None, typer.Option(help="One version; left out, all.")] = None,
+    attribute: Annotated[
+        bool,
+        typer.Option(
+            "--attribute", help="Rebuild the version, or the newest, with one change at a time: how much did each do?"
+        ),
+    ] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Markdown, for a pull request.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
@@ -23,7 +33,21 @@ def history(
     from flows.command.changes.read import read
     from flows.context import open_pipeline
 
-    one = read(*open_pipeline(name), version)
+    config, settings = open_pipeline(name)
+    one = read(config, settings, version)
+    if attribute:
+        one = one.model_copy(update={"attribution": _attributed(config, settings, version)})
     print_result(as_json, one.model_dump(mode="json"), markdown(one) if as_markdown else text(one))
     if one.notes:
         raise typer.Exit(1)  # damaged records: what could be read was told
+
+
+def _attributed(config: PipelineConfig, settings: Settings, version: int | None) -> Attribution:
+    """How much each change did; told while it goes, as it takes as long as several trainings."""
+    from flows.command.changes.read import neighbours
+
+    before, now, change = neighbours(config, settings, version)
+    with reporting(ConsoleReporter(console())):
+        from flows.command.changes.attribute import attribute
+
+        return attribute(config, settings, before, now, change)

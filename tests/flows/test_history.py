@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -259,6 +260,135 @@ def test_versions_without_manifests_are_told_as_far_as_they_are_known(
     assert [file.path for file in change.data.files] == ["b.csv"]
     assert version.effects[0].improvement is not None
     assert cli("history", NAME).code == 0
+
+
+# ------------------------------------------------------------------------------------------------ each change by itself
+def attributed(cli: Cli, *words: str) -> dict[str, Any]:
+    found = cli("history", NAME, "--attribute", "--json", *words)
+    assert found.code == 0, found.err
+    attribution = found.json()["attribution"]
+    assert isinstance(attribution, dict)
+    return attribution
+
+
+def test_each_change_is_told_with_its_true_sign(story: World, cli: Cli) -> None:
+    """Version 4 has more rows than 3 and hardly shrinks: both make it better, and less so together."""
+    found = attributed(cli, "--version", "4")
+    assert (found["before"], found["version"], found["metric"]) == (3, 4, "mae")
+    parts = {part["name"]: part["effect"] for part in found["parts"]}
+    assert list(parts) == ["data", "training.parameters.alpha"]  # the gate changes no model
+    for effect in parts.values():
+        assert 0 < effect["low"] < effect["estimate"]
+    assert found["sum"] == pytest.approx(sum(effect["estimate"] for effect in parts.values()))
+    assert found["left"] == pytest.approx(found["whole"]["estimate"] - found["sum"])
+    assert found["left"] < 0
+    assert found["whole"]["estimate"] == pytest.approx(found["before_value"] - found["value"])
+
+
+def test_a_single_change_is_the_whole(story: World, cli: Cli) -> None:
+    """It makes worse what it made worse when it was judged."""
+    found = attributed(cli, "--version", "3")
+    ((name, effect),) = [(part["name"], part["effect"]) for part in found["parts"]]
+    assert name == "training.parameters.alpha"
+    assert effect == found["whole"]
+    assert effect["high"] < 0
+    judged = one(story, 3).effects[0].improvement
+    assert judged is not None
+    assert effect["estimate"] == pytest.approx(judged.estimate)
+
+
+def test_a_change_s_effect_is_that_of_a_model_fitted_by_hand(story: World, cli: Cli) -> None:
+    """Version 2's data with version 1's parameter, and the other way round: by scikit-learn alone."""
+    import numpy as np
+
+    from flows.command.changes.read import neighbours
+    from flows.command.changes.rebuild import data, recorded, training_set
+    from tasks.stores.lake import Lake
+    from tasks.stores.tracking import Tracking
+
+    config, tracking = story.config(NAME), Tracking(story.settings, NAME)
+    before, now, _ = neighbours(config, story.settings, 4)
+    old, new = (recorded(each, tracking.fetched(each.candidate.model)) for each in (before, now))
+    lake = Lake(story.settings, config)
+    sets = [training_set(each.config, data(lake, each, (old.config, new.config))) for each in (old, new)]
+    errors = {
+        (place, alpha): np.abs(by_hand(sets[place].train, alpha).predict(matrix(held)) - held["_target"]).mean()
+        for held in [sets[1].holdout.to_pandas()]
+        for place, alpha in ((0, 2000.0), (1, 2000.0), (0, 1.0))
+    }
+    parts = {part["name"]: part["effect"]["estimate"] for part in attributed(cli, "--version", "4")["parts"]}
+    assert parts["data"] == pytest.approx(errors[0, 2000.0] - errors[1, 2000.0])
+    assert parts["training.parameters.alpha"] == pytest.approx(errors[0, 2000.0] - errors[0, 1.0])
+
+
+def by_hand(table: Any, alpha: float) -> Any:
+    from sklearn.linear_model import Ridge
+
+    frame = table.to_pandas()
+    return Ridge(alpha=alpha).fit(matrix(frame), frame["_target"])
+
+
+def matrix(frame: Any) -> Any:
+    import numpy as np
+
+    kinds = [(frame["kind"] == kind).to_numpy(dtype=float) for kind in ("bus", "rail", "tram")]
+    return np.column_stack([frame["x1"], frame["x2"], *kinds])
+
+
+def test_what_is_rebuilt_answers_as_what_is_registered(story: World, cli: Cli) -> None:
+    notes = attributed(cli)["notes"]
+    assert len(notes) == 2
+    assert all(note.endswith("answers every row exactly as the registered one") for note in notes)
+
+
+def test_attributing_writes_nothing(story: World, cli: Cli) -> None:
+    from tasks.stores.lake import Lake
+    from tasks.stores.tracking import Tracking
+
+    def state() -> tuple[Any, ...]:
+        lake = Lake(story.settings, story.config(NAME))
+        opened = [lake.open(table) for table in lake.tables]
+        versions = [None if table is None else table.version() for table in opened]
+        return versions, len(Tracking(story.settings, NAME).registered()), told(story)
+
+    before = state()
+    assert cli("history", NAME, "--attribute").code == 0
+    assert state() == before
+
+
+def test_the_text_shows_sum_whole_and_what_is_left(story: World, cli: Cli) -> None:
+    said = cli("history", NAME, "--attribute", "--version", "4")
+    for line in ("sum of these", "all changes together", "left: what they do to each other"):
+        assert line in said.out
+    assert "rebuild data" in said.err
+
+
+@pytest.mark.parametrize(("version", "says"), [("1", "is the first"), ("9", "has no version 9")])
+def test_what_can_t_be_attributed_is_told(story: World, cli: Cli, version: str, says: str) -> None:
+    said = cli("history", NAME, "--attribute", "--version", version)
+    assert (said.code, said.out) == (2, "")
+    assert says in said.err
+
+
+@pytest.mark.parametrize("text", [None, "{"], ids=["gone", "damaged"])
+def test_a_version_without_its_provenance_can_t_be_rebuilt(story: World, cli: Cli, text: str | None) -> None:
+    from flows.command.changes.read import neighbours
+    from tasks.stores.tracking import Tracking
+
+    before, _, _ = neighbours(story.config(NAME), story.settings, 3)
+    folder = Path(Tracking(story.settings, NAME).fetched(before.candidate.model).folder)
+    path = folder / "extra_files" / "provenance.json"
+    kept = path.read_bytes()
+    path.unlink()
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    try:
+        said = cli("history", NAME, "--attribute", "--version", "3")
+    finally:
+        path.write_bytes(kept)
+    assert (said.code, said.out) == (1, "")
+    assert "version 2 can't be rebuilt" in said.err
+    assert "provenance.json is" in said.err
 
 
 def test_it_costs_no_heavy_import() -> None:

@@ -52,7 +52,7 @@ def _training(was: dict[str, Any], is_now: dict[str, Any]) -> Iterator[Step]:
     for name in _names(was["training"], is_now["training"], "parameters"):
         yield _step(("training", "parameters", name), was, is_now)
     for name in _names(was, is_now, "training"):
-        if name not in ("estimator", "parameters", "trusted_types"):
+        if name not in ("estimator", "parameters", "trusted_types", "threads"):
             yield _step(("training", name), was, is_now)
 
 
