@@ -94,7 +94,18 @@ class Training(Section):
         description="Import path of a scikit-learn-compatible class, for example sklearn.linear_model.Ridge."
     )
     parameters: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Its arguments by name. random_state and n_jobs are set by Perennial."
+        default_factory=dict,
+        description="Its arguments by name. random_state and n_jobs are set by Perennial. An argument that is an "
+        "estimator is written {estimator: import path, parameters: its arguments}: so a search names what it tunes.",
+    )
+    threads: int = Field(
+        default=2,
+        ge=1,
+        le=1024,
+        description="Most threads that BLAS and OpenMP may use while it is fitted; fewer where the machine, or "
+        "OMP_NUM_THREADS, has fewer. The number used is recorded, and `perennial reproduce` uses it again: linear fits "
+        "differ by it. With two, what threads sum up does not depend on which is done first; with more it can, so that "
+        "two fits may differ in the last digit. HistGradientBoosting came out the same with 1, 2, 3 and 8.",
     )
     trusted_types: tuple[ImportPath, ...] = Field(
         default=(),

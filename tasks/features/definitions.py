@@ -20,6 +20,12 @@ from configs.schema import CalendarPart, Features
 from tasks.errors import UsageError
 
 _UNSEEN, _MISSING = -2, -1
+# What scikit-learn imports only once it was asked to.
+_EXPERIMENTAL = {
+    "HalvingGridSearchCV": "enable_halving_search_cv",
+    "HalvingRandomSearchCV": "enable_halving_search_cv",
+    "IterativeImputer": "enable_iterative_imputer",
+}
 _HOUR, _DAY = 3_600_000_000, 86_400_000_000
 
 
@@ -101,27 +107,53 @@ def build(features: Features, event_time: str | None) -> ColumnTransformer:
 
 
 def make(import_path: str, parameters: Mapping[str, JsonValue], field: str) -> Any:
-    """An instance of a class with `fit`, by import path.
+    """An instance of a class with `fit`, by import path; so are its arguments that name an estimator.
 
     Args:
         import_path: For example sklearn.linear_model.Ridge.
-        parameters: Arguments of the class.
+        parameters: Arguments of the class. `{estimator: import path, parameters: {...}}` stands for an instance.
         field: Where in the configuration it is named, for messages.
 
     Raises:
         UsageError: it can't be imported, is no estimator, or refuses the arguments.
     """
-    module, _, name = import_path.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{field}: {import_path!r} can't be imported: {error}.") from None
+    found = _imported(import_path, field)
     if not (isinstance(found, type) and hasattr(found, "fit") and hasattr(found, "get_params")):
         raise UsageError(f"{field}: {import_path!r} is no scikit-learn-compatible class (fit, get_params).")
+    within = field.rpartition(".")[0] + ".parameters"
+    arguments = {name: _argument(value, f"{within}.{name}") for name, value in parameters.items()}
     try:
-        return found(**parameters)
+        return found(**arguments)
     except TypeError as error:
         raise UsageError(f"{field}: {import_path} refuses its parameters: {error}.") from None
+
+
+def _imported(import_path: str, field: str) -> Any:
+    module, _, name = import_path.rpartition(".")
+    try:
+        if name in _EXPERIMENTAL:
+            importlib.import_module(f"sklearn.experimental.{_EXPERIMENTAL[name]}")
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{field}: {import_path!r} can't be imported: {error}.") from None
+
+
+def _argument(value: JsonValue, field: str) -> Any:
+    """An argument as it is written, but for estimators in it, which are made."""
+    if isinstance(value, list):
+        return [_argument(one, f"{field}[{place}]") for place, one in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    path = value.get("estimator")
+    if not isinstance(path, str):
+        return {name: _argument(one, f"{field}.{name}") for name, one in value.items()}
+    own, unknown = value.get("parameters", {}), sorted(value.keys() - {"estimator", "parameters"})
+    if unknown or not isinstance(own, dict):
+        found = f"{', '.join(unknown)} beside it" if unknown else f"parameters: {own!r}"
+        raise UsageError(
+            f"{field}: found {found}; expected an estimator as {{estimator: import path, parameters: {{name: value}}}}."
+        )
+    return make(path, own, f"{field}.estimator")
 
 
 def _encoder(features: Features) -> Any:

@@ -19,8 +19,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import skops.io as sio
+from pydantic import ValidationError
 
 from tasks.errors import PerennialError
+from tasks.provenance import Provenance
 
 # Types that skops does not trust by itself and that were read and found safe to construct: plain holders of
 # arrays and parameters, and scikit-learn's own metrics, whose restoring runs no code from the file.
@@ -65,6 +67,7 @@ AUDITED = (
 MODEL_FILE = "model.skops"
 EXTRA = "extra_files"
 PROBE_FILE, REFERENCE_FILE, BASELINE_FILE = "probe.parquet", "reference.parquet", "baseline.skops"
+PROVENANCE_FILE = "provenance.json"
 PROBE_ANSWER = "_answer_"
 
 
@@ -106,6 +109,30 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
         return sio.load(path, trusted=[*AUDITED, *trusted])
     except (OSError, ValueError, KeyError, ImportError, BadZipFile) as error:
         raise ModelError(f"{path}: can't be loaded as a model: {error}") from None
+
+
+def provenance(folder: Path) -> Provenance:
+    """What the model in a folder was made from.
+
+    Raises:
+        ModelError: that was not recorded, or its file is damaged.
+    """
+    path = folder / EXTRA / PROVENANCE_FILE
+    try:
+        return Provenance.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path} is not there: what the model was made from was not recorded, as with models of before that was "
+            "done, or its file is lost. Restore the file, or train the model anew."
+        ) from None
+    except OSError as error:
+        raise ModelError(f"{path} can't be read: {error.strerror}.") from None
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in wrong["loc"]) or "the file"
+        raise ModelError(
+            f"{path} is damaged: {place}: {wrong['msg']}. Restore it from a copy of the registry."
+        ) from None
 
 
 def _refuse_unknown(unknown: set[str], where: str) -> None:

@@ -1,18 +1,94 @@
-"""Fit the estimator, and a dummy baseline beside it: one scikit-learn Pipeline from feature row to prediction."""
+"""Fit the estimator, and a dummy baseline beside it: one scikit-learn Pipeline from feature row to prediction.
+
+All that decides what a model is stands here and in the modules that this one imports: the flow and `reproduce` run it.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.pipeline import Pipeline
+from threadpoolctl import ThreadpoolController
 
 from configs.schema import PipelineConfig
-from tasks.errors import DataRejectedError, UsageError
+from tasks.errors import DataRejectedError, PerennialError, UsageError
+from tasks.features.definitions import build, make
+from tasks.features.frame import feature_frame, target_values
+
+
+class Fitted(NamedTuple):
+    """What a training gives.
+
+    Attributes:
+        model: The fitted Pipeline.
+        baseline: The fitted dummy.
+        frame: The feature rows it was fitted on, shape (n_samples, n_columns).
+        target: Their targets, shape (n_samples,).
+    """
+
+    model: Pipeline
+    baseline: Any
+    frame: pd.DataFrame
+    target: npt.NDArray[Any]
+
+
+def train(config: PipelineConfig, table: pa.Table, threads: int) -> Fitted:
+    """Fit a pipeline's estimator, and a baseline beside it.
+
+    Args:
+        config: The pipeline.
+        table: Its training rows, as `training_set.assemble` made them.
+        threads: Threads that BLAS and OpenMP have meanwhile.
+
+    Raises:
+        UsageError: the estimator can't be made, is of another task, or refuses its parameters.
+        DataRejectedError: the estimator refuses the data.
+        PerennialError: this process can't have so many threads.
+    """
+    frame = feature_frame(table, config.feature_columns, config.contract.columns)
+    target = target_values(table.select(["_target"]), config.contract.columns[config.contract.target])
+    estimator = make(config.training.estimator, config.training.parameters, "training.estimator")
+    refuse_other_task(config, estimator)
+    unfitted = assemble(config, build(config.features, config.contract.event_time), estimator)
+    with pinned(threads):
+        model = fit(unfitted, frame, target)
+    return Fitted(model, fit_baseline(config.task, target), frame, target)
+
+
+def threads(config: PipelineConfig) -> int:
+    """Threads that a training uses: those of the configuration, or all that the process may use if that is less."""
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if told.isdigit() and int(told) > 0:
+        return min(config.training.threads, int(told))
+    known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(config.training.threads, known)
+
+
+@contextmanager
+def pinned(number: int) -> Iterator[None]:
+    """Give BLAS and OpenMP just so many threads while the block runs.
+
+    Raises:
+        PerennialError: a library took fewer.
+    """
+    libraries = ThreadpoolController()
+    with libraries.limit(limits=number):
+        for one in libraries.info():
+            if one["num_threads"] != number:
+                raise PerennialError(
+                    f"{one['internal_api']} took {one['num_threads']} threads where {number} were asked for. Set "
+                    f"OMP_NUM_THREADS={number} and OPENBLAS_NUM_THREADS={number}, and run this again."
+                )
+        yield
 
 
 def assemble(config: PipelineConfig, transformer: Any, estimator: Any) -> Pipeline:

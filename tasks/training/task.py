@@ -2,83 +2,98 @@
 
 from __future__ import annotations
 
-import os
+import platform
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.provenance import Parts
+from tasks.provenance import Parts, Provenance
 from tasks.refs import ModelRef, TrainingSetRef, artifact_key
 from tasks.retry import RETRIES
 from tasks.stores import models, staging
-from tasks.stores.environment import git_commit, library_versions, lock_digest
+from tasks.stores.environment import git_commit, library_versions, lock_digest, packages
 from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
 from tasks.stores.tracking import Logging, Tracking
 
+if TYPE_CHECKING:
+    from tasks.training.fit import Fitted
+
 _PROBE_ROWS = 20
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @task(name="fit", cache_policy=NO_CACHE, **RETRIES)
 def fit(
     config: PipelineConfig, ref: TrainingSetRef, features: Parts, training: Parts, recipe: str, now: datetime
 ) -> ModelRef:
-    """Fit the estimator and a baseline on the training rows, and log both with what monitoring will need."""
-    from tasks.features.definitions import build, make
-    from tasks.features.frame import feature_frame, target_values
+    """Fit the estimator and a baseline, and log both with what monitoring and `reproduce` will need.
+
+    Args:
+        config: The pipeline.
+        ref: The training set.
+        features: What that depended on.
+        training: What the fitted model depends on.
+        recipe: Digest of all that decides what the model is but the data.
+        now: The run's clock.
+    """
+    from tasks.stores.fitted import fitted_digest
     from tasks.training import fit as fitting
 
-    table = staging.read(Path(ref.folder) / "train.arrow")
-    frame = feature_frame(table, config.feature_columns, config.contract.columns)
-    target = target_values(table.select(["_target"]), config.contract.columns[config.contract.target])
-    estimator = make(config.training.estimator, config.training.parameters, "training.estimator")
-    fitting.refuse_other_task(config, estimator)
-    unfitted = fitting.assemble(config, build(config.features, config.contract.event_time), estimator)
-    model = fitting.fit(unfitted, frame, target)
-    baseline = fitting.fit_baseline(config.task, target)
-    return _log(config, ref, training, recipe, now, model, frame.assign(**{config.contract.target: target}), baseline)
+    threads = fitting.threads(config)
+    made = fitting.train(config, staging.read(Path(ref.folder) / "train.arrow"), threads)
+    provenance = Provenance(
+        pipeline=config.name,
+        config=config.model_dump(mode="json"),
+        dataset=ref.dataset,
+        split=ref.split,
+        train_rows=ref.train_rows,
+        holdout_rows=ref.holdout_rows,
+        features=features,
+        training=training,
+        commit=git_commit(),
+        lock=lock_digest(),
+        packages=packages(),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        threads=threads,
+        clock=now,
+        fitted=fitted_digest(made.model),
+    )
+    return _log(config, ref, recipe, provenance, made)
 
 
-def _log(
-    config: PipelineConfig,
-    ref: TrainingSetRef,
-    training: Parts,
-    recipe: str,
-    now: datetime,
-    model: Any,
-    frame: Any,
-    baseline: Any,
-) -> ModelRef:
+def _log(config: PipelineConfig, ref: TrainingSetRef, recipe: str, made_of: Provenance, fitted: Fitted) -> ModelRef:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from tasks.training.fit import sample_positions
 
-    settings = load_settings()
+    settings, model = load_settings(), fitted.model
     types = models.present_types(model, config.training.trusted_types)
-    reference = frame.iloc[sample_positions(len(frame), config.monitoring.sample_rows, config.seed)]
+    rows = sample_positions(len(fitted.frame), config.monitoring.sample_rows, config.seed)
+    reference = fitted.frame.assign(**{config.contract.target: fitted.target}).iloc[rows]
     sample = reference.head(_PROBE_ROWS)[list(config.feature_columns)]
     # Beside the training set: the next training clears away what a killed one left.
     with tempfile.TemporaryDirectory(dir=Path(ref.folder).parent) as name:
         folder = Path(name)
         pq.write_table(models.probe(model, sample), folder / models.PROBE_FILE)
         pq.write_table(pa.Table.from_pandas(reference, preserve_index=False), folder / models.REFERENCE_FILE)
-        models.save(baseline, folder / models.BASELINE_FILE)
+        models.save(fitted.baseline, folder / models.BASELINE_FILE)
+        (folder / models.PROVENANCE_FILE).write_text(made_of.model_dump_json(indent=2), encoding="utf-8")
         run_id, uri, stored = Tracking(settings, config.name).log_model(
             model,
             sample,
             models.predict(model, sample)[0],
             logged=Logging(
-                run_name=f"{config.name}-{now:%Y%m%d-%H%M%S}",
+                run_name=f"{config.name}-{made_of.clock:%Y%m%d-%H%M%S}",
                 params=_params(config, ref),
-                tags=_tags(config, ref, recipe, now),
+                tags=_tags(made_of, recipe),
                 dataset_uri=Lake(settings, config).url("observations"),
             ),
             dataset=ref.dataset,
@@ -91,7 +106,7 @@ def _log(
         model_uri=uri,
         folder=stored,
         recipe=recipe,
-        training=training.fingerprint,
+        training=made_of.training.fingerprint,
         columns={name: config.contract.columns[name] for name in config.feature_columns},
         dataset_digest=ref.dataset.digest,
         through_seq=ref.dataset.through_seq,
@@ -118,16 +133,17 @@ def _params(config: PipelineConfig, ref: TrainingSetRef) -> dict[str, Any]:
     }
 
 
-def _tags(config: PipelineConfig, ref: TrainingSetRef, recipe: str, now: datetime) -> dict[str, str]:
+def _tags(made_of: Provenance, recipe: str) -> dict[str, str]:
     return {
-        "pipeline": config.name,
+        "pipeline": made_of.pipeline,
         "recipe": recipe,
-        "dataset_digest": ref.dataset.digest,
-        "lock_digest": lock_digest(),
-        "git_commit": git_commit(),
-        "clock": now.isoformat(),
+        "dataset_digest": made_of.dataset.digest,
+        "lock_digest": made_of.lock,
+        "git_commit": made_of.commit,
+        "clock": made_of.clock.isoformat(),
         "libraries": str(library_versions()),
-        "threads": str({name: os.environ.get(name, "") for name in _THREADS} | {"cores": os.cpu_count()}),
+        "threads": str(made_of.threads),
+        "fitted_digest": made_of.fitted,
     }
 
 
