@@ -103,7 +103,9 @@ def _table(
     def cell(place: int, value: str) -> str:
         if place == digest:
             return f'<td class="digest" title="{escape(value)}">{escape(value[:_DIGEST])}</td>'
-        kind = "number" if place in (numbers or ()) else f"state {escape(value)}" if place == state else ""
+        kind = "number" if place in (numbers or ()) else "moment" if head[place].endswith("(UTC)") else ""
+        if place == state:
+            kind = f"state {escape(value)}"
         return f'<td class="{kind}">{escape(value)}</td>' if kind else f"<td>{escape(value)}</td>"
 
     titles = "".join(

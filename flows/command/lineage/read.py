@@ -169,7 +169,7 @@ class _Reader:
     def _provenance(self, model: ModelRef, version: int) -> Provenance | None:
         try:
             file = pages.provenance_file(self.settings, model, version)
-            return Provenance.model_validate_json(file.read_text(encoding="utf-8"))
+            return Provenance.model_validate_json(file.read_bytes())
         except FileNotFoundError as error:
             self._problem(
                 "provenance",
@@ -180,7 +180,7 @@ class _Reader:
             wrong = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in wrong["loc"]) or "the file"
             self._problem("provenance", f"{file} is damaged: {where}: {wrong['msg']}.")
-        except (*_UNREADABLE, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             self._problem("provenance", f"it can't be read: {error}")
         return None
 
