@@ -38,6 +38,8 @@ PAIRS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "another type": ({"contract": {"columns": {"x1": {"type": "integer"}}}}, ["contract"]),
 }
 
+MORE = {"contract": {"columns": {"y2": {"type": "number"}}}}
+
 
 def config(changes: dict[str, Any]) -> PipelineConfig:
     document = merged({**deepcopy(REGRESSION), "name": "p", "source": {"landing": "p"}}, changes)
@@ -65,6 +67,19 @@ def test_one_change_leaves_all_else_as_it_was(changes: dict[str, Any], names: li
     for step in variants.steps(before, now):
         again = variants.steps(start, variants.changed(start, now, step))
         assert [one.name for one in again] == [step.name], names
+
+
+@pytest.mark.parametrize(
+    ("numeric", "told"),
+    [
+        (["x2"], "features.numeric: without x1"),
+        (["x1", "x2", "y2"], "features.numeric: with y2"),
+        (["x2", "x1"], 'features.numeric: ["x1", "x2"] → ["x2", "x1"]'),
+    ],
+)
+def test_of_a_list_is_told_what_came_and_went(numeric: list[str], told: str) -> None:
+    (step,) = variants.steps(config({}), config({"features": {"numeric": numeric}, **MORE}))
+    assert step.told == (told,)
 
 
 def test_changes_that_are_not_valid_alone_are_told_and_tried_together() -> None:
