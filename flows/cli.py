@@ -22,6 +22,7 @@ from flows.command.history_cli import history
 from flows.command.lineage_cli import lineage
 from flows.command.plan_cli import plan
 from flows.command.quarantine_cli import quarantine
+from flows.command.reproduce_cli import reproduce
 from flows.command.status_cli import status
 from flows.command.system_cli import COMMANDS, deployments
 from flows.command.upkeep_cli import upkeep
@@ -216,7 +217,7 @@ def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
     _print(as_json, {"pipeline": name, **value}, "\n".join(lines))
 
 
-for _command in (plan, status, history, lineage, data, docs, upkeep, approve, reject, token, *COMMANDS):
+for _command in (plan, status, history, lineage, reproduce, data, docs, upkeep, approve, reject, token, *COMMANDS):
     app.command()(_command)
 app.add_typer(deployments, name="deployments")
 app.add_typer(quarantine, name="quarantine")

@@ -37,6 +37,18 @@ def open_pipeline(name: str) -> tuple[PipelineConfig, Settings]:
     return config, settings
 
 
+def open_home() -> Settings:
+    """The settings, with home made ready: for what needs no pipeline's YAML.
+
+    Raises:
+        UsageError: a home that can't be written.
+    """
+    settings = load_settings()
+    prepare(settings)
+    _answer_for_run(settings)
+    return settings
+
+
 def _answer_for_run(settings: Settings) -> None:
     """Note that this process runs the flow run that it is in, if any: the sweep marks what a dead one left."""
     if "prefect" in sys.modules:

@@ -14,7 +14,7 @@ import pandas as pd
 from configs.schema import PipelineConfig
 from tasks.evaluation.gates import Facts, judge
 from tasks.measures.bootstrap import improvements
-from tasks.measures.metrics import Answers, measure, names
+from tasks.measures.metrics import Answers, digest_of, measure, names
 from tasks.refs import Interval, MetricSet, Verdict
 from tasks.stores.models import predict
 
@@ -103,6 +103,7 @@ def verdict(
         primary=config.evaluation.primary,
         comparison=comparison,
         effects=effects,
+        answers=digest_of(candidate),
     )
 
 

@@ -55,14 +55,17 @@ def judge(
     from tasks.evaluation.holdout import holdout
     from tasks.evaluation.judge import Circumstances, answers, verdict
     from tasks.features.frame import feature_frame
+    from tasks.stores.threads import pinned, usable
 
     table = staging.read(Path(ref.folder) / "holdout.arrow")
     frame = feature_frame(table, model.feature_columns, model.columns)
     trusted = config.training.trusted_types
+    with pinned(usable(config.training.threads)):
+        said = answers(models.load(Path(model.folder) / models.MODEL_FILE, trusted), frame)
     found = verdict(
         config,
         holdout(config, table, champion),
-        answers(models.load(Path(model.folder) / models.MODEL_FILE, trusted), frame),
+        said,
         answers(models.load(Path(model.folder) / models.EXTRA / models.BASELINE_FILE), frame),
         _champion_answers(config, table, champion),
         Circumstances(

@@ -12,6 +12,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, r2_score, roc_auc
 
 from configs.schema import CLASSIFICATION_METRICS, REGRESSION_METRICS, Metric
 from tasks.refs import MetricSet
+from tasks.stores.fitted import fitted_digest
 
 Floats = npt.NDArray[np.float64]
 _EPS = 1e-15
@@ -35,6 +36,11 @@ class Answers:
         """The same for some rows, by position."""
         probabilities = None if self.probabilities is None else self.probabilities[rows]
         return Answers(self.point[rows], probabilities, self.classes)
+
+
+def digest_of(answers: Answers) -> str:
+    """Digest of all that a model said of rows, to the last bit."""
+    return fitted_digest([answers.point, answers.probabilities, list(answers.classes)])
 
 
 Shares = Sequence[Floats]

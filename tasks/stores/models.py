@@ -171,8 +171,19 @@ def probe(model: Any, frame: pd.DataFrame) -> pa.Table:
 
 def answers_probe(folder: Path, trusted: Sequence[str] = ()) -> str:
     """Load the model in a folder and answer its stored sample: empty if every answer is equal, else what differs."""
-    model = load(folder / MODEL_FILE, trusted)
-    stored = pq.read_table(folder / EXTRA / PROBE_FILE)
+    return probe_difference(load(folder / MODEL_FILE, trusted), folder)
+
+
+def probe_difference(model: Any, folder: Path) -> str:
+    """Let a model answer the sample stored in a folder: empty if every answer is as recorded, else what differs.
+
+    Raises:
+        ModelError: the sample can't be read.
+    """
+    try:
+        stored = pq.read_table(folder / EXTRA / PROBE_FILE)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ModelError(f"{folder / EXTRA / PROBE_FILE}: can't be read as the model's sample: {error}") from None
     recorded = [name for name in stored.column_names if name.startswith(PROBE_ANSWER)]
     answers = prediction_columns(model, stored.drop_columns(recorded).to_pandas())
     expected = stored.select(recorded).rename_columns([name.removeprefix(PROBE_ANSWER) for name in recorded])

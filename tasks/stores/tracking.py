@@ -15,7 +15,10 @@ from typing import Any
 import pandas as pd
 from pydantic import JsonValue
 
+from tasks.errors import UsageError
 from tasks.refs import DatasetRef, MetricSet, ModelRef, Record, Verdict
+from tasks.stores import artifacts
+from tasks.stores.artifacts import RegistryError
 from tasks.stores.settings import QUIET, Settings
 
 CHAMPION = "champion"
@@ -157,6 +160,35 @@ class Tracking:
         """A registered version, with its files on local disk."""
         return self._ref(self._client.get_model_version(self.pipeline, str(version)))
 
+    def asked(self, version: int | None) -> ModelRef:
+        """A registered version, or the champion, with its files on local disk.
+
+        Raises:
+            UsageError: there is no such version, or no champion.
+            RegistryError: MLflow gives no answer.
+            MissingFilesError: its files are not there.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.champion() if version is None else self.model(version)
+        except MlflowException as error:
+            if not _is_missing(error):
+                first = (str(error).splitlines() or ["no reason was given"])[0]
+                raise RegistryError(
+                    f"the registry {self._settings.tracking_uri} gives no answer: {first[:300]}. Start it, or mend "
+                    "PERENNIAL_MLFLOW_TRACKING_URI, and run this again."
+                ) from None
+            raise UsageError(f"{self.pipeline} has no version {version}; {self._known()}") from None
+        if found is None:
+            raise UsageError(f"{self.pipeline} has no champion; {self._known()}")
+        return found
+
+    def _known(self) -> str:
+        versions = sorted(one.version for one in self.registered() if one.version is not None)
+        shown = ", ".join(str(one) for one in versions[-20:])
+        return f"versions in the registry: {shown}." if versions else "no version is registered yet: train one first."
+
     def fetched(self, ref: ModelRef) -> ModelRef:
         """A logged model, with its files on local disk."""
         return ref.model_copy(update={"folder": self._folder(ref.model_uri)})
@@ -205,10 +237,31 @@ class Tracking:
         folder = self._folder(stored.model_uri)
         return stored.model_copy(update={"version": int(found.version), "folder": folder})
 
+    def run_text(self, run_id: str, file: str) -> str | None:
+        """The content of a text file of a run; None where it is not there.
+
+        Raises:
+            MissingFilesError: the run's files are not there.
+        """
+        import mlflow
+
+        run = self._client.get_run(run_id)
+        if not artifacts.is_local(run.info.artifact_uri):
+            return str(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/{file}"))
+        path = self._present(run.info.artifact_uri, run.info.experiment_id) / file
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
     def _folder(self, model_uri: str) -> str:
         import mlflow
 
+        logged = self._client.get_logged_model(model_uri.removeprefix("models:/"))
+        if artifacts.is_local(logged.artifact_location):
+            return str(self._present(logged.artifact_location, logged.experiment_id))
         return str(Path(mlflow.artifacts.download_artifacts(model_uri)))
+
+    def _present(self, location: str, experiment_id: str) -> Path:
+        experiment = self._client.get_experiment(experiment_id).artifact_location
+        return artifacts.present(location, experiment, self._settings.artifacts / self.pipeline)
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(self.pipeline)

@@ -5,9 +5,6 @@ All that decides what a model is stands here and in the modules that this one im
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,12 +14,12 @@ import pyarrow as pa
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.pipeline import Pipeline
-from threadpoolctl import ThreadpoolController
 
 from configs.schema import PipelineConfig
-from tasks.errors import DataRejectedError, PerennialError, UsageError
+from tasks.errors import DataRejectedError, UsageError
 from tasks.features.definitions import build, make
 from tasks.features.frame import feature_frame, target_values
+from tasks.stores.threads import pinned
 
 
 class Fitted(NamedTuple):
@@ -62,33 +59,6 @@ def train(config: PipelineConfig, table: pa.Table, threads: int) -> Fitted:
     with pinned(threads):
         model = fit(unfitted, frame, target)
     return Fitted(model, fit_baseline(config.task, target), frame, target)
-
-
-def threads(config: PipelineConfig) -> int:
-    """Threads that a training uses: those of the configuration, or all that the process may use if that is less."""
-    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if told.isdigit() and int(told) > 0:
-        return min(config.training.threads, int(told))
-    known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(config.training.threads, known)
-
-
-@contextmanager
-def pinned(number: int) -> Iterator[None]:
-    """Give BLAS and OpenMP just so many threads while the block runs.
-
-    Raises:
-        PerennialError: a library took fewer.
-    """
-    libraries = ThreadpoolController()
-    with libraries.limit(limits=number):
-        for one in libraries.info():
-            if one["num_threads"] != number:
-                raise PerennialError(
-                    f"{one['internal_api']} took {one['num_threads']} threads where {number} were asked for. Set "
-                    f"OMP_NUM_THREADS={number} and OPENBLAS_NUM_THREADS={number}, and run this again."
-                )
-        yield
 
 
 def assemble(config: PipelineConfig, transformer: Any, estimator: Any) -> Pipeline:

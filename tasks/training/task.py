@@ -21,6 +21,7 @@ from tasks.stores.environment import git_commit, library_versions, lock_digest, 
 from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
 from tasks.stores.tracking import Logging, Tracking
+from tasks.training.proof import Reproduction, headline, page
 
 if TYPE_CHECKING:
     from tasks.training.fit import Fitted
@@ -43,9 +44,10 @@ def fit(
         now: The run's clock.
     """
     from tasks.stores.fitted import fitted_digest
+    from tasks.stores.threads import usable
     from tasks.training import fit as fitting
 
-    threads = fitting.threads(config)
+    threads = usable(config.training.threads)
     made = fitting.train(config, staging.read(Path(ref.folder) / "train.arrow"), threads)
     provenance = Provenance(
         pipeline=config.name,
@@ -72,6 +74,7 @@ def _log(config: PipelineConfig, ref: TrainingSetRef, recipe: str, made_of: Prov
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from tasks.stores.threads import pinned
     from tasks.training.fit import sample_positions
 
     settings, model = load_settings(), fitted.model
@@ -82,7 +85,8 @@ def _log(config: PipelineConfig, ref: TrainingSetRef, recipe: str, made_of: Prov
     # Beside the training set: the next training clears away what a killed one left.
     with tempfile.TemporaryDirectory(dir=Path(ref.folder).parent) as name:
         folder = Path(name)
-        pq.write_table(models.probe(model, sample), folder / models.PROBE_FILE)
+        with pinned(made_of.threads):
+            pq.write_table(models.probe(model, sample), folder / models.PROBE_FILE)
         pq.write_table(pa.Table.from_pandas(reference, preserve_index=False), folder / models.REFERENCE_FILE)
         models.save(fitted.baseline, folder / models.BASELINE_FILE)
         (folder / models.PROVENANCE_FILE).write_text(made_of.model_dump_json(indent=2), encoding="utf-8")
@@ -153,3 +157,19 @@ def _tell(config: PipelineConfig, made: ModelRef) -> None:
         f"{len(made.feature_columns)} columns.\n\nMLflow run `{made.run_id}`, model `{made.model_uri}`."
     )
     create_markdown_artifact(text, key=artifact_key(config.name, "train"), description="fitted")
+
+
+@task(name="reproduce", cache_policy=NO_CACHE, **RETRIES)
+def prove(pipeline: str, version: int | None) -> Reproduction:
+    """Rebuild a version, the champion by default, and hold the two against each other. Nothing of it is stored."""
+    from tasks.training.rebuild import prove, recorded
+
+    settings = load_settings()
+    return prove(settings, recorded(settings, pipeline, version))
+
+
+@task(name="show-proof", cache_policy=NO_CACHE, **RETRIES)
+def show_proof(found: Reproduction) -> None:
+    """The run's page."""
+    key = artifact_key(found.pipeline, "reproduce")
+    create_markdown_artifact(page(found), key=key, description=headline(found))
