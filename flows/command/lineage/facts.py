@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-
 import yaml
 
 from flows.command.lineage.records import Lineage, TableVersion
 from flows.command.live import told
-from tasks.refs import BatchRecord, Feed
+from tasks.refs import Feed
 
 Facts = list[tuple[str, str]]
-Rows = list[tuple[str, ...]]
-FILES = ("file", "rows", "event time", "taken in (UTC)", "sha256")
-REFUSED = ("refused file", "taken in (UTC)", "reason")
-STAGES = ("stage", "as of (UTC)", "seconds", "CPU s", "MiB", "fingerprint", "flow run")
-GATES = ("gate", "outcome", "reason")
-REIGNS = ("since (UTC)", "until (UTC)", "by", "why")
-PREDICTED = ("file", "rows", "with a label", "scored (UTC)")
-WATCHED = ("looked at (UTC)", "what", "state", "reasons")
-RIVALS = ("judged (UTC)", "version", "outcome", "reason")
+_DECISIVE = ("features", "split", "training", "evaluation")
+_UNSET: tuple[object, ...] = (None, {}, [], "")
 
 
 def model(one: Lineage) -> Facts:
@@ -113,8 +103,25 @@ def config(one: Lineage) -> dict[str, object]:
 
 def config_yaml(one: Lineage) -> str:
     """The configuration as it was, as YAML; empty where it is not known."""
+    return _yaml(config(one))
+
+
+def config_first(one: Lineage) -> str:
+    """The same for who reads its first lines: what decides the model comes first, and what is not set is left out."""
     found = config(one)
+    ordered = {name: found[name] for name in sorted(found, key=lambda name: name not in _DECISIVE)}
+    return _yaml({name: _set(value) for name, value in ordered.items() if _set(value) not in _UNSET})
+
+
+def _yaml(found: dict[str, object]) -> str:
     return yaml.safe_dump(found, sort_keys=False, allow_unicode=True, default_flow_style=None) if found else ""
+
+
+def _set(value: object) -> object:
+    if isinstance(value, dict):
+        kept = {name: _set(inner) for name, inner in value.items()}
+        return {name: inner for name, inner in kept.items() if inner not in _UNSET}
+    return [_set(inner) for inner in value] if isinstance(value, list) else value
 
 
 def judged(one: Lineage) -> Facts:
@@ -138,59 +145,6 @@ def judged(one: Lineage) -> Facts:
     return found
 
 
-def metrics(one: Lineage) -> Rows:
-    """The metrics beside the champion's and the baseline's, with a heading."""
-    verdict = one.judged.verdict
-    held = verdict.champion_metrics.values if verdict.champion_metrics else {}
-    names = sorted(verdict.metrics.values, key=lambda name: name != verdict.primary)
-    rival = "champion" if verdict.champion_version is None else f"version {verdict.champion_version}"
-    head = ("metric", f"version {one.version}", rival, "baseline")
-    sets = (verdict.metrics.values, held, verdict.baseline.values)
-    return [head, *((name, *(_number(each.get(name)) for each in sets)) for name in names)]
-
-
-def gates(one: Lineage) -> Rows:
-    """Each gate and what it found."""
-    return [(f"{gate.code} {gate.title}", gate.outcome, gate.reason) for gate in one.judged.verdict.gates]
-
-
-def files(batches: Iterable[BatchRecord]) -> Rows:
-    """A row a file."""
-    return [
-        (one.path, str(one.accepted), span(one.event_time_min, one.event_time_max), moment(one.ingested_at), one.batch)
-        for one in batches
-    ]
-
-
-def refused(one: Lineage) -> Rows:
-    """A row a file that was refused."""
-    return [(each.path, moment(each.ingested_at), "; ".join(each.reasons)) for each in one.refused]
-
-
-def stages(one: Lineage) -> Rows:
-    """A row a stage that ran."""
-    return [
-        (
-            each.stage,
-            moment(each.at),
-            f"{each.cost.seconds:.1f}",
-            f"{each.cost.cpu_seconds:.1f}",
-            f"{each.cost.peak_mebibytes:.0f}",
-            each.fingerprint,
-            each.run or "–",
-        )
-        for each in one.stages
-    ]
-
-
-def reigns(one: Lineage) -> Rows:
-    """A row for each time that it was champion."""
-    return [
-        (moment(each.since), moment(each.until) if each.until else "now", each.actor, each.reason)
-        for each in one.reigns
-    ]
-
-
 def forward(one: Lineage) -> Facts:
     """What came of it."""
     made = one.predictions
@@ -205,57 +159,6 @@ def forward(one: Lineage) -> Facts:
     return found
 
 
-def predicted(one: Lineage) -> Rows:
-    """A row a file that it predicted."""
-    return [
-        (each.path or each.batch, str(each.rows), str(each.labelled), span(each.first, each.last))
-        for each in one.predictions.files
-    ]
-
-
-def watched(one: Lineage) -> Rows:
-    """A row for each look at it."""
-    return [(moment(each.at), each.kind, each.state, "; ".join(each.reasons)) for each in one.watched]
-
-
-def rivals(one: Lineage) -> Rows:
-    """A row for each candidate that was held against it."""
-    return [
-        (moment(each.at), "–" if each.version is None else str(each.version), _words(each.outcome), each.reason)
-        for each in one.rivals
-    ]
-
-
-def _words(outcome: str) -> str:
-    return outcome.replace("_", " ")
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
-
-
-def moment(at: datetime) -> str:
-    """A moment in a table, in UTC."""
-    return told(at).removesuffix(" UTC")
-
-
-def span(first: datetime | None, last: datetime | None) -> str:
-    """A stretch of time in a table, in UTC."""
-    if first is None or last is None:
-        return "–"
-    if first == last:
-        return moment(first)
-    return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}" if first.date() != last.date() else f"{first:%Y-%m-%d}"
-
-
 def count(number: int, noun: str) -> str:
     """A number of things."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def shortened(rows: Sequence[tuple[str, ...]], most: int) -> tuple[Rows, int]:
-    """The first and the last rows of many, and how many are left out between them."""
-    if len(rows) <= most:
-        return list(rows), 0
-    half = most // 2
-    return [*rows[: most - half], *rows[len(rows) - half :]], len(rows) - most

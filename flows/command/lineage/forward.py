@@ -67,8 +67,11 @@ def _label_files(labels: pa.Table, predicted: pa.Table, paths: Mapping[str, str]
 def watched(lake: Lake, version: int) -> tuple[Watched, ...]:
     """Every look at a version while it was champion, oldest first."""
     wanted = {"at": pa.int64(), "kind": pa.string(), "record": pa.string()}
-    rows = _scan(lake, "decisions", wanted, "kind = 'drift' OR kind = 'performance'").sort_by("at").to_pylist()
-    records = [(row, json.loads(row["record"])) for row in rows]
+    # A scan has no order, and both looks of a run are of one moment.
+    found = _scan(lake, "decisions", wanted, "kind = 'drift' OR kind = 'performance'").sort_by(
+        [("at", "ascending"), ("kind", "ascending")]
+    )
+    records = [(row, json.loads(row["record"])) for row in found.to_pylist()]
     return tuple(
         Watched(kind=row["kind"], at=_moment(row["at"]), state=record["state"], reasons=tuple(record["reasons"]))
         for row, record in records

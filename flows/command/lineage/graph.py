@@ -8,8 +8,9 @@ from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
 from flows.command.lineage import facts
-from flows.command.lineage.facts import commit, count, moment, span
+from flows.command.lineage.facts import commit, count
 from flows.command.lineage.records import Lineage
+from flows.command.lineage.tables import moment, span
 from tasks.refs import BatchRecord, Feed
 
 Kind = Literal["file", "batch", "table", "set", "model", "verdict", "champion", "after", "bad", "recipe"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files as resources
 
-from flows.command.lineage import facts
+from flows.command.lineage import facts, tables
 from flows.command.lineage.drawing import draw
 from flows.command.lineage.facts import Facts
 from flows.command.lineage.graph import graph
@@ -54,22 +54,24 @@ def _problems(one: Lineage) -> Iterator[str]:
 
 
 def _sections(one: Lineage) -> Iterator[str]:
-    metrics = facts.metrics(one)
-    taken = _table(facts.FILES, facts.files(one.accepted), numbers={1}, digest=4)
+    metrics = tables.metrics(one)
+    taken = _table(tables.FILES, tables.files(one.accepted), numbers={1}, digest=4)
     yield _section("data", "Data", _facts(facts.data(one)), taken, wide=True)
     if one.refused:
-        yield _section("refused", "Refused files", _table(facts.REFUSED, facts.refused(one)), wide=True)
+        yield _section("refused", "Refused files", _table(tables.REFUSED, tables.refused(one)), wide=True)
     yield _section("model", "Model", _facts(facts.model(one)))
     yield _section("verdict", "Verdict", _facts(facts.judged(one)), _table(metrics[0], metrics[1:], numbers={1, 2, 3}))
-    yield _section("gates", "Gates", _table(facts.GATES, facts.gates(one), state=1))
-    yield _section("champion", "Champion", _table(facts.REIGNS, facts.reigns(one)) or "<p>Never.</p>")
-    after = _table(facts.PREDICTED, facts.predicted(one), numbers={1, 2})
+    yield _section("gates", "Gates", _table(tables.GATES, tables.gates(one), state=1))
+    yield _section("champion", "Champion", _table(tables.REIGNS, tables.reigns(one)) or "<p>Never.</p>")
+    after = _table(tables.PREDICTED, tables.predicted(one), numbers={1, 2})
     yield _section("after", "What came of it", _facts(facts.forward(one)), after)
     if one.watched:
-        yield _section("watched", "Watched", _table(facts.WATCHED, facts.watched(one), state=2))
+        yield _section("watched", "Watched", _table(tables.WATCHED, tables.watched(one), state=2))
     if one.rivals:
-        yield _section("rivals", "Held against it", _table(facts.RIVALS, facts.rivals(one)))
-    yield _section("stages", "Stages", _table(facts.STAGES, facts.stages(one), numbers={2, 3, 4}, digest=5), wide=True)
+        yield _section("rivals", "Held against it", _table(tables.RIVALS, tables.rivals(one)))
+    yield _section(
+        "stages", "Stages", _table(tables.STAGES, tables.stages(one), numbers={2, 3, 4}, digest=5), wide=True
+    )
     yield _section("runs", "Runs", _runs(one))
     yield _section("code", "Code", _facts(facts.code(one)), _table(("module", "digest"), [*one.code.items()], digest=1))
     yield _section("config", "Configuration", f"<pre>{escape(facts.config_yaml(one)) or 'not known'}</pre>")

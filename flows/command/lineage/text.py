@@ -5,13 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from flows.command.lineage import facts
-from flows.command.lineage.facts import Facts, Rows
+from flows.command.lineage import facts, tables
+from flows.command.lineage.facts import Facts
 from flows.command.lineage.records import Lineage
+from flows.command.lineage.tables import Rows
 
 _WIDTH = 100
 _ROWS = 6
-_YAML_LINES = 16
+_YAML_LINES = 24
 _FEW_DIGITS = 12
 _GAP = 2
 
@@ -35,19 +36,22 @@ def _sections(one: Lineage) -> Iterator[tuple[str, list[str]]]:
         "could not be read",
         [line for each in one.problems for line in _wrapped("  ", f"{each.place}: {each.message}")],
     )
-    yield "data", [*_facts(facts.data(one)), *_table(facts.FILES, _short_ends(facts.files(one.accepted)))]
-    yield "refused files", _table(facts.REFUSED, facts.refused(one))
+    yield "data", [*_facts(facts.data(one)), *_table(tables.FILES, _short_ends(tables.files(one.accepted)))]
+    yield "refused files", _table(tables.REFUSED, tables.refused(one))
     yield "model", _facts(facts.model(one))
-    yield "configuration", _yaml(facts.config_yaml(one))
+    yield "configuration", _yaml(facts.config_first(one))
     yield "code", [*_facts(facts.code(one)), *_table(("module", "digest"), _short_ends([*one.code.items()]))]
     yield "environment", _facts(facts.environment(one))
-    yield "stages", _table(facts.STAGES, [_short_stage(row) for row in facts.stages(one)])
+    yield "stages", _table(tables.STAGES, [_short_stage(row) for row in tables.stages(one)])
     yield "runs", _facts([(page.title, page.target or page.name) for page in one.pages])
-    yield "verdict", [*_facts(facts.judged(one)), *_metrics(facts.metrics(one)), *_table(facts.GATES, facts.gates(one))]
-    yield "champion", _table(facts.REIGNS, facts.reigns(one)) or ["  never"]
-    yield "what came of it", [*_facts(facts.forward(one)), *_table(facts.PREDICTED, facts.predicted(one))]
-    yield "watched", _table(facts.WATCHED, facts.watched(one))
-    yield "held against it", _table(facts.RIVALS, facts.rivals(one))
+    yield (
+        "verdict",
+        [*_facts(facts.judged(one)), *_metrics(tables.metrics(one)), *_table(tables.GATES, tables.gates(one))],
+    )
+    yield "champion", _table(tables.REIGNS, tables.reigns(one)) or ["  never"]
+    yield "what came of it", [*_facts(facts.forward(one)), *_table(tables.PREDICTED, tables.predicted(one))]
+    yield "watched", _table(tables.WATCHED, tables.watched(one))
+    yield "held against it", _table(tables.RIVALS, tables.rivals(one))
 
 
 def _facts(found: Facts) -> list[str]:
@@ -66,7 +70,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Rows in aligned columns; the last but one column that is too wide is cut, the last one wrapped."""
     if not rows:
         return []
-    shown, left_out = facts.shortened(rows, _ROWS)
+    shown, left_out = tables.shortened(rows, _ROWS)
     widths = _widths([head, *shown])
     lines = [line for row in [head, *shown] for line in _row(row, widths)]
     if left_out:
