@@ -32,6 +32,7 @@ _LINES = """\
   - {<<: *score, name: NAME, parameters: *NAME}
   - {<<: *backfill, name: NAME, parameters: *NAME}
   - {<<: *upkeep, name: NAME, parameters: *NAME}
+  - {<<: *reproduce, name: NAME, parameters: *NAME}
   - {<<: *approve, name: NAME, parameters: *NAME}
 """
 

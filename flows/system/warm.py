@@ -22,6 +22,7 @@ _NEEDED = (
     "flows.deploy",
     "flows.lifecycle",
     "flows.reconcile",
+    "flows.reproduce",
     "flows.upkeep",
     "great_expectations.execution_engine",
     "great_expectations.validator.validator",

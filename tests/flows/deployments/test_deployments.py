@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 TEXT = FILE.read_text(encoding="utf-8")
 HEAD = TEXT.partition("  # bike_demand\n")[0]  # definitions, and reconcile/all
-FLOWS = ("approve", "backfill", "deploy", "ingest", "lifecycle", "monitor", "score", "train", "upkeep")
+FLOWS = ("approve", "backfill", "deploy", "ingest", "lifecycle", "monitor", "reproduce", "score", "train", "upkeep")
 BIKE = '&of_bike_demand {prefect.resource.id: perennial.pipeline.bike_demand, perennial.followed: "no"}'
 
 
@@ -376,7 +376,7 @@ def test_a_right_file_is_deployed_with_all_that_it_says(deployable: tuple[Path, 
     queue, one_waits = (2, "ENQUEUE"), (2, "CANCEL_NEW")
     assert limits == {
         "reconcile": (1, "CANCEL_NEW"),
-        **dict.fromkeys(("lifecycle", "train", "score", "backfill"), queue),
+        **dict.fromkeys(("lifecycle", "train", "score", "backfill", "reproduce"), queue),
         **dict.fromkeys(("ingest", "deploy", "monitor", "upkeep"), one_waits),
     }
     schema = found[f"lifecycle/{NAME}"].parameter_openapi_schema
