@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
@@ -194,6 +194,8 @@ def _after(one: Lineage) -> _Part:
         files = f"{made.rows} rows, {count(len(made.files), 'file')}"
         nodes.append(Node("predictions", column + 1, "after", "predictions", (files,), "after"))
         nodes.append(Node("came", column + 1, "after", "labels since", (f"for {made.labelled} of them",), "after"))
+    elif one.reigns:
+        nodes.append(Node("predictions", column + 1, "recipe", "predictions", ("none yet",), "after"))
     for what in ("drift", "performance"):
         seen = [each for each in one.watched if each.kind == what]
         if seen:
@@ -213,7 +215,11 @@ def _reign(one: Lineage, column: int) -> Node:
     if not one.reigns:
         return Node("champion", column, "recipe", "never champion", (), "champion")
     last = one.reigns[-1]
-    until = "until now" if last.until is None else f"until {moment(last.until)}"
+    until = "until now" if last.until is None else f"until {_short(last.until)}"
     title = "champion" if last.until is None else "was champion"
     times = (count(len(one.reigns), "time"),) if len(one.reigns) > 1 else ()
-    return Node("champion", column, "champion", title, (f"since {moment(last.since)}", until, *times), "champion")
+    return Node("champion", column, "champion", title, (f"since {_short(last.since)}", until, *times), "champion")
+
+
+def _short(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"

@@ -52,10 +52,14 @@ def prefect_page(settings: Settings) -> str | None:
 
 
 def provenance_file(settings: Settings, model: ModelRef, version: int) -> Path:
-    """The file that says what a model was made from: where it was logged, or wherever the registry has it now."""
+    """The file that says what a model was made from: where it was logged, or wherever the registry has it now.
+
+    Raises:
+        PerennialError: it was logged elsewhere, and the registry gives no answer, or has not its files.
+    """
     logged = Path(model.folder) / _PROVENANCE
     if Path(model.folder).is_dir():
         return logged
     from tasks.stores.tracking import Tracking
 
-    return Path(Tracking(settings, model.pipeline).model(version).folder) / _PROVENANCE
+    return Path(Tracking(settings, model.pipeline).asked(version).folder) / _PROVENANCE

@@ -353,3 +353,31 @@ def test_without_provenance_the_manifests_tell_what_they_have(story: World) -> N
 def test_unknown_version_names_what_is_there(story: World) -> None:
     with pytest.raises(UsageError, match="known here: 1, 2"):
         lived(story, "3")
+
+
+@pytest.fixture
+def moved(story: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The story in a home that it was moved to: where the models were logged, they are no more."""
+    away = story.home.with_name("away")
+    shutil.copytree(story.home, tmp_path / "home", ignore=shutil.ignore_patterns("prefect"))
+    shutil.copytree(story.configs, tmp_path / "configs")
+    story.home.rename(away)
+    try:
+        with monkeypatch.context() as patch:
+            yield make_world(tmp_path / "home", tmp_path / "configs", patch)
+    finally:
+        away.rename(story.home)
+
+
+def test_a_home_that_was_moved_tells_the_same(moved: World, cli: Cli) -> None:
+    said = cli("lineage", f"{NAME}@1", "--json")
+    assert (said.code, said.json()["problems"]) == (0, [])
+    assert said.json()["provenance"]["fitted"]
+
+
+def test_a_registry_that_gives_no_answer_is_told(moved: World, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    found = told_at(moved, cli)
+    assert set(found) == {"provenance"}
+    assert "the registry http://127.0.0.1:9 gives no answer" in found["provenance"]
