@@ -177,9 +177,10 @@ def _judged(one: Lineage) -> _Part:
     edges = [("model", "verdict"), ("rival", "verdict")]
     if one.approval:
         asked = one.approval
-        state = "waits" if asked.decision is None else {"approve": "approved", "reject": "rejected"}[asked.decision]
-        who = (f"by {asked.by}",) if asked.by else (f"until {moment(asked.deadline)}",)
-        nodes.append(Node("approval", 6, "bad" if state == "rejected" else "verdict", state, who, "verdict"))
+        state = one.approval_state
+        who = (f"by {asked.by}",) if asked.by else (f"until {_short(asked.deadline)}",)
+        kind: Kind = "verdict" if state == "approved" else "recipe" if state == "pending" else "bad"
+        nodes.append(Node("approval", 6, kind, state, who, "verdict"))
         edges += [("verdict", "approval"), ("approval", "champion")]
     else:
         edges.append(("verdict", "champion"))

@@ -88,6 +88,7 @@ class _Reader:
             judged=_judgement(main),
             judgements=tuple(_judgement(one) for one in own),
             approval=request,
+            approval_state="" if request is None else request.state(self.now),
             approval_told="" if request is None else request.told(self.now),
             reigns=tuple(one for one in reigns if one.version == version),
             pages=pages.of(self.settings, name, model.run_id, version, main.manifests, deployment),

@@ -108,7 +108,7 @@ class Lineage(Record):
         ingestions: Manifests of the runs that took its files in.
         features, training, evaluation, deployment: Manifests of the stages that made it; None where none was found.
         judgements: Every time it was judged, oldest first; `judged` is the one that counts.
-        approval: The newest request for a person's approval of it.
+        approval: The newest request for a person's approval of it; its state as of now, alone and in words.
         rivals: Candidates that were held against it.
         replaced_by: Versions that took its place as champion, in order.
     """
@@ -132,6 +132,7 @@ class Lineage(Record):
     judged: Judgement
     judgements: tuple[Judgement, ...]
     approval: Request | None
+    approval_state: str
     approval_told: str
     reigns: tuple[Reign, ...]
     pages: tuple[Page, ...]

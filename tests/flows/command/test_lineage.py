@@ -23,6 +23,7 @@ from flows.command.lineage.read import read
 from flows.command.lineage.records import Lineage
 from flows.command.lineage.text import text
 from tasks.errors import UsageError
+from tasks.stores.approvals import Approvals, Request
 from tasks.stores.audit import Audit
 from tasks.stores.database import connect
 from tests.conftest import ROOT, Cli, World, make_world, trips
@@ -252,6 +253,32 @@ def test_many_files_are_drawn_as_few_boxes_and_told_in_full(story: World, number
     assert said.count("day-") == min(number, 6)
     assert ("… and 494 more; --json tells all" in said) == (number == 500)
     assert max(len(line) for line in said.splitlines()) <= 100
+
+
+@pytest.mark.parametrize(("answered", "state"), [(True, "approved"), (False, "expired")])
+def test_an_approval_stands_between_verdict_and_champion(copied: World, answered: bool, state: str) -> None:
+    asked = datetime(2026, 1, 1, tzinfo=UTC)
+    request = Request(
+        candidate=1,
+        pipeline=NAME,
+        version=2,
+        champion=1,
+        requested_by="tests",
+        requested_at=asked,
+        deadline=asked + timedelta(hours=2),
+    )
+    approvals = Approvals(copied.settings)
+    approvals.put(request)
+    if answered:
+        approvals.answer(request, "approve", by="Ann", verified=True, reason="seen <it>", at=asked + timedelta(hours=1))
+    one = lived(copied, "2")
+    said = "approved by Ann (by personal token) on 2026-01-01 01:00 UTC: seen <it>"
+    assert (said if answered else "nobody answered until 2026-01-01 02:00 UTC") in " ".join(text(one).split())
+    found = graph.graph(one)
+    assert {("verdict", "approval"), ("approval", "champion")} <= set(found.edges)
+    assert next(node.title for node in found.nodes if node.key == "approval") == state
+    assert len(found.heads) == 9
+    assert state in [each.findtext("title", "").splitlines()[0] for each in boxes(page(one))]
 
 
 def test_a_page_that_cannot_be_written_is_told(story: World, cli: Cli, tmp_path: Path) -> None:
