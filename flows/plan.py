@@ -72,8 +72,10 @@ class _Planner:
         decision = self.decision() if accepted else None
         if decision is None or (ingests and not decision.due):
             self.rest(ingests, decision)
-        else:
+        elif decision.due:
             self.training(decision)
+        else:
+            self.calm(decision)
         return Plan(pipeline=self.config.name, stages=tuple(self.stages))
 
     def add(self, stage: StageName, action: Literal["run", "reuse", "depends"], *reasons: str) -> None:
@@ -143,22 +145,27 @@ class _Planner:
         for stage in (*recipes.STEPS, "deployment"):
             self.add(stage, "depends", told)  # type: ignore[arg-type]  # steps are stages
 
+    def calm(self, decision: RetrainDecision) -> None:
+        """The stages after ingestion, where the policy asks for no new model."""
+        same = self.last is not None and dataset_digest(self.ledger) == self.last.model.dataset_digest
+        told = "same data, configuration and code" if same else decision.reasons[0]
+        for step in recipes.STEPS:
+            self.add(step, "depends" if self.last is None else "reuse", told)
+        self.deployment(runs=False)
+
     # -------------------------------------------------------------------------------------------- the training
     def training(self, decision: RetrainDecision) -> None:
         """The stages of a training, one upon the other: a stage runs where one before it does."""
         made = self.features(decision)
         model = self.fit(made)
         judged = self.judge(made, model)
-        self.deployment(model, judged)
+        self.deployment(runs=model is None or not judged or not candidates.known(self.audit, model, judged))
 
     def features(self, decision: RetrainDecision) -> TrainingSetRef | None:
         before = self.manifests.newest("features")
-        if before is not None and (not decision.due or decision.start_from == "evaluation"):
-            stored = self.manifests.output(before, TrainingSetRef)
-            if not decision.due or not gone(self.manifests, self.settings):
-                same = dataset_digest(self.ledger) == stored.dataset.digest
-                self.add("features", "reuse", "same data, configuration and code" if same else decision.reasons[0])
-                return stored
+        if before is not None and decision.start_from == "evaluation" and not gone(self.manifests, self.settings):
+            self.add("features", "reuse", "only how models are judged changed")
+            return self.manifests.output(before, TrainingSetRef)
         parts = features_parts(self.config, dataset_digest(self.ledger), champion_columns(self.config, self.reigning()))
         found = self.manifests.find("features", parts.fingerprint)
         ref = None if found is None else self.manifests.output(found, TrainingSetRef)
@@ -221,12 +228,12 @@ class _Planner:
         self.add("evaluation", "run", *told)
         return ""
 
-    def deployment(self, model: ModelRef | None, judged: str) -> None:
+    def deployment(self, *, runs: bool) -> None:
         waiting = undeployed(self.config, self.settings, self.moment)
-        if model is None or not judged:
-            self.add("deployment", "run", "evaluation runs")
-        elif waiting or not candidates.known(self.audit, model, judged):
-            self.add("deployment", "run", f"{_count(len(waiting) or 1, 'candidate')} to be deployed")
+        if waiting:
+            self.add("deployment", "run", f"{_count(len(waiting), 'candidate')} to be deployed")
+        elif runs:
+            self.add("deployment", "run", "a candidate is put forward")
         else:
             told = "no champion yet" if self.champion is None else f"version {self.champion} is champion"
             self.add("deployment", "reuse", told)

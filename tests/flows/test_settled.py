@@ -117,7 +117,7 @@ def test_a_candidate_that_waits_is_something_to_do(calm: World) -> None:
     assert calm.run("waiting").outcome == "promoted"
     config = calm.config("waiting")
     assert nothing_new(config, calm.settings)
-    train("waiting")
+    train("waiting", force=("training",))
     assert not nothing_new(config, calm.settings)
     assert calm.run("waiting").outcome == "kept_champion"
     assert nothing_new(config, calm.settings)
