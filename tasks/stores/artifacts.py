@@ -10,7 +10,7 @@ from tasks.stores.settings import Settings
 
 
 class RegistryError(PerennialError):
-    """MLflow gives no answer, or is not there."""
+    """MLflow can't be asked, or is not there."""
 
 
 class MissingFilesError(PerennialError, FileNotFoundError):

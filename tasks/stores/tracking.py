@@ -165,7 +165,7 @@ class Tracking:
 
         Raises:
             UsageError: there is no such version, or no champion.
-            RegistryError: MLflow gives no answer.
+            RegistryError: MLflow can't be asked.
             MissingFilesError: its files are not there.
         """
         from mlflow.exceptions import MlflowException
@@ -176,7 +176,7 @@ class Tracking:
             if not _is_missing(error):
                 first = (str(error).splitlines() or ["no reason was given"])[0]
                 raise RegistryError(
-                    f"the registry {self._settings.tracking_uri} gives no answer: {first[:300]}. Start it, or mend "
+                    f"the registry {self._settings.tracking_uri} can't be asked: {first[:300]}. Start it, or mend "
                     "PERENNIAL_MLFLOW_TRACKING_URI, and run this again."
                 ) from None
             raise UsageError(f"{self.pipeline} has no version {version}; {self._known()}") from None
