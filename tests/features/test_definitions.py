@@ -183,3 +183,45 @@ def test_the_field_that_is_wrong_is_named() -> None:
 
 def test_no_event_time_has_no_calendar() -> None:
     assert [name for name, *_ in build(Features(numeric=("x",), calendar=("hour",)), None).transformers] == ["numeric"]
+
+
+def test_an_argument_that_names_an_estimator_is_made() -> None:
+    ridge: dict[str, Any] = {"estimator": "sklearn.linear_model.Ridge", "parameters": {"alpha": 3.0}}
+    search = make("sklearn.model_selection.GridSearchCV", {"estimator": ridge, "param_grid": {"alpha": [1]}}, "at.x")
+    assert (search.estimator.alpha, search.param_grid) == (3.0, {"alpha": [1]})
+    stack = make("sklearn.ensemble.StackingRegressor", {"estimators": [["a", ridge]], "final_estimator": ridge}, "at.x")
+    assert [(name, one.alpha) for name, one in stack.estimators] == [("a", 3.0)]
+    assert stack.final_estimator is not stack.estimators[0][1]
+
+
+@pytest.mark.parametrize("name", ["HalvingGridSearchCV", "HalvingRandomSearchCV"])
+def test_what_is_experimental_is_imported_where_it_is_named(name: str) -> None:
+    grid = "param_grid" if "Grid" in name else "param_distributions"
+    within: dict[str, Any] = {"estimator": {"estimator": "sklearn.linear_model.Ridge"}, grid: {"alpha": [1, 2]}}
+    assert type(make(f"sklearn.model_selection.{name}", within, "training.estimator")).__name__ == name
+
+
+@pytest.mark.parametrize(
+    ("within", "told"),
+    [
+        (
+            {"estimator": "sklearn.linear_model.Rigde"},
+            r"training.parameters.estimator.estimator: 'sklearn.linear_model.Rigde' can't be imported",
+        ),
+        (
+            {"estimator": "sklearn.linear_model.Ridge", "alpha": 1},
+            r"training.parameters.estimator: found alpha beside it; expected an estimator as \{estimator: import path",
+        ),
+        (
+            {"estimator": "sklearn.linear_model.Ridge", "parameters": [1]},
+            r"training.parameters.estimator: found parameters: \[1\]; expected an estimator as",
+        ),
+        (
+            {"estimator": "sklearn.linear_model.Ridge", "parameters": {"beta": 1}},
+            r"training.parameters.estimator.estimator: sklearn.linear_model.Ridge refuses its parameters",
+        ),
+    ],
+)
+def test_a_wrong_estimator_within_is_told_with_its_place(within: Any, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        make("sklearn.model_selection.GridSearchCV", {"estimator": within, "param_grid": {}}, "training.estimator")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from configs.schema import CLASSIFICATION_METRICS, REGRESSION_METRICS
-from tasks.measures.metrics import KINDS, Answers, measure, value
+from tasks.measures.metrics import KINDS, Answers, digest_of, measure, value
 
 numbers = st.floats(-1e6, 1e6)
 pairs = st.lists(st.tuples(numbers, numbers), min_size=2, max_size=40)
@@ -151,3 +151,13 @@ def test_rows_can_be_taken() -> None:
     assert taken.probabilities.tolist() == answers.probabilities[rows].tolist()
     assert Answers(np.arange(3)).take(np.array([2])).probabilities is None
     assert value("accuracy", truth[rows], taken) == np.mean([truth[one] == answers.point[one] for one in rows])
+
+
+def test_the_digest_of_answers_is_another_for_a_single_bit() -> None:
+    point, probabilities = np.array([0.5, 1.5]), np.array([[0.25, 0.75], [0.5, 0.5]])
+    known = digest_of(Answers(point, probabilities, ("a", "b")))
+    assert digest_of(Answers(point.copy(), probabilities.copy(), ("a", "b"))) == known
+    assert digest_of(Answers(np.nextafter(point, 2.0), probabilities, ("a", "b"))) != known
+    assert digest_of(Answers(point, np.nextafter(probabilities, 1.0), ("a", "b"))) != known
+    assert digest_of(Answers(point, probabilities, ("b", "a"))) != known
+    assert digest_of(Answers(point, None)) != known
