@@ -15,6 +15,8 @@ QUIET = {
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Threads that wait for each other sleep. Spinning, a fit takes six times as long where another process is at work.
+    "OMP_WAIT_POLICY": "passive",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # tasks are tried again as a whole; seven take MLflow four minutes
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
