@@ -17,7 +17,7 @@ import pytest
 from tasks.stores.settings import QUIET
 from tests.conftest import ROOT
 
-MODULES = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
+MODULES = {"openlineage-python": "openlineage", "pyyaml": "yaml", "scikit-learn": "sklearn"}
 START = """
 import importlib, json, os, sys, urllib.request
 from pathlib import Path
