@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 
-from tasks.stores.environment import ROOT
+from tasks.stores import environment
 
 _DIRTY = "-dirty"
 _MOST = 200
@@ -22,17 +21,8 @@ def commits_between(before: str, now: str, paths: Sequence[str]) -> tuple[str, .
         paths: Files, relative to the checkout.
     """
     span = f"{before.removesuffix(_DIRTY)}..{now.removesuffix(_DIRTY)}"
-    if not before or not now or not (ROOT / ".git").exists() or not paths:
+    if not before or not now or not (environment.ROOT / ".git").exists() or not paths:
         return None
     asked = ["log", "--format=%h %s", f"--max-count={_MOST}", span, "--", *paths]
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(ROOT), *asked],  # noqa: S607  # git from the PATH is meant
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=20,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return tuple(done.stdout.splitlines()) if done.returncode == 0 else None
+    found = environment.git(*asked)
+    return None if found is None else tuple(found.splitlines())

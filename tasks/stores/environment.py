@@ -74,11 +74,12 @@ def git_commit() -> str:
     told = os.environ.get("PERENNIAL_GIT_COMMIT", "")
     if told or not (ROOT / ".git").exists():
         return told
-    commit = _git("rev-parse", "HEAD")
-    return f"{commit}-dirty" if commit and _git("status", "--porcelain", "--untracked-files=no") else commit
+    commit = git("rev-parse", "HEAD") or ""
+    return f"{commit}-dirty" if commit and git("status", "--porcelain", "--untracked-files=no") else commit
 
 
-def _git(*words: str) -> str:
+def git(*words: str) -> str | None:
+    """What git says of the checkout; None where it can't."""
     try:
         done = subprocess.run(
             ["git", "-C", str(ROOT), *words],  # noqa: S607  # git from the PATH is meant
@@ -88,5 +89,5 @@ def _git(*words: str) -> str:
             timeout=20,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stores import commits
+from tasks.stores import environment
 from tasks.stores.commits import commits_between
 
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Three commits: the first makes a.py and b.py, the second changes a.py, the third b.py. Their hashes."""
-    monkeypatch.setattr(commits, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
     git(tmp_path, "init", "-q")
     made = []
     for number, names in enumerate((("a.py", "b.py"), ("a.py",), ("b.py",)), start=1):
@@ -51,5 +51,5 @@ def test_what_can_t_be_told_is_none(repository: list[str], tmp_path: Path, monke
     assert commits_between("", repository[2], ["a.py"]) is None
     assert commits_between("0" * 40, repository[2], ["a.py"]) is None
     assert commits_between(repository[0], repository[2], []) is None
-    monkeypatch.setattr(commits, "ROOT", tmp_path / "installed")
+    monkeypatch.setattr(environment, "ROOT", tmp_path / "installed")
     assert commits_between(repository[0], repository[2], ["a.py"]) is None
