@@ -47,8 +47,8 @@ class Plan(Record):
 
     @property
     def idle(self) -> bool:
-        """Whether every stage is as before."""
-        return all(one.action == "reuse" for one in self.stages)
+        """Whether no stage would run."""
+        return all(one.action != "run" for one in self.stages)
 
 
 def plan(config: PipelineConfig, settings: Settings, moment: datetime) -> Plan:
