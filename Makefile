@@ -25,8 +25,10 @@ setup: $(READY) ## make .venv from the lock
 demo: $(READY) ## watch a model live, on a simulated city
 	@$(BIN)/perennial demo
 
-test: $(READY) ## run the tests, on several cores; a thread for each process, or they wait for each other
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# Half of a test's time is waiting for servers and processes, so three work at once on two cores, too. Each has one
+# thread for sums, or they would wait for each other.
+test: $(READY) ## run the tests, three at once
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 test-system: $(READY) ## run the tests of `perennial up` as a whole
 	@$(BIN)/python -m pytest -m system tests/flows/system

@@ -407,4 +407,4 @@ def test_a_registry_that_gives_no_answer_is_told(moved: World, cli: Cli, monkeyp
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     found = told_at(moved, cli)
     assert set(found) == {"provenance"}
-    assert "the registry http://127.0.0.1:9 gives no answer" in found["provenance"]
+    assert "the registry http://127.0.0.1:9 can't be asked" in found["provenance"]
