@@ -27,8 +27,23 @@ def problems(config: PipelineConfig) -> Iterator[Problem]:
     yield from _features(config)
     yield from _split(config)
     yield from _evaluation(config)
+    yield from _serving(config)
     if config.approval.four_eyes and not config.approval.required:
         yield Problem(("approval", "four_eyes"), "four eyes where no approval is required", "approval.required: true")
+
+
+def _serving(config: PipelineConfig) -> Iterator[Problem]:
+    for index, name in enumerate(config.serving.log.leave_out):
+        path = ("serving", "log", "leave_out", index)
+        yield from unknown_column(config, path, name)
+        if name in config.contract.key:
+            yield Problem(path, f"{name!r}, a column of the key", "another: by the key, labels find their predictions")
+    shares = [step.share for step in config.rollout.steps if step.kind == "canary"]
+    if shares != sorted(set(shares)):
+        yield Problem(("rollout", "steps"), f"canary shares {shares}", "shares that grow from step to step")
+    kinds = [step.kind for step in config.rollout.steps]
+    if "shadow" in kinds[1:]:
+        yield Problem(("rollout", "steps"), f"the steps {', '.join(kinds)}", "one shadow step at most, as the first")
 
 
 def _landing(section: str, source: Source) -> Iterator[Problem]:

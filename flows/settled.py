@@ -19,8 +19,8 @@ from tasks.stores.lake import Lake
 from tasks.stores.recipes import STEPS, parts, recipe
 from tasks.stores.settings import Settings
 
-# How the lake is kept, what a run costs, and what people are told decide nothing.
-_IDLE = {"upkeep", "cost", "description"}
+# How the lake is kept, what a run costs, what people are told, and how versions are served decide nothing.
+_IDLE = {"upkeep", "cost", "description", "serving", "rollout"}
 
 
 def fingerprint(config: PipelineConfig, lake: Lake) -> str:

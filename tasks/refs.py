@@ -357,6 +357,24 @@ class Promotion(Record):
     approval: GateResult | None = None
 
 
+class Exposure(Record):
+    """How much of the traffic a challenger is shown: what its tag in the registry says, and the service goes by.
+
+    Attributes:
+        rollout: The rollout that it is part of: its id in the audit.
+        step: Number of the step within the rollout, from 0.
+        kind: shadow: its answers are kept and not returned. canary: a share of the keys gets them.
+        share: That share; 0 in a shadow.
+        since: When the step began.
+    """
+
+    rollout: int
+    step: int
+    kind: Literal["shadow", "canary"]
+    share: float
+    since: datetime
+
+
 class ColumnDrift(Record):
     """Drift of one column.
 

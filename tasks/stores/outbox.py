@@ -26,6 +26,8 @@ EventName = Literal[
     "perennial.model.promoted",
     "perennial.model.rejected",
     "perennial.model.rolled_back",
+    "perennial.model.refused",
+    "perennial.rollout.started",
     "perennial.approval.requested",
     "perennial.approval.answered",
 ]

@@ -20,6 +20,8 @@ TableName = Literal[
     "expectations",
     "labels",
     "predictions",
+    "served",
+    "scored",
     "decisions",
 ]
 
@@ -159,6 +161,8 @@ def schemas(config: PipelineConfig) -> dict[TableName, pa.Schema]:
         "duplicates": DUPLICATES,
         "expectations": EXPECTATIONS,
         "predictions": prediction_schema(config),
+        "served": served_schema(config),
+        "scored": scored_schema(config),
         "decisions": DECISIONS,
     }
     if config.labels is not None:
@@ -166,12 +170,58 @@ def schemas(config: PipelineConfig) -> dict[TableName, pa.Schema]:
     return found
 
 
+# A row of a request and one version's answer. role: champion or canary: it was returned; shadow or control: kept only,
+# of the challenger or of the champion for a row that the challenger answered. Times in milliseconds: `latency` from the
+# request's arrival, `predict` within the model. `error`: why there is no prediction; empty where there is one.
+_SERVED = (
+    pa.field("request", pa.string()),
+    pa.field("position", pa.int64()),
+    pa.field("at", TIMESTAMP),
+    pa.field("role", pa.string()),
+    pa.field("model_version", pa.int64()),
+    pa.field("latency_ms", pa.float64()),
+    pa.field("predict_ms", pa.float64()),
+    pa.field("error", pa.string()),
+)
+# Rows of files that were scored into the lake: `source` is the file's digest, `row` its number there, from 1.
+_SCORED = (
+    pa.field("source", pa.string()),
+    pa.field("row", pa.int64()),
+    pa.field("model_version", pa.int64()),
+    pa.field("scored_at", TIMESTAMP),
+)
+
+
+def predicted(config: PipelineConfig) -> pa.DataType:
+    """Arrow type of a prediction."""
+    return (
+        pa.float64()
+        if config.task == "regression"
+        else ARROW_TYPES[config.contract.columns[config.contract.target].type]
+    )
+
+
+def served_schema(config: PipelineConfig) -> pa.Schema:
+    """Arrow schema of what the service answered: the rows asked, without what is left out, and the answers.
+
+    Class probabilities merge in as classes are known.
+    """
+    log = config.serving.log
+    used = {*config.contract.key, *(config.feature_columns if log.inputs else ())} - {*log.leave_out}
+    columns = {name: column for name, column in config.contract.columns.items() if name in used}
+    return pa.schema([*_SERVED, pa.field("prediction", predicted(config)), *column_schema(columns)])
+
+
+def scored_schema(config: PipelineConfig) -> pa.Schema:
+    """Arrow schema of files scored into the lake, without the class probabilities."""
+    keys = {name: config.contract.columns[name] for name in config.contract.key}
+    return pa.schema([*_SCORED, pa.field("prediction", predicted(config)), *column_schema(keys)])
+
+
 def prediction_schema(config: PipelineConfig) -> pa.Schema:
     """Arrow schema of stored predictions, without the class probabilities, which merge in as classes are known."""
-    target = config.contract.columns[config.contract.target]
-    predicted = pa.float64() if config.task == "regression" else ARROW_TYPES[target.type]
     keys = {name: config.contract.columns[name] for name in config.contract.key}
-    provenance = [("prediction", predicted), ("model_version", pa.int64()), ("scored_at", TIMESTAMP)]
+    provenance = [("prediction", predicted(config)), ("model_version", pa.int64()), ("scored_at", TIMESTAMP)]
     return pa.schema([*column_schema(keys), *PROVENANCE, *[pa.field(name, kind) for name, kind in provenance]])
 
 

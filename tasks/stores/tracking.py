@@ -16,13 +16,15 @@ import pandas as pd
 from pydantic import JsonValue
 
 from tasks.errors import UsageError
-from tasks.refs import DatasetRef, MetricSet, ModelRef, Record, Verdict
+from tasks.refs import DatasetRef, Exposure, MetricSet, ModelRef, Record, Verdict
 from tasks.stores import artifacts
 from tasks.stores.artifacts import RegistryError
 from tasks.stores.settings import QUIET, Settings
 
-CHAMPION = "champion"
-_REF_TAG = "perennial.model"
+CHAMPION, CHALLENGER = "champion", "challenger"
+REF_TAG = "perennial.model"
+EXPOSURE_TAG = "perennial.exposure"
+_ROLLED_BACK_TAG = "perennial.rolled_back"
 _MODEL = "model.skops"
 _REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 
@@ -134,7 +136,7 @@ class Tracking:
             source=ref.model_uri,
             run_id=ref.run_id,
             model_id=ref.model_uri.removeprefix("models:/"),  # a server asks for it, to know that the source is ours
-            tags={**tags, "validation_status": status, _REF_TAG: ref.model_dump_json()},
+            tags={**tags, "validation_status": status, REF_TAG: ref.model_dump_json()},
             description=description,
         )
         return int(made.version)
@@ -218,7 +220,7 @@ class Tracking:
             token = page.token
             if not token:
                 break
-        known = [(one, one.tags[_REF_TAG]) for one in found if _REF_TAG in one.tags]
+        known = [(one, one.tags[REF_TAG]) for one in found if REF_TAG in one.tags]
         return [
             ModelRef.model_validate_json(ref).model_copy(update={"version": int(one.version)}) for one, ref in known
         ]
@@ -227,13 +229,40 @@ class Tracking:
         """Point the alias champion to a version: one atomic write."""
         self._client.set_registered_model_alias(self.pipeline, CHAMPION, str(version))
 
+    def expose(self, version: int, exposure: Exposure) -> None:
+        """Show traffic to a challenger: its tag first, so that the alias, once it points there, says all at once."""
+        self._client.set_model_version_tag(self.pipeline, str(version), EXPOSURE_TAG, exposure.model_dump_json())
+        self._client.set_registered_model_alias(self.pipeline, CHALLENGER, str(version))
+
+    def hide(self) -> None:
+        """Take the alias challenger away, if it is there: no traffic goes to a challenger any more."""
+        self._client.delete_registered_model_alias(self.pipeline, CHALLENGER)
+
+    def challenger_version(self) -> int | None:
+        """The number of the version that the alias challenger points to."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return int(self._client.get_model_version_by_alias(self.pipeline, CHALLENGER).version)
+        except MlflowException as error:
+            if not _is_missing(error):
+                raise
+            return None
+
+    def mark(self, version: int, reason: str) -> None:
+        """Mark a version as rolled back, for who looks at it in MLflow; without a reason, take the mark away."""
+        if reason:
+            self._client.set_model_version_tag(self.pipeline, str(version), _ROLLED_BACK_TAG, _short(reason))
+        else:
+            self._client.delete_model_version_tag(self.pipeline, str(version), _ROLLED_BACK_TAG)
+
     def champion_version(self) -> int | None:
         """The number of the version that the alias champion points to."""
         found = self.champion()
         return None if found is None else found.version
 
     def _ref(self, found: Any) -> ModelRef:
-        stored = ModelRef.model_validate_json(found.tags[_REF_TAG])
+        stored = ModelRef.model_validate_json(found.tags[REF_TAG])
         folder = self._folder(stored.model_uri)
         return stored.model_copy(update={"version": int(found.version), "folder": folder})
 
