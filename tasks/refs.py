@@ -486,3 +486,29 @@ class LifecycleReport(Record):
     ingest: IngestReport
     scored: int = 0
     stages: tuple[StageRecord, ...] = ()
+
+
+class RolloutCheck(Record):
+    """What one check of a rollout found; `not_applicable` where there is too little to tell."""
+
+    name: Literal["errors", "latency", "predictions", "labels", "deadline"]
+    outcome: Literal["pass", "fail", "not_applicable"]
+    reason: str
+    figures: dict[str, float] = {}
+
+
+class RolloutDecision(Record):
+    """What is to become of a rollout, by one look at its records.
+
+    Attributes:
+        step: Number of the step within the rollout, from 0, of `steps`.
+        answered: Rows that the new version has answered in this step.
+        reasons: What is missing; or why it goes on, or back.
+    """
+
+    action: Literal["go_on", "advance", "promote", "roll_back"]
+    step: int
+    steps: int
+    answered: int
+    reasons: tuple[str, ...]
+    checks: tuple[RolloutCheck, ...]

@@ -1,0 +1,234 @@
+"""Whether a rollout goes on, takes its next step, ends well, or goes back: evidence and rules to a decision. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from configs.schema import Comparison, Metric
+from configs.serving import Rollout, RolloutChecks
+from tasks.measures.bootstrap import improvements
+from tasks.measures.metrics import Answers
+from tasks.measures.shift import class_shift, number_shift, wilson_low
+from tasks.refs import Interval, RolloutCheck, RolloutDecision
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Rows that both versions answered: their answers, and milliseconds within each model, shape (n_rows,)."""
+
+    challenger: Answers
+    champion: Answers
+    challenger_ms: Floats
+    champion_ms: Floats
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Rows that both answered and whose label is known. `units`: what the bootstrap draws, shape (n_rows,)."""
+
+    truth: npt.NDArray[Any]
+    challenger: Answers
+    champion: Answers
+    units: npt.NDArray[np.int64] | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a step.
+
+    Attributes:
+        answered: Rows that the challenger answered in it.
+        asked: The newest rows that it was asked, as many as are looked at.
+        failed: Those of them that it did not answer.
+        pairs: Those of them that both answered; None where there is none.
+        labelled: Rows of the whole rollout with a label; None where there is none.
+    """
+
+    answered: int
+    asked: int
+    failed: int
+    pairs: Pairs | None = None
+    labelled: Labelled | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a rollout goes by.
+
+    Attributes:
+        plan: The rollout, as it was configured when it began.
+        task: The pipeline's.
+        primary: The metric that labels are judged by.
+        comparison: How it is resampled.
+        seed: Of that.
+    """
+
+    plan: Rollout
+    task: Literal["regression", "classification"]
+    primary: Metric
+    comparison: Comparison
+    seed: int
+
+
+def decide(
+    rules: Rules, step: int, evidence: Evidence, *, began: datetime, since: datetime, now: datetime
+) -> RolloutDecision:
+    """What is to become of a rollout now.
+
+    Args:
+        rules: What it goes by.
+        step: Number of the step that it is in, from 0.
+        evidence: What is known of it.
+        began: When the rollout began.
+        since: When the step began.
+        now: The present.
+    """
+    plan = rules.plan
+    checks = (
+        errors(plan.checks, evidence),
+        latency(plan.checks, evidence.pairs),
+        predictions(rules, evidence.pairs),
+        labels(rules, evidence.labelled),
+    )
+    missing = _missing(plan, step, evidence, checks, now - since)
+    last = step == len(plan.steps) - 1
+    late = deadline(plan, now - began, done=last and not missing)
+    broken = [one for one in (*checks, late) if one.outcome == "fail"]
+    action: Literal["go_on", "advance", "promote", "roll_back"] = "promote" if last else "advance"
+    if broken:
+        action, reasons = "roll_back", [f"{one.name}: {one.reason}" for one in broken]
+        reasons += missing if late in broken else []
+    elif missing:
+        action, reasons = "go_on", missing
+    else:
+        reasons = [f"{one.name}: {one.reason}" for one in checks]
+    return RolloutDecision(
+        action=action,
+        step=step,
+        steps=len(plan.steps),
+        answered=evidence.answered,
+        reasons=tuple(reasons),
+        checks=(*checks, late),
+    )
+
+
+def _missing(
+    plan: Rollout, step: int, evidence: Evidence, checks: Sequence[RolloutCheck], spent: timedelta
+) -> list[str]:
+    """What the step still waits for. What nobody could look at yet is never fine: only labels may stay away."""
+    asked, minutes = plan.steps[step].requests, spent.total_seconds() / 60.0
+    told = [f"{evidence.answered} of {asked} rows are answered"] if evidence.answered < asked else []
+    if minutes < plan.steps[step].minutes:
+        told.append(f"{minutes:.1f} of {plan.steps[step].minutes:g} minutes are over")
+    waits = [one for one in checks if one.outcome == "not_applicable" and one.name != "labels"]
+    return told + [f"{one.name}: {one.reason}" for one in waits]
+
+
+def errors(checks: RolloutChecks, evidence: Evidence) -> RolloutCheck:
+    """Does it fail more rows than it may, by the lower end of a 95 % interval of the share?"""
+    if evidence.asked == 0:
+        return RolloutCheck(name="errors", outcome="not_applicable", reason="it was asked nothing yet")
+    low = wilson_low(evidence.failed, evidence.asked)
+    share = evidence.failed / evidence.asked
+    told = (
+        f"{evidence.failed} of {evidence.asked} rows failed ({share:.2%}, surely more than {low:.2%}); "
+        f"{checks.max_error_share:.2%} may"
+    )
+    figures = {"asked": float(evidence.asked), "failed": float(evidence.failed), "share": share, "at_least": low}
+    failed = low > checks.max_error_share
+    return RolloutCheck(name="errors", outcome="fail" if failed else "pass", reason=told, figures=figures)
+
+
+def latency(checks: RolloutChecks, pairs: Pairs | None) -> RolloutCheck:
+    """Is its median time for a prediction too long beside the champion's for the same rows?"""
+    both = None if pairs is None else np.isfinite(pairs.challenger_ms) & np.isfinite(pairs.champion_ms)
+    rows = 0 if both is None else int(both.sum())
+    if pairs is None or rows < checks.min_rows:
+        return _few("latency", rows, checks.min_rows)
+    mine, theirs = float(np.median(pairs.challenger_ms[both])), float(np.median(pairs.champion_ms[both]))
+    ratio = mine / max(theirs, 1e-6)
+    slow = ratio > checks.max_latency_ratio and mine > checks.latency_floor_ms
+    told = (
+        f"median {mine:.3g} ms, the champion's {theirs:.3g} ms on the same {rows} rows ({ratio:.2f} times; "
+        f"{checks.max_latency_ratio:g} times may be, and anything up to {checks.latency_floor_ms:g} ms)"
+    )
+    figures = {"rows": float(rows), "challenger_ms": mine, "champion_ms": theirs, "ratio": ratio}
+    return RolloutCheck(name="latency", outcome="fail" if slow else "pass", reason=told, figures=figures)
+
+
+def predictions(rules: Rules, pairs: Pairs | None) -> RolloutCheck:
+    """Do its predictions lie too far from the champion's for the same rows?"""
+    checks = rules.plan.checks
+    rows = 0 if pairs is None else len(pairs.champion.point)
+    if pairs is None or rows < checks.min_rows:
+        return _few("predictions", rows, checks.min_rows)
+    if rules.task == "regression":
+        shift, measure = number_shift(pairs.challenger.point, pairs.champion.point), "standard deviations"
+    else:
+        shift, measure = class_shift(pairs.challenger.point, pairs.champion.point), "Jensen-Shannon distance"
+    told = f"{shift:.3g} away from the champion's on the same {rows} rows ({measure}); {checks.max_shift:g} may be"
+    return RolloutCheck(
+        name="predictions",
+        outcome="fail" if shift > checks.max_shift else "pass",
+        reason=told,
+        figures={"rows": float(rows), "shift": shift},
+    )
+
+
+def labels(rules: Rules, labelled: Labelled | None) -> RolloutCheck:
+    """Is it surely worse than the champion on the rows whose label is known?"""
+    needed = rules.plan.checks.min_labels
+    rows = 0 if labelled is None else len(labelled.truth)
+    if labelled is None or rows < needed:
+        told = f"{rows} rows have a label, {needed} are needed"
+        return RolloutCheck(name="labels", outcome="not_applicable", reason=told, figures={"rows": float(rows)})
+    found = _improvement(rules, labelled)
+    if found is None:
+        told = f"{rules.primary} is not a number on {rows} rows with a label"
+        return RolloutCheck(name="labels", outcome="not_applicable", reason=told, figures={"rows": float(rows)})
+    better = "better" if found.estimate >= 0 else "worse"
+    told = (
+        f"{rules.primary} {better} by {abs(found.estimate):.4g} than the champion on {rows} rows with a label "
+        f"(improvement {found.low:.4g} to {found.high:.4g})"
+    )
+    return RolloutCheck(
+        name="labels",
+        outcome="fail" if found.high < 0 else "pass",
+        reason=told,
+        figures={"rows": float(rows), "improvement": found.estimate, "low": found.low, "high": found.high},
+    )
+
+
+def _improvement(rules: Rules, labelled: Labelled) -> Interval | None:
+    return improvements(
+        [rules.primary],
+        labelled.truth,
+        labelled.challenger,
+        labelled.champion,
+        labelled.units,
+        resamples=rules.comparison.resamples,
+        confidence=rules.comparison.confidence,
+        seed=rules.seed,
+    ).get(rules.primary)
+
+
+def deadline(plan: Rollout, spent: timedelta, *, done: bool) -> RolloutCheck:
+    """Is the time for all steps over, and they are not done?"""
+    hours = spent.total_seconds() / 3600.0
+    late = hours > plan.deadline_hours and not done
+    told = f"{hours:.3g} of {plan.deadline_hours:g} hours are over"
+    figures = {"hours": hours}
+    return RolloutCheck(name="deadline", outcome="fail" if late else "pass", reason=told, figures=figures)
+
+
+def _few(name: Literal["latency", "predictions"], rows: int, needed: int) -> RolloutCheck:
+    told = f"both answered {rows} rows, {needed} are needed to compare"
+    return RolloutCheck(name=name, outcome="not_applicable", reason=told, figures={"rows": float(rows)})

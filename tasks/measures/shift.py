@@ -1,0 +1,40 @@
+"""How far one model's answers lie from another's for the same rows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import wasserstein_distance
+
+Floats = npt.NDArray[np.float64]
+
+
+def number_shift(challenger: Floats, champion: Floats) -> float:
+    """Wasserstein distance in standard deviations of the champion's answers, both of shape (n_rows,).
+
+    Where the champion gives one and the same answer the unit is its size, or 1 where it is 0.
+    """
+    spread = float(np.std(champion)) or abs(float(np.mean(champion))) or 1.0
+    return float(wasserstein_distance(challenger, champion)) / spread
+
+
+def class_shift(challenger: npt.NDArray[Any], champion: npt.NDArray[Any]) -> float:
+    """Jensen-Shannon distance (base 2: from 0 to 1) of how often each class is given, both of shape (n_rows,)."""
+    classes = sorted({*challenger.tolist(), *champion.tolist()}, key=str)
+    shares = [[float(np.mean(np.equal(one, name))) for name in classes] for one in (challenger, champion)]
+    found = float(jensenshannon(*shares, base=2))
+    return found if np.isfinite(found) else 0.0  # rounding may take the root of less than nothing
+
+
+def wilson_low(found: int, rows: int, z: float = 1.959964) -> float:
+    """Lower end of the 95 % interval of a share of rows: Wilson (1927), as Brown, Cai and DasGupta (2001) advise."""
+    if rows == 0:
+        return 0.0
+    share, square = found / rows, z * z
+    middle = share + square / (2 * rows)
+    half = z * math.sqrt((share * (1 - share) + square / (4 * rows)) / rows)
+    return max(0.0, (middle - half) / (1 + square / rows))
