@@ -1,0 +1,116 @@
+"""Files of answers into the lake: each exactly once, however often who ships them is killed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from configs.schema import PipelineConfig
+from serving.log.answer import Meters
+from serving.log.files import CLOSED, segments
+
+if TYPE_CHECKING:
+    from tasks.stores.lake import Lake
+
+_log = logging.getLogger(__name__)
+BAD = "bad"
+_MOST_FILES, _MOST_BYTES = 64, 96 << 20
+
+
+def ship(root: Path, config: PipelineConfig, lake: Lake, meters: Meters) -> int:
+    """Put a pipeline's closed files into the lake and remove them; how many rows. One process at a time may.
+
+    Args:
+        root: The log's folder.
+        config: The pipeline's.
+        lake: Its lake.
+        meters: Told of what was shipped, and of what does not fit.
+
+    Raises:
+        Exception: what the lake raises where it can't be reached; the files stay.
+    """
+    rows = 0
+    for group in _groups(segments(root / config.name, CLOSED)):
+        rows += _commit(root, config, lake, meters, group)
+    return rows
+
+
+def _groups(files: Sequence[Path]) -> Iterator[list[Path]]:
+    """As many files as make a good commit and fit into memory."""
+    group: list[Path] = []
+    size = 0
+    for path in files:
+        more = path.stat().st_size
+        if group and (len(group) >= _MOST_FILES or size + more > _MOST_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(path)
+        size += more
+    if group:
+        yield group
+
+
+def _commit(root: Path, config: PipelineConfig, lake: Lake, meters: Meters, files: Sequence[Path]) -> int:
+    from serving.log.rows import read, unify
+    from tasks.stores.delta import Part
+
+    found = [read(path, config) for path in files]
+    for path, one in zip(files, found, strict=True):
+        if one.unfit:
+            _set_aside(root, config.name, path, one.unfit)
+    full = [(path, one.table) for path, one in zip(files, found, strict=True) if one.table.num_rows]
+    if full:
+        schema = unify([table.schema.empty_table() for _, table in full]).schema
+        tables = [unify([schema.empty_table(), table]) for _, table in full]
+        parts = [Part(f"served:{path.stem}", 1, table) for (path, _), table in zip(full, tables, strict=True)]
+        lake.append_parts_once("served", parts)
+    _remove(files)
+    for one in found:
+        if one.unfit:
+            meters.dropped(config.name, len(one.unfit), "unfit")
+    rows = sum(int(table.num_rows) for _, table in full)
+    if rows:
+        meters.shipped(config.name, rows)
+    return rows
+
+
+def _set_aside(root: Path, pipeline: str, path: Path, unfit: Sequence[object]) -> None:
+    """Keep, for a person, what the table can't take; written whole, and the same again after a kill."""
+    folder = root / BAD / pipeline
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{path.name}"
+    draft.write_bytes(b"".join(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in unfit))
+    draft.replace(folder / path.name)
+    _log.error("%s: %d rows do not fit the table `served`; they are in %s", pipeline, len(unfit), folder / path.name)
+
+
+def _remove(files: Sequence[Path]) -> None:
+    for path in files:
+        path.unlink(missing_ok=True)
+
+
+def waiting(root: Path, pipelines: Sequence[str]) -> tuple[int, int]:
+    """Files below the log's folder that are not in the lake yet, and their bytes."""
+    files = size = 0
+    for name in pipelines:
+        try:
+            with os.scandir(root / name) as found:
+                for entry in found:
+                    if entry.name.endswith((".open", CLOSED)):
+                        files += 1
+                        size += _size(entry)
+        except FileNotFoundError:
+            continue
+    return files, size
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        return 0  # shipped meanwhile
