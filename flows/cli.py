@@ -23,6 +23,7 @@ from flows.command.lineage_cli import lineage
 from flows.command.plan_cli import plan
 from flows.command.quarantine_cli import quarantine
 from flows.command.reproduce_cli import reproduce
+from flows.command.score_cli import score
 from flows.command.status_cli import status
 from flows.command.system_cli import COMMANDS, deployments
 from flows.command.upkeep_cli import upkeep
@@ -178,29 +179,6 @@ def report(
 
 
 @app.command()
-def score(
-    name: Name,
-    source: Annotated[Path | None, typer.Option("--input", help="File to score: csv, parquet or jsonl.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Result: .csv, .parquet or .jsonl.")] = None,
-    as_json: AsJson = False,
-    now: Now = None,
-) -> None:
-    """Score a file with the champion; without --input, score new observations into the lake."""
-    if (source is None) != (output is None):
-        raise typer.BadParameter("--input and --output go together")
-
-    def call() -> Any:
-        from flows.score import score as flow
-
-        return flow(name, source.absolute() if source else None, output.absolute() if output else None, now)
-
-    report = _with_prefect(name, call)
-    where = output or f"the lake's predictions of {name}"
-    text = f"{name}: {report.rows} rows scored by version {report.version} into {where}"
-    _print(as_json, {"pipeline": name, **report.model_dump(mode="json")}, text)
-
-
-@app.command()
 def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
     """Hold the newest batches against the champion's training data, and its predictions against labels."""
 
@@ -217,7 +195,21 @@ def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
     _print(as_json, {"pipeline": name, **value}, "\n".join(lines))
 
 
-for _command in (plan, status, history, lineage, reproduce, data, docs, upkeep, approve, reject, token, *COMMANDS):
+for _command in (
+    score,
+    plan,
+    status,
+    history,
+    lineage,
+    reproduce,
+    data,
+    docs,
+    upkeep,
+    approve,
+    reject,
+    token,
+    *COMMANDS,
+):
     app.command()(_command)
 app.add_typer(deployments, name="deployments")
 app.add_typer(quarantine, name="quarantine")

@@ -1,45 +1,85 @@
-"""The champion scores a file, or the observations that have no prediction yet."""
+"""A version scores a file, from anywhere and to anywhere, or the observations that have no prediction yet."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
+from typing import Annotated
 
 from prefect import flow
+from pydantic import Field
 
 from configs.schema import PipelineConfig
 from flows.context import clock, open_pipeline
+from flows.progress import say
 from tasks.errors import UsageError
-from tasks.ingestion.task import read_for_scoring
+from tasks.ingestion.task import fetch_for_scoring, read_for_scoring
 from tasks.refs import ModelRef, ScoreReport
-from tasks.scoring.task import WRITERS, score_file, score_new
+from tasks.scoring.task import known_result, score_file, score_new
+from tasks.stores.addresses import PATTERN, Address, parse
 from tasks.stores.lake import Lake
+from tasks.stores.outputs import check
 from tasks.stores.settings import Settings
 from tasks.stores.tracking import Tracking
+from tasks.stores.workspace import workspace
+
+FileOrUrl = Annotated[str, Field(pattern=PATTERN)]
 
 
 @flow(name="score", flow_run_name="score-{pipeline}")
 def score(
-    pipeline: str, source: Path | None = None, output: Path | None = None, now: datetime | None = None
+    pipeline: str,
+    source: FileOrUrl | None = None,
+    output: FileOrUrl | None = None,
+    version: int | None = None,
+    now: datetime | None = None,
 ) -> ScoreReport:
-    """Score a file into another, or, without one, new observations into the lake's `predictions`.
+    """Score a file into another or into the lake's `scored`; without one, observations into `predictions`.
+
+    What was scored before by the same version is not scored again.
 
     Args:
         pipeline: The pipeline's name.
-        source: The file to score: csv, parquet or jsonl with the key and the feature columns.
-        output: Where the result goes, with `source`; its ending says how: .csv, .parquet or .jsonl.
+        source: The file to score, as a path or URL, with the key and the feature columns. A URL carries no secret.
+        output: Where the result goes, as a path or URL; its ending says how: .csv, .parquet or .jsonl. Left out, into
+            the lake.
+        version: The version that scores; the champion by default. Without a file it scores every accepted batch that
+            it has not scored yet, the champion those that came after the first training and that none has scored.
         now: The run's clock; the present by default.
     """
     config, settings = open_pipeline(pipeline)
-    champion = champion_of(config, settings)
-    if source is None:
+    given, into = addresses(source, output)
+    model = Tracking(settings, pipeline).asked(version) if version is not None else champion_of(config, settings)
+    if given is None or into is None:
         Lake(settings, config).create()
-        return score_new(config, champion, clock(now))
-    if output is None or output.suffix not in WRITERS:
-        raise UsageError(f"output: found {output}, expected a file that ends in {', '.join(WRITERS)}")
-    if not source.is_file():
-        raise UsageError(f"input: {source} is no file")
-    return score_file(config, champion, read_for_scoring(config, source, champion), str(output))
+    with workspace(settings.state / "scoring") as folder:
+        if given is None:
+            return score_new(config, model, folder, clock(now), say, asked=version is not None)
+        file = fetch_for_scoring(config, given, folder)
+        known = known_result(config, model, file.file, into)
+        if known is not None:
+            say(f"{given} was scored by version {known.version} before: nothing is done")
+            return known
+        batch = read_for_scoring(config, file, model, folder)
+        return score_file(config, model, batch, into, folder, clock(now), say)
+
+
+def addresses(source: str | None, output: str | None) -> tuple[Address | None, Address | None]:
+    """The file to score and where its result goes, where there are any.
+
+    Raises:
+        UsageError: they can't be meant, or the output can't be written.
+    """
+    given = None if source is None else parse(source, "input")
+    into = None if output is None else parse(output, "output")
+    if into is not None:
+        if given is None:
+            raise UsageError(
+                "output: found no input; expected the file to score beside it. Observations go to the lake."
+            )
+        if given == into:
+            raise UsageError(f"output: {into} is the input. Give the result another name.")
+        check(into)
+    return given, into
 
 
 def champion_of(config: PipelineConfig, settings: Settings) -> ModelRef:

@@ -452,12 +452,24 @@ class RetrainDecision(Record):
 
 
 class ScoreReport(Record):
-    """What one scoring run wrote."""
+    """What one scoring run wrote.
+
+    Attributes:
+        rows: How many it scored.
+        batches: The files they are of.
+        output: The file that they went to; empty where it is a table of the lake.
+        table: The lake's table, where they went into one.
+        input_sha256: Digest of the bytes of the file that was scored; empty for observations.
+        known: Whether the same file was scored by the same version before, so that nothing was done.
+    """
 
     version: int
     rows: int
     batches: tuple[str, ...] = ()
     output: str = ""
+    table: str = ""
+    input_sha256: str = ""
+    known: bool = False
 
 
 class StageRecord(Record):

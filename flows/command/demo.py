@@ -101,7 +101,7 @@ def _score(demo: _Play) -> None:
     folder = demo.settings.root
     tomorrow = land_arrivals(_SCENARIO, _FIRST_DAY + timedelta(days=71), 1, folder)[0]
     output = folder / "scored.csv"
-    report = score(PIPELINE, tomorrow, output)
+    report = score(PIPELINE, str(tomorrow), str(output))
     demo.rows.append(("tomorrow is scored", f"{report.rows} rows", f"version {report.version}", *["–"] * 5))
 
 

@@ -56,8 +56,9 @@ def stage_for_scoring(
 ) -> StagedBatch:
     """Stage a file that is to be scored: its own ending counts, whatever lands, and no policy on other columns."""
     source = config.source.model_copy(update={"format": None, "compression": None})
+    zone = config.contract.timezone
     try:
-        with read_batches(local, source, columns, config.contract.timezone, draft=_draft(staged)) as reading:
+        with read_batches(local, source, columns, zone, name=file.path, draft=_draft(staged)) as reading:
             rows = staging.write_batches(staged, reading.schema, reading)
             return StagedBatch(file=file, staged=str(staged), rows=rows, lines=reading.lines, notes=reading.notes)
     except DataRejectedError as error:

@@ -14,15 +14,17 @@ from configs.contract import Column
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError, UsageError
 from tasks.ingestion import backfill
-from tasks.ingestion.discover import feeds, landed, place_of, places, too_large, unread
+from tasks.ingestion.discover import feeds, place_of, places, too_large, unread
 from tasks.ingestion.drafts import Drafts, draft_of
 from tasks.ingestion.search import Search
 from tasks.ingestion.sql import sql_feeds
+from tasks.ingestion.to_score import ToScore, fetched, refuse_changed
 from tasks.refs import BatchRecord, Feed, LandedFile, ModelRef, Record, StagedBatch, rules_digest
 from tasks.retry import RETRIES
+from tasks.stores.addresses import Address
 from tasks.stores.halfway import Halfway, forget, halfway
 from tasks.stores.lake import Lake
-from tasks.stores.landing import Folder, open_landing
+from tasks.stores.landing import open_landing
 from tasks.stores.settings import Settings, load_settings
 
 _GROUP_FILES = 64
@@ -170,14 +172,31 @@ def scored_columns(config: PipelineConfig, champion: ModelRef) -> dict[str, Colu
     return {**keys, **{name: config.contract.columns.get(name, old) for name, old in champion.columns.items()}}
 
 
-@task(name="read-for-scoring", task_run_name="read-{source.name}", cache_policy=NO_CACHE, **RETRIES)
-def read_for_scoring(config: PipelineConfig, source: Path, champion: ModelRef) -> StagedBatch:
-    """A file that is to be scored, staged in the contract's types: key and feature columns."""
+@task(name="fetch-for-scoring", cache_policy=NO_CACHE, **RETRIES)
+def fetch_for_scoring(config: PipelineConfig, source: Address, folder: Path) -> ToScore:
+    """A file that is to be scored, on local disk, known by its SHA-256; a remote one is fetched into the folder.
+
+    Raises:
+        UsageError: there is no such file, or it changed while it was read.
+        DataRejectedError: it is too large.
+    """
+    return fetched(source, config.source.limits, folder / "fetched")
+
+
+@task(name="read-for-scoring", cache_policy=NO_CACHE, **RETRIES)
+def read_for_scoring(config: PipelineConfig, given: ToScore, champion: ModelRef, folder: Path) -> StagedBatch:
+    """A file that is to be scored, staged in the contract's types: key and feature columns.
+
+    Raises:
+        UsageError: it is gone, or changed since its content was looked at.
+    """
     from tasks.ingestion.stage import stage_for_scoring
 
-    file = landed(Folder(source.parent), source.name, "observations")
-    staged = load_settings().state / "staging" / f"{config.name}-score-{uuid4().hex}.arrow"
-    return stage_for_scoring(config, file, source, scored_columns(config, champion), staged)
+    columns = scored_columns(config, champion)
+    refuse_changed(given)
+    batch = stage_for_scoring(config, given.file, Path(given.local), columns, folder / "staged.arrow")
+    refuse_changed(given)
+    return batch
 
 
 @task(name="plan-backfill", cache_policy=NO_CACHE, **RETRIES)

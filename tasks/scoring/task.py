@@ -2,135 +2,202 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.errors import DataRejectedError, UsageError
-from tasks.refs import BatchRecord, ModelRef, ScoreReport, StagedBatch, artifact_key
+from tasks.errors import DataRejectedError, PerennialError
+from tasks.refs import BatchRecord, LandedFile, ModelRef, ScoreReport, StagedBatch, artifact_key, rules_digest
 from tasks.retry import RETRIES
+from tasks.scoring import due
 from tasks.stores import models, staging
+from tasks.stores.addresses import Address
 from tasks.stores.audit import Audit
 from tasks.stores.candidates import first_through
-from tasks.stores.delta import Part
+from tasks.stores.delta import Part, Stream
 from tasks.stores.lake import Lake
+from tasks.stores.outputs import Made, Outputs
 from tasks.stores.settings import load_settings
 from tasks.stores.tables import PROVENANCE, SEQ
 
-_GROUP_ROWS = 250_000
-WRITERS = (".csv", ".parquet", ".jsonl")
+if TYPE_CHECKING:
+    from tasks.scoring.predict import Scorer, Tell
 
 
 @task(name="score-new", cache_policy=NO_CACHE, **RETRIES)
-def score_new(config: PipelineConfig, champion: ModelRef, now: datetime) -> ScoreReport:
-    """Score, with the champion, accepted batches that came after the first training and have no prediction yet."""
-    from tasks.scoring.predict import needed_columns, stored_table
+def score_new(
+    config: PipelineConfig, model: ModelRef, folder: Path, now: datetime, tell: Tell, *, asked: bool
+) -> ScoreReport:
+    """Score accepted batches of observations, each once by one version.
 
-    settings = load_settings()
+    Args:
+        config: The pipeline.
+        model: The version.
+        folder: For rows on their way.
+        now: The run's clock.
+        tell: Told how far it is, on long ones.
+        asked: Whether the version was asked for by its number: it scores all that it has not scored. Else it is the
+            champion, and scores what came after the first training and has no prediction yet.
+    """
+    settings, version = load_settings(), _version(model)
     lake = Lake(settings, config)
-    due = unscored(lake, first_through(Audit(settings), config.name))
-    model = _load(config, champion) if due else None
-    columns = [*needed_columns(config, champion), *(field.name for field in PROVENANCE)]
+    found = due.unscored(lake, version, None if asked else first_through(Audit(settings), config.name))
+    fresh = due.not_by(lake, version, found)
+    notes = [due.noted(one, version, lake.schema("predictions")) for one in found if one not in fresh]
+    if notes:
+        lake.append_parts_once("predictions", notes)
+    scorer = _scorer(config, model) if fresh else None
     total = 0
-    for group in _groups(due):
-        table = lake.read("observations", columns, where=pc.field(SEQ).isin([one.seq for one in group]))
-        scored = stored_table(config, champion, model, table, now)
-        parts = [
-            Part(one.batch, champion.version or 0, scored.filter(pc.equal(scored.column(SEQ), one.seq)))
-            for one in group
-        ]
-        lake.append_parts_once("predictions", parts)
-        total += scored.num_rows
-    report = ScoreReport(version=champion.version or 0, rows=total, batches=tuple(one.path for one in due))
+    for group in due.groups(fresh):
+        if scorer is not None:
+            total += _score_group(lake, scorer, group, folder, now, tell, asked=asked)
+    report = ScoreReport(version=version, rows=total, batches=tuple(one.path for one in fresh), table="predictions")
     _tell(config, report)
     return report
 
 
-def _groups(batches: Sequence[BatchRecord]) -> Iterator[list[BatchRecord]]:
-    """Small batches together, as many as make a good commit; a large one alone."""
-    group: list[BatchRecord] = []
-    for batch in batches:
-        if group and sum(one.accepted for one in group) + batch.accepted > _GROUP_ROWS:
-            yield group
-            group = []
-        group.append(batch)
-    if group:
-        yield group
+def _score_group(
+    lake: Lake, scorer: Scorer, group: Sequence[BatchRecord], folder: Path, now: datetime, tell: Tell, *, asked: bool
+) -> int:
+    """Score batches in one commit; how many rows they have. What replaced rows of theirs since is not among them."""
+    from tasks.scoring.predict import needed_columns, scored_in_pieces, streamed
+
+    columns = [*needed_columns(scorer.config, scorer.ref), *(field.name for field in PROVENANCE)]
+    mine, version = pc.field(SEQ).isin([one.seq for one in group]), _version(scorer.ref)
+    score = partial(scorer.for_predictions, at=now)
+    empty = lake.schema("predictions").empty_table()
+    rows: int = sum(batch.num_rows for batch in lake.scan("observations", [SEQ], mine, ahead=False))
+    parts: list[Part] = []
+    if rows and len(group) == 1:
+        stream = streamed(lambda: lake.scan("observations", columns, mine, ahead=False), score, tell)
+        parts += due.parts(group[0], version, _kept(stream, folder), asked=asked)
+    else:
+        scored = scored_in_pieces(lake.read("observations", columns, mine), score) if rows else empty
+        for one in group:
+            own = scored.filter(pc.equal(scored.column(SEQ), one.seq))
+            parts += due.parts(one, version, own, asked=asked)
+    lake.append_parts_once("predictions", parts)
+    return rows
 
 
-def unscored(lake: Lake, after: int) -> list[BatchRecord]:
-    """Accepted observation batches after a sequence number that no version has scored yet."""
-    predictions = lake.open("predictions")
-    return [
-        batch
-        for batch in lake.ledger()
-        if batch.verdict == "accepted"
-        and batch.feed == "observations"
-        and batch.seq > after
-        and (predictions is None or predictions.transaction_version(batch.batch) is None)
-    ]
+def _kept(stream: Stream, folder: Path) -> Stream:
+    """Scored rows on local disk: within a commit, which may be tried again, nothing is predicted, and no lake read."""
+    path = folder / "scored.arrow"
+    staging.write_batches(path, stream.schema, stream.batches())
+    return Stream(stream.schema, lambda: staging.batches(path))
 
 
-@task(name="score-file", cache_policy=NO_CACHE)
-def score_file(config: PipelineConfig, champion: ModelRef, batch: StagedBatch, output: str) -> ScoreReport:
-    """Score a staged file and write the result, whole or not at all.
+def known_result(
+    config: PipelineConfig, model: ModelRef, file: LandedFile, output: Address | None
+) -> ScoreReport | None:
+    """The report of a file that the same version scored into the same place before; None where it did not."""
+    settings, version = load_settings(), _version(model)
+    report = _report(model, file, output)
+    if output is not None:
+        known = Outputs(settings).holds(output, _made(config, model, file))
+    else:
+        known = bool(Lake(settings, config).transactions("scored", [_once(file, version)]))
+    return report.model_copy(update={"known": True}) if known else None
+
+
+@task(name="score-file", cache_policy=NO_CACHE, **RETRIES)
+def score_file(
+    config: PipelineConfig,
+    model: ModelRef,
+    batch: StagedBatch,
+    output: Address | None,
+    folder: Path,
+    now: datetime,
+    tell: Tell,
+) -> ScoreReport:
+    """Score a staged file into another, whole or not at all, or into the lake's `scored`, once.
+
+    Args:
+        config: The pipeline.
+        model: The version.
+        batch: The file.
+        output: Where the rows go; None: into the lake.
+        folder: For rows on their way.
+        now: The run's clock.
+        tell: Told how far it is, on long ones.
 
     Raises:
         DataRejectedError: the file can't be scored; it says which rows and columns.
         UsageError: the output can't be written.
     """
-    from tasks.scoring.predict import needed_columns, output_table, refuse_unusable
+    from tasks.scoring.predict import needed_columns, refuse_unusable, streamed
 
     if batch.refusal:
         raise DataRejectedError(f"{batch.file.uri}: {batch.refusal}")
-    table = staging.read(Path(batch.staged))
-    Path(batch.staged).unlink()  # it stays mapped until the table is done with
+    staged = Path(batch.staged)
     try:
-        refuse_unusable(table, needed_columns(config, champion), config)
+        refuse_unusable(staging.batches(staged), needed_columns(config, model), config)
     except DataRejectedError as error:
         raise DataRejectedError(f"{batch.file.uri}: {error}") from None
-    scored = output_table(config, champion, _load(config, champion), table)
-    _write(scored, Path(output))
-    report = ScoreReport(version=champion.version or 0, rows=scored.num_rows, batches=(batch.file.path,), output=output)
+    scorer, settings, version = _scorer(config, model), load_settings(), _version(model)
+    made = _made(config, model, batch.file)
+    report = _report(model, batch.file, output)
+    if output is not None:
+        stream = streamed(lambda: staging.batches(staged), scorer.for_file, tell)
+        Outputs(settings).write(output, made, stream.schema, stream.batches(), folder)
+        written = True
+    else:
+        score = partial(scorer.for_scored, source=batch.file.sha256, at=now)
+        stream = streamed(lambda: staging.batches(staged), score, tell)
+        part = Part(_once(batch.file, version), version, _kept(stream, folder))
+        written = bool(Lake(settings, config).append_parts_once("scored", [part]))
+    report = report.model_copy(update={"rows": batch.rows} if written else {"known": True})
     _tell(config, report)
     return report
 
 
-def _load(config: PipelineConfig, champion: ModelRef) -> Any:
-    return models.load(Path(champion.folder) / models.MODEL_FILE, config.training.trusted_types)
+def _once(file: LandedFile, version: int) -> str:
+    return f"{file.sha256}:{version}"
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    import pyarrow.csv as pacsv
-    import pyarrow.parquet as pq
+def _made(config: PipelineConfig, model: ModelRef, file: LandedFile) -> Made:
+    return Made(
+        pipeline=config.name,
+        input=file.sha256,
+        version=_version(model),
+        run_id=model.run_id,
+        rules=rules_digest(config),
+    )
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
-            pq.write_table(table, temporary)
-        elif path.suffix == ".jsonl":
-            table.to_pandas().to_json(temporary, orient="records", lines=True, date_format="iso", date_unit="us")
-        else:
-            pacsv.write_csv(table, temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise UsageError(f"{path} can't be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+
+def _report(model: ModelRef, file: LandedFile, output: Address | None) -> ScoreReport:
+    return ScoreReport(
+        version=_version(model),
+        rows=0,
+        batches=(file.path,),
+        output="" if output is None else str(output),
+        table="" if output is not None else "scored",
+        input_sha256=file.sha256,
+    )
+
+
+def _version(model: ModelRef) -> int:
+    if model.version is None:
+        raise PerennialError(f"the model of run {model.run_id} is no registered version; register it first.")
+    return model.version
+
+
+def _scorer(config: PipelineConfig, model: ModelRef) -> Scorer:
+    from tasks.scoring.predict import Scorer
+
+    return Scorer(config, model, models.load(Path(model.folder) / models.MODEL_FILE, config.training.trusted_types))
 
 
 def _tell(config: PipelineConfig, report: ScoreReport) -> None:
-    where = report.output or "the table `predictions`"
+    where = report.output or f"the table `{report.table}`"
     files = ", ".join(report.batches) or "nothing new"
     text = f"# {config.name}: scored\n\n{report.rows} rows by version {report.version} into {where}.\n\nFrom: {files}."
     create_markdown_artifact(text, key=artifact_key(config.name, "score"), description="scored")

@@ -27,6 +27,7 @@ Error = DeltaError
 _MAX_TRIES = 8
 # A transaction of every commit that rewrites files: theirs hold texts as views, which Arrow can't compare with texts.
 _REWRITTEN = Transaction("rewritten", 1)
+_ONE_BY_ONE = {"batch_readahead": 1, "fragment_readahead": 0, "use_threads": False}
 
 
 class LakeConflictError(RuntimeError):
@@ -185,7 +186,7 @@ def _dataset(opened: Table) -> pads.Dataset:
 
 
 def scan(
-    opened: Table, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+    opened: Table, columns: Sequence[str] | None = None, where: pc.Expression | None = None, *, ahead: bool = True
 ) -> Iterator[pa.RecordBatch]:
     """Rows of a table, batch by batch: the named columns, the rows that the filter keeps.
 
@@ -193,17 +194,19 @@ def scan(
         opened: The table.
         columns: Names; those it lacks are left out. All by default.
         where: The filter; all rows by default.
+        ahead: Whether what follows is read meanwhile, many batches of it.
     """
     dataset = _dataset(opened)
     present = None if columns is None else [name for name in columns if name in dataset.schema.names]
+    how = {} if ahead else _ONE_BY_ONE
     if where is None or opened.transaction_version(_REWRITTEN.app_id) is None:
-        yield from dataset.to_batches(columns=present, filter=where)
+        yield from dataset.to_batches(columns=present, filter=where, **how)
         return
     for fragment in dataset.get_fragments():
         if not any(pa.types.is_string_view(field.type) for field in fragment.physical_schema):
-            yield from fragment.to_batches(schema=dataset.schema, columns=present, filter=where)
+            yield from fragment.to_batches(schema=dataset.schema, columns=present, filter=where, **how)
             continue
-        for batch in fragment.to_batches(schema=dataset.schema):
+        for batch in fragment.to_batches(schema=dataset.schema, **how):
             kept = pa.Table.from_batches([batch]).filter(where)
             yield from (kept if present is None else kept.select(present)).to_batches()
 
@@ -211,7 +214,7 @@ def scan(
 def stream(opened: Table, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """All rows, the named columns, one piece after the other: as fast as `scan` for a writer, in a third of memory."""
     dataset = _dataset(opened)
-    yield from dataset.to_batches(columns=list(columns), batch_readahead=1, fragment_readahead=0, use_threads=False)
+    yield from dataset.to_batches(columns=list(columns), **_ONE_BY_ONE)
 
 
 def read(opened: Table, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:

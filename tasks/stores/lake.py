@@ -155,11 +155,16 @@ class Lake:
         return delta.read(opened, columns, where)
 
     def scan(
-        self, table: TableName, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+        self,
+        table: TableName,
+        columns: Sequence[str] | None = None,
+        where: pc.Expression | None = None,
+        *,
+        ahead: bool = True,
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of `read`, batch by batch, for a table that may be larger than memory."""
+        """The rows of `read`, batch by batch, for a table that may be larger than memory; `ahead` as of delta's."""
         opened = self.open(table)
-        return iter(()) if opened is None else delta.scan(opened, columns, where)
+        return iter(()) if opened is None else delta.scan(opened, columns, where, ahead=ahead)
 
     def ledger(self) -> list[BatchRecord]:
         """Every batch ever taken, oldest first, each with its newest verdict.

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 from tasks.errors import PerennialError, UsageError
 from tasks.stores.landing import Found, Tell, by_parts, shown, unusable
@@ -133,6 +134,17 @@ class Remote:
             yield draft
         finally:
             draft.unlink(missing_ok=True)
+
+    def put(self, path: str, local: Path) -> None:
+        """Write a file from a local one, in one move."""
+        with self._reaching(path):
+            system, root = self._reached
+            name = path if self.whole else f".{path}.{uuid4().hex}"
+            if not self.whole:
+                system.makedirs(root, exist_ok=True)
+            system.put_file(str(local), f"{root}/{name}")
+            if name != path:
+                system.mv(f"{root}/{name}", f"{root}/{path}")
 
 
 def _remote(path: str, info: Mapping[str, Any]) -> Found:

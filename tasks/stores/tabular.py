@@ -23,7 +23,7 @@ Write = Callable[[pa.RecordBatch], None]
 
 def plain(schema: pa.Schema) -> pa.Schema:
     """A schema with texts as every writer takes them: deltalake's rewritten files hold them as views."""
-    return pa.schema([pa.field(field.name, _plain(field.type)) for field in schema])
+    return pa.schema([pa.field(field.name, _plain(field.type)) for field in schema], schema.metadata)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

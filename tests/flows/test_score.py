@@ -152,7 +152,7 @@ def test_without_a_champion_scoring_is_wrong_use(scored_world: World, cli: Cli, 
     [
         (("--input", "nowhere.csv", "--output", "out.csv"), "nowhere.csv"),
         (("--input", "in.csv", "--output", "out.xlsx"), ".xlsx"),
-        (("--input", "in.csv"), "--output"),
+        (("--output", "out.csv"), "found no input"),
     ],
     ids=["no_input", "ending", "half"],
 )

@@ -1,0 +1,96 @@
+"""A file that is to be scored, wherever it lies: on local disk, known by its content."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from pathlib import Path
+
+from configs.source import Limits
+from tasks.errors import UsageError
+from tasks.ingestion.limits import beyond
+from tasks.refs import LandedFile, Record
+from tasks.stores.addresses import Address
+
+_BLOCK = 1 << 20
+
+
+class ToScore(Record):
+    """A file that is to be scored.
+
+    Attributes:
+        file: The file; `sha256` is of its bytes alone.
+        local: Where it can be read: where it lies, or the copy that was fetched.
+    """
+
+    file: LandedFile
+    local: str
+
+
+def fetched(source: Address, limits: Limits, draft: Path) -> ToScore:
+    """A file on local disk, its bytes read once; a remote one is fetched into the draft.
+
+    Args:
+        source: The file.
+        limits: The most that is taken.
+        draft: Where a remote one goes.
+
+    Raises:
+        UsageError: there is no such file, or it changed while it was read.
+        DataRejectedError: it is too large.
+    """
+    landing, path = source.landing(), source.path
+    if path is not None and not path.is_file():
+        raise UsageError(f"input: {path} is no file")
+    try:
+        found = landing.look(source.name)
+        if found.size > limits.file_bytes:
+            raise beyond(f"{source} has {found.size:,} bytes", "file_bytes", limits.file_bytes)
+        sha256 = _read(source, None if path is not None else draft)
+        now = landing.look(source.name)
+    except FileNotFoundError:
+        raise UsageError(f"input: {source} is not there") from None
+    except PermissionError as error:
+        raise UsageError(f"input: {source} can't be read: {error.strerror or error}") from None
+    if (now.size, now.mtime_ns) != (found.size, found.mtime_ns):
+        raise _changed(str(source))
+    file = LandedFile(
+        feed="observations",
+        path=source.name,
+        uri=str(source),
+        size=found.size,
+        mtime_ns=found.mtime_ns,
+        sha256=sha256,
+    )
+    return ToScore(file=file, local=str(path or draft))
+
+
+def refuse_changed(given: ToScore) -> None:
+    """Look whether a local file is still what its digest was made of; of a fetched one the copy is.
+
+    Raises:
+        UsageError: it is not.
+    """
+    path = Path(given.local)
+    if str(path) != given.file.uri:
+        return
+    status = path.stat() if path.is_file() else None
+    if status is None or (status.st_size, status.st_mtime_ns) != (given.file.size, given.file.mtime_ns):
+        raise _changed(str(path))
+
+
+def _read(source: Address, draft: Path | None) -> str:
+    """SHA-256 of a file, copied to the draft on the way where there is one."""
+    hasher = hashlib.sha256()
+    with ExitStack() as stack:
+        handle = stack.enter_context(source.landing().open(source.name))
+        copy = None if draft is None else stack.enter_context(draft.open("wb"))
+        while block := handle.read(_BLOCK):
+            hasher.update(block)
+            if copy is not None:
+                copy.write(block)
+    return hasher.hexdigest()
+
+
+def _changed(where: str) -> UsageError:
+    return UsageError(f"input: {where} changed while it was read. Score it once it is complete.")
