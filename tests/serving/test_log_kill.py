@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
 
 from serving.log.adopt import adopt, lost
+from serving.log.spool import Spool
 from tests.conftest import ROOT, World
 from tests.serving.log_killed import LOSE_ROWS
 from tests.serving.log_world import Remembered, answer, log_of, rows_of
@@ -72,3 +74,38 @@ def test_a_worker_that_lives_is_left_alone(world: World) -> None:
     log.close()
     assert not lost(root)
     assert len(rows_of(world.home, config)) == 1
+
+
+def test_a_torn_line_is_cut_off_and_counts_as_lost(world: World) -> None:
+    config = world.pipeline("served")
+    root, folder = world.settings.state / "served", world.settings.state / "served" / "served"
+    spool = Spool(root, config, "20261121T000000-1-aaaaaa", 7, Remembered())
+    for number in range(3):
+        spool.counts.add(put=2)
+        spool.write([answer(str(number), [1, 2])])
+    path = next(folder.glob("*.open"))
+    os.truncate(path, path.stat().st_size - 5)
+    spool.counts.close()  # as a kill does: the lock is free, the files stay
+
+    meters = Remembered()
+    log_of(world.home, config, meters).close()
+    assert [row["request"] for row in rows_of(world.home, config)] == ["0", "0", "1", "1"]
+    assert [(one["rows"], one["bound"]) for one in lost(root)] == [(2, 7)]
+    assert meters.rows["lost"] == 2
+
+
+def test_killed_between_commit_and_removal_nothing_comes_twice(world: World) -> None:
+    config = world.pipeline("served")
+    root, folder = world.settings.state / "served", world.settings.state / "served" / "served"
+    spool = Spool(root, config, "20261121T000000-1-bbbbbb", 7, Remembered())
+    spool.counts.add(put=2)
+    spool.write([answer("once", [1, 2])])
+    spool.end()
+    path = next(folder.glob("*.jsonl"))
+    content = path.read_bytes()
+    log_of(world.home, config).close()
+    assert not path.exists()
+    path.write_bytes(content)  # as if it had not been removed
+    log_of(world.home, config).close()
+    assert not path.exists()
+    assert len(rows_of(world.home, config)) == 2
