@@ -1,1 +1,1 @@
-"""The prediction service. Prefect, Great Expectations and Evidently never enter its process."""
+"""The prediction service: no Prefect, Great Expectations, Evidently or MLflow in its process."""

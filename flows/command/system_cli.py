@@ -22,11 +22,11 @@ deployments = typer.Typer(
 )
 
 
-def up(prefect_port: _Port = None, mlflow_port: _Port = None) -> None:
-    """Start Prefect, MLflow, the worker and the sensor here, and keep them alive until Ctrl-C."""
+def up(prefect_port: _Port = None, mlflow_port: _Port = None, serve_port: _Port = None) -> None:
+    """Start Prefect, MLflow, the prediction service, the worker and the sensor here, and keep them alive until Ctrl-C."""
     from flows.system.up import up as start
 
-    ports = {"prefect_port": prefect_port, "mlflow_port": mlflow_port}
+    ports = {"prefect_port": prefect_port, "mlflow_port": mlflow_port, "serve_port": serve_port}
     settings = load_settings().model_copy(update={name: port for name, port in ports.items() if port is not None})
     prepare(settings)
     start(settings, _line)

@@ -27,6 +27,7 @@ class Running(Record):
     since: datetime
     prefect: str
     mlflow: str
+    serving: str
     log: str
     ready: bool = False
 
@@ -99,7 +100,11 @@ def health(found: Running | None) -> Health:
     """Whether the servers of an `up` answer."""
     if found is None:
         return Health(states={}, told="nothing runs here; `perennial up` starts it")
-    addresses = {"prefect": (found.prefect, f"{found.api}/health"), "mlflow": (found.mlflow, f"{found.mlflow}/health")}
+    addresses = {
+        "prefect": (found.prefect, f"{found.api}/health"),
+        "mlflow": (found.mlflow, f"{found.mlflow}/health"),
+        "serving": (found.serving, f"{found.serving}/health"),
+    }
     states = {name: "up" if answers(look) else "no answer" for name, (_, look) in addresses.items()}
     since = f"{'up' if found.ready else 'starting'} since {found.since:%Y-%m-%d %H:%M} UTC (process {found.pid})"
     told = [f"{name} {addresses[name][0]} {state}" for name, state in states.items()]

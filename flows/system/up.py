@@ -1,4 +1,4 @@
-"""`perennial up`: Prefect server, MLflow server, worker and sensor on this machine, watched in one place."""
+"""`perennial up`: Prefect, MLflow, the prediction service, worker and sensor on this machine, watched in one place."""
 
 from __future__ import annotations
 
@@ -37,13 +37,18 @@ def up(settings: Settings, tell: Callable[[str], None]) -> None:
         DeployError: prefect.yaml has a mistake.
     """
     stop = on_signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    prefect, mlflow = f"http://127.0.0.1:{settings.prefect_port}", f"http://127.0.0.1:{settings.mlflow_port}"
     record = Running(
-        pid=os.getpid(), since=datetime.now(UTC), prefect=prefect, mlflow=mlflow, log=str(settings.state / "up.log")
+        pid=os.getpid(),
+        since=datetime.now(UTC),
+        prefect=f"http://127.0.0.1:{settings.prefect_port}",
+        mlflow=f"http://127.0.0.1:{settings.mlflow_port}",
+        serving=f"http://127.0.0.1:{settings.serve_port}",
+        log=str(settings.state / "up.log"),
     )
     with only_one(settings, record) as announce, Path(record.log).open("a", encoding="utf-8") as file:
         refuse_taken(settings.prefect_port, "the Prefect server", "--prefect-port")
         refuse_taken(settings.mlflow_port, "the MLflow server", "--mlflow-port")
+        refuse_taken(settings.serve_port, "the prediction service", "--serve-port")
         quiet_profile(settings.prefect_home)
 
         def log(name: str, line: str) -> None:
@@ -74,6 +79,7 @@ def _run(
         if not stop.is_set():
             announce(record.model_copy(update={"ready": True}))
             log("up", f"ready in {time.monotonic() - started:.0f} s. Prefect {record.prefect}  MLflow {record.mlflow}")
+            log("up", f"Predictions {record.serving}/docs")
             log("up", f"In another shell: export PREFECT_API_URL={record.api}. Ctrl-C or `perennial down` ends it.")
         supervisor.watch(stop)
     finally:
@@ -101,10 +107,12 @@ def _services(settings: Settings, record: Running) -> tuple[list[Service], Servi
     mlflow = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1"]
     mlflow += ["--port", str(settings.mlflow_port), "--workers", "1"]
     mlflow += ["--uvicorn-opts", "--log-level warning"]
+    serving = {"PERENNIAL_SERVE_PORT": str(settings.serve_port)}
     prefect = ["flows.system.local_server", str(settings.prefect_port)]
     servers = [
         Service("prefect", prefect, {**common, **server}, health=f"{record.api}/health"),
         Service("mlflow", mlflow, {**common, **pages}, health=f"{record.mlflow}/health"),
+        Service("serving", ["serving"], {**common, **serving}, health=f"{record.serving}/health"),
     ]
     return (
         servers,

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
         lock_timeout: Seconds to wait for another writer of the same pipeline.
         watch_seconds: Seconds between two listings of a landing place by the sensor.
         worker_runs: Flow runs that one worker runs at once.
-        prefect_port, mlflow_port: Loopback ports that `perennial up` serves on.
+        prefect_port, mlflow_port, serve_port: Loopback ports that `perennial up` serves on.
         deployments: The deployment file, where it is not the checkout's prefect.yaml.
         lineage_namespace: Namespace of jobs and of what has no address of its own in OpenLineage events.
         lineage_wait: Seconds that a run waits, at its end, for an OpenLineage endpoint to take what was not sent yet.
@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     worker_runs: int = 6
     prefect_port: int = 4200
     mlflow_port: int = 5000
+    serve_port: int = 8000
     deployments: Path | None = None
     lineage_namespace: str = Field(default="perennial", min_length=1)
     lineage_wait: float = Field(default=3.0, ge=0)

@@ -14,14 +14,22 @@ from tasks.stores.settings import Settings
 from tests.conftest import ROOT
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
-RECORD = Running(pid=7, since=SINCE, prefect="http://127.0.0.1:9", mlflow="http://127.0.0.1:9", log="up.log")
+RECORD = Running(
+    pid=7,
+    since=SINCE,
+    prefect="http://127.0.0.1:9",
+    mlflow="http://127.0.0.1:9",
+    serving="http://127.0.0.1:9",
+    log="up.log",
+)
 HOLD = """
 import os, time
 from datetime import UTC, datetime
 from flows.system.home import Running, only_one
 from tasks.stores.settings import load_settings
 address = "http://127.0.0.1:9"
-record = Running(pid=os.getpid(), since=datetime.now(UTC), prefect=address, mlflow=address, log="up.log")
+here = {"prefect": address, "mlflow": address, "serving": address}
+record = Running(pid=os.getpid(), since=datetime.now(UTC), **here, log="up.log")
 with only_one(load_settings(), record):
     print("holds", flush=True)
     time.sleep(600)
@@ -83,6 +91,6 @@ def test_health_tells_which_server_answers(settings: Settings, server: str) -> N
     up = RECORD.model_copy(update={"prefect": server.removesuffix("/api"), "ready": True})
     assert answers(f"{server}/health")
     found = health(up)
-    assert found.states == {"prefect": "up", "mlflow": "no answer", "up": "ready"}
+    assert found.states == {"prefect": "up", "mlflow": "no answer", "serving": "no answer", "up": "ready"}
     assert found.told.startswith("up since 2026-01-01 00:00 UTC (process 7); prefect http://127.0.0.1:")
-    assert found.told.endswith("mlflow http://127.0.0.1:9 no answer")
+    assert found.told.endswith("mlflow http://127.0.0.1:9 no answer; serving http://127.0.0.1:9 no answer")

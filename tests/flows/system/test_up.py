@@ -42,7 +42,7 @@ class System:
 
     home: Path
     process: subprocess.Popen[str]
-    ports: tuple[int, int]
+    ports: tuple[int, int, int]
     log: Path
     heard: list[str] = field(default_factory=list)  # what the webhook was told
 
@@ -161,9 +161,9 @@ def started(home: Path, log: Path) -> Iterator[System]:
 
 @contextmanager
 def _started(home: Path, log: Path, address: str) -> Iterator[System]:
-    ports = (free_port(), free_port())
+    ports = (free_port(), free_port(), free_port())
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PERENNIAL_"))}
-    words = ["up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
+    words = ["up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1]), "--serve-port", str(ports[2])]
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.cli", *words],

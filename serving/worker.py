@@ -1,0 +1,44 @@
+"""One process that answers, on a socket that is given to it."""
+
+from __future__ import annotations
+
+import gc
+import socket
+
+import uvicorn
+
+from serving import telling
+from serving.app import create
+from serving.guard import Guard
+from serving.protocol import BoundedProtocol
+from serving.service import Service
+from serving.settings import ServeSettings
+from tasks.stores.settings import Settings
+
+
+def work(settings: Settings, serve: ServeSettings, only: tuple[str, ...], listening: socket.socket) -> None:
+    """Load the models, answer until SIGTERM or SIGINT, then end in order.
+
+    Raises:
+        UsageError: a pipeline has no YAML, or one with a mistake.
+    """
+    telling.configure()
+    service = Service(settings, serve, only)
+    service.load()
+    gc.collect()
+    gc.freeze()  # what was imported and loaded stays: looking through it again would hold requests up
+    BoundedProtocol.head_seconds = serve.body_seconds
+    config = uvicorn.Config(
+        Guard(create(service), serve, service.metrics),
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, round(serve.drain_seconds)),
+        backlog=2048,
+    )
+    uvicorn.Server(config).run(sockets=[listening])
