@@ -23,6 +23,7 @@ from flows.command.lineage_cli import lineage
 from flows.command.plan_cli import plan
 from flows.command.quarantine_cli import quarantine
 from flows.command.reproduce_cli import reproduce
+from flows.command.rollout_cli import rollback, rollout
 from flows.command.score_cli import score
 from flows.command.status_cli import status
 from flows.command.system_cli import COMMANDS, deployments
@@ -114,18 +115,21 @@ def _lifecycle(
 
 
 def _nothing(name: str, settings: Settings, now: datetime | None) -> LifecycleReport:
-    """The report of a run that has nothing to do, or nothing but to wait for a person."""
+    """The report of a run that has nothing to do, or nothing but to wait for a person or the end of a rollout."""
     from flows.context import clock
+    from tasks.stores import rollouts
     from tasks.stores.approvals import Approvals
     from tasks.stores.audit import Audit
 
-    pending = Approvals(settings).pending(name, clock(now))
-    told = [request.waits() for request in pending] or ["nothing landed and nothing changed since the last run"]
+    pending, shown = Approvals(settings).pending(name, clock(now)), rollouts.under_way(Audit(settings), name)
+    told = [shown.goes_on] if shown else []
+    told += [request.waits() for request in pending]
+    waits = shown or (pending[-1] if pending else None)
     return LifecycleReport(
         pipeline=name,
-        outcome="awaiting_approval" if pending else "nothing_to_do",
-        reasons=tuple(told),
-        version=pending[-1].version if pending else None,
+        outcome="rolling_out" if shown else "awaiting_approval" if pending else "nothing_to_do",
+        reasons=tuple(told) or ("nothing landed and nothing changed since the last run",),
+        version=waits.version if waits else None,
         champion=Audit(settings).champion(name),
         ingest=IngestReport(pipeline=name),
     )
@@ -207,6 +211,8 @@ for _command in (
     upkeep,
     approve,
     reject,
+    rollout,
+    rollback,
     token,
     *COMMANDS,
 ):

@@ -77,7 +77,11 @@ def actor() -> str:
 
 
 @contextmanager
-def writing(settings: Settings, pipeline: str, what: Literal["data", "model"]) -> Iterator[Held]:
-    """Be the one writer of a pipeline's data, or of its model, while the block runs."""
+def writing(settings: Settings, pipeline: str, what: Literal["data", "model", "alias"]) -> Iterator[Held]:
+    """Be the one writer of a pipeline's data, or of its model, or the one who moves its aliases, for a block.
+
+    Data and model are held for as long as a stage works. The aliases only while they are moved, and last: taking a
+    version back must not wait for a training.
+    """
     with hold(settings, f"{pipeline}.{what}", say) as held:
         yield held

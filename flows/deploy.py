@@ -12,13 +12,15 @@ from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
 from flows.context import actor, clock, open_pipeline, writing
-from flows.events import emit, following
+from flows.events import emit, following, teller
 from flows.openlineage import telling
 from flows.stages import keep
 from tasks.deployment.task import conclude, place, ready, register, settle
 from tasks.provenance import Parts, flat
 from tasks.refs import Candidate, Outcome, Promotion
+from tasks.stores import rollouts
 from tasks.stores.approvals import Approvals
+from tasks.stores.audit import Audit
 from tasks.stores.manifests import Manifests
 from tasks.stores.openlineage.emitting import emitting
 from tasks.stores.openlineage.work import Work
@@ -30,6 +32,7 @@ _EVENTS: dict[Outcome, EventName] = {
     "promoted": "perennial.model.promoted",
     "kept_champion": "perennial.model.rejected",
     "awaiting_approval": "perennial.approval.requested",
+    "rolling_out": "perennial.rollout.started",
 }
 
 
@@ -38,7 +41,7 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
     """Register the candidates that wait, oldest first, and promote what passed; what became of the newest.
 
     Where the pipeline asks for a person's approval, a version that passed waits for it, and a later run carries the
-    answer out.
+    answer out. Where it has the steps of a rollout, a version that may take a champion's place is rolled out first.
 
     Args:
         pipeline: The pipeline's name.
@@ -48,14 +51,16 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
     moment = clock(now)
     done: list[Promotion] = []
     with telling(settings, pipeline), writing(settings, pipeline, "model") as lock:
-        settle(config, moment)
+        with writing(settings, pipeline, "alias"):
+            settle(config, moment, teller(settings, pipeline))
         while candidates := ready(config, moment):  # again: a request supersedes an older one, which then is ready
             for candidate in candidates:
                 lock.check()  # it may be held since before a long training
                 with emitting(config, "deployment", Work(model=candidate[1].model), at=moment) as stage:
                     done.append(_deploy(config, settings, *candidate, moment))
                     stage.made(done[-1])
-    done += _pending(settings, pipeline, moment)
+    if not any(one.outcome == "rolling_out" for one in done):
+        done += _pending(settings, pipeline, moment)
     if not done:
         return None
     newest = max(done, key=lambda one: one.version)
@@ -75,15 +80,16 @@ def _deploy(
             emit(settings, "perennial.model.registered", config.name, {"version": version})
     # A person has the whole time to answer, also where the run's clock is set back.
     deadline = max(moment, clock(None)) + timedelta(hours=config.approval.deadline_hours)
-    promotion, request = place(config, intent, candidate, version, moment, deadline, actor())
-    payload: dict[str, JsonValue] = {
-        "version": version,
-        "champion": promotion.champion,
-        "reasons": [*promotion.reasons],
-    }
-    if promotion.champion != promotion.version or promotion.previous != promotion.version:  # not judged again
-        emit(settings, _EVENTS[promotion.outcome], config.name, payload)
-    conclude(config, intent, candidate, promotion, request, moment, actor())
+    with writing(settings, config.name, "alias"):
+        promotion, request = place(config, intent, candidate, version, moment, deadline, actor())
+        payload: dict[str, JsonValue] = {
+            "version": version,
+            "champion": promotion.champion,
+            "reasons": [*promotion.reasons],
+        }
+        if promotion.champion != promotion.version or promotion.previous != promotion.version:  # not judged again
+            emit(settings, _EVENTS[promotion.outcome], config.name, payload)
+        conclude(config, intent, candidate, promotion, request, moment, actor())
     parts = Parts(
         config=flat(config.model_dump(mode="json", include={"approval"})),
         inputs={"model": candidate.model.run_id, "evaluation": candidate.evaluation, "champion": promotion.previous},
@@ -93,7 +99,13 @@ def _deploy(
 
 
 def _pending(settings: Settings, pipeline: str, moment: datetime) -> list[Promotion]:
-    """The versions that wait for a person, as a run tells them that can't do more about them."""
+    """Versions that are rolled out or wait for a person, as a run tells them that can't do more about them."""
+    rollout = rollouts.under_way(Audit(settings), pipeline)
+    if rollout is not None:
+        kept, told = rollout.champion, rollout.goes_on
+        return [
+            Promotion(outcome="rolling_out", version=rollout.version, champion=kept, previous=kept, reasons=(told,))
+        ]
     return [
         Promotion(
             outcome="awaiting_approval",

@@ -8,8 +8,11 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from configs.schema import PipelineConfig
+from flows.context import clock
 from flows.settled import decided, fetchable, fingerprint, landed, undeployed
 from tasks.refs import Record, digest
+from tasks.stores import rollouts
+from tasks.stores.audit import Audit
 from tasks.stores.lake import Lake
 from tasks.stores.settings import Settings
 
@@ -21,7 +24,7 @@ class Due(Record):
         state: Digest of the state that asks for it: a run that failed on it is not started for it again and again.
     """
 
-    flow: Literal["ingest", "lifecycle", "deploy"]
+    flow: Literal["ingest", "lifecycle", "deploy", "rollout"]
     pipeline: str
     reason: str
     state: str
@@ -30,6 +33,7 @@ class Due(Record):
 
 def due(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
     """The runs that the state of a pipeline asks for."""
+    yield from _rollout(config, settings)
     files = landed(config, settings)
     rows = fetchable(config, settings)
     if files or rows:
@@ -51,6 +55,16 @@ def due(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
             state=fingerprint(config, lake),
             parameters={"start_from": "decision"},
         )
+
+
+def _rollout(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
+    """A rollout is watched until it ends, whatever else there is to do."""
+    found = rollouts.under_way(Audit(settings), config.name)
+    if found is not None:
+        # Runs that fail on it are started again every ten minutes: what is shown to callers must not go unwatched.
+        tens = int((clock(None) - found.since).total_seconds() // 600)
+        state = digest([found.id, found.step, found.ending is None, tens])
+        yield Due(flow="rollout", pipeline=config.name, reason=f"rolled out: {found.told}", state=state)
 
 
 def _count(found: Sequence[object], what: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -13,6 +13,8 @@ from flows.progress import say
 from tasks.stores.outbox import EventName, Outbox
 from tasks.stores.settings import Settings
 
+# What a run does not go on with by itself, whatever it does.
+_OTHERS: tuple[EventName, ...] = ("perennial.rollout.started",)
 _followed: ContextVar[bool] = ContextVar("followed", default=False)
 
 
@@ -29,7 +31,17 @@ def following() -> Iterator[None]:
 def emit(settings: Settings, event: EventName, pipeline: str, payload: Mapping[str, JsonValue]) -> None:
     """Say that something happened. It is kept before it is sent; what can't be sent now, the sweep sends later."""
     outbox = Outbox(settings)
-    outbox.put(event, pipeline, payload, followed=_followed.get(), flow_run=str(flow_run.id or ""))
+    followed = _followed.get() and event not in _OTHERS
+    outbox.put(event, pipeline, payload, followed=followed, flow_run=str(flow_run.id or ""))
     sent = outbox.send()
     if sent.problem:
         say(f"{event} is kept and sent later: {sent.problem}")
+
+
+def teller(settings: Settings, pipeline: str) -> Callable[[EventName, Mapping[str, JsonValue]], None]:
+    """What tells a pipeline's events, for those who move its aliases."""
+
+    def tell(event: EventName, payload: Mapping[str, JsonValue]) -> None:
+        emit(settings, event, pipeline, payload)
+
+    return tell

@@ -44,7 +44,7 @@ from tasks.refs import (
 )
 from tasks.stores import candidates
 from tasks.stores.approvals import Approvals
-from tasks.stores.audit import MOVE_CHAMPION, Audit
+from tasks.stores.audit import Audit
 from tasks.stores.lake import Lake
 from tasks.stores.manifests import Manifests
 from tasks.stores.recipes import STEPS, Step, recipe
@@ -127,7 +127,7 @@ class _Life:
         """Finish what a killed run left: candidates that were judged and not deployed."""
         audit = Audit(self.settings)
         waiting = candidates.ready(audit, Approvals(self.settings), self.name, self.moment)
-        if waiting or audit.open_intents(self.name, MOVE_CHAMPION):
+        if waiting or candidates.halfway(audit, self.name):
             with stage("recover") as running:
                 self.promotion = deploy(self.name, self.moment)
                 self.verdict = waiting[-1][1].verdict if waiting else None
@@ -246,7 +246,7 @@ def _watched(found: MonitorReport) -> str:
 
 
 def _note(promotion: Promotion) -> str:
-    told = {"promoted": "is champion", "awaiting_approval": "waits for a person"}
+    told = {"promoted": "is champion", "awaiting_approval": "waits for a person", "rolling_out": "is rolled out"}
     if promotion.outcome == "kept_champion" and promotion.champion == promotion.version:
         return promotion.reasons[0]
     return f"version {promotion.version} {told.get(promotion.outcome, 'was turned down')}"

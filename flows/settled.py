@@ -13,8 +13,8 @@ from tasks.ingestion.search import Search
 from tasks.ingestion.sql import sql_feeds
 from tasks.refs import digest
 from tasks.stores.approvals import Approvals
-from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.candidates import SETTLED, ready
+from tasks.stores.audit import Audit
+from tasks.stores.candidates import SETTLED, halfway, ready
 from tasks.stores.lake import Lake
 from tasks.stores.recipes import STEPS, parts, recipe
 from tasks.stores.settings import Settings
@@ -69,11 +69,12 @@ def fetchable(config: PipelineConfig, settings: Settings, now: datetime | None =
 def undeployed(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> list[int]:
     """Ids in the audit of what deployment can act on now: judged candidates, and moves that a crash left.
 
-    A candidate that a person may still answer for is none; once answered, or past its deadline, it is.
+    A candidate that a person may still answer for is none; once answered, or past its deadline, it is. While a version
+    is rolled out, there is none.
     """
     audit = Audit(settings)
-    moves = [entry.id for entry in audit.open_intents(config.name, MOVE_CHAMPION)]
-    return [intent for intent, _ in ready(audit, Approvals(settings), config.name, clock(now))] + moves
+    candidates = [intent for intent, _ in ready(audit, Approvals(settings), config.name, clock(now))]
+    return candidates + halfway(audit, config.name)
 
 
 def nothing_new(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> bool:

@@ -33,6 +33,8 @@ _LINES = """\
   - {<<: *backfill, name: NAME, parameters: *NAME}
   - {<<: *upkeep, name: NAME, parameters: *NAME}
   - {<<: *reproduce, name: NAME, parameters: *NAME}
+  - {<<: *rollout, name: NAME, parameters: *NAME, triggers: [{<<: *rolled_out, match: *of_NAME}]}
+  - {<<: *rollback, name: NAME, parameters: *NAME}
   - {<<: *approve, name: NAME, parameters: *NAME}
 """
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from configs.schema import PipelineConfig
-from tasks.refs import Candidate, Promotion
+from tasks.deployment.back import Rollback
+from tasks.refs import Candidate, Promotion, RolloutCheck, RolloutDecision
 from tasks.stores.approvals import Request
 from tasks.stores.markdown import cell, gate_table, metric_table
+from tasks.stores.rollouts import Rollout
 
 
 def model_card(config: PipelineConfig, candidate: Candidate) -> str:
@@ -33,7 +35,7 @@ def model_card(config: PipelineConfig, candidate: Candidate) -> str:
     return "\n".join(lines)
 
 
-_TITLES = {"promoted": "promoted", "awaiting_approval": "awaiting approval"}
+_TITLES = {"promoted": "promoted", "awaiting_approval": "awaiting approval", "rolling_out": "rolling out"}
 
 
 def promotion_page(config: PipelineConfig, promotion: Promotion) -> str:
@@ -79,5 +81,51 @@ def approval_page(config: PipelineConfig, candidate: Candidate, request: Request
         "## Model card",
         "",
         model_card(config, candidate),
+    ]
+    return "\n".join(lines)
+
+
+def rollout_page(config: PipelineConfig, rollout: Rollout, decision: RolloutDecision | None) -> str:
+    """Where a rollout is, or how it ended, and what each check found last."""
+    ending = rollout.ending
+    reasons = ending.reasons if ending is not None else decision.reasons if decision is not None else ()
+    steps = [f"{move.at:%Y-%m-%d %H:%M:%S} UTC: step {move.step + 1}, {_step(rollout, move.step)}"
+             for move in rollout.moved]  # fmt: skip
+    lines = [
+        f"# {config.name}: {'rolling out' if ending is None else ending.outcome.replace('_', ' ')}",
+        "",
+        f"Version {rollout.version}, held against champion {rollout.champion}. {rollout.told}.",
+        "",
+        *(f"- {cell(reason)}" for reason in reasons),
+        "",
+        *(f"1. {one}" for one in steps),
+        *(["", *_checks(decision.checks)] if decision is not None else []),
+    ]
+    return "\n".join(lines)
+
+
+def _step(rollout: Rollout, step: int) -> str:
+    one = rollout.plan.steps[step]
+    share = f" with {one.share:.3g} of the keys" if one.kind == "canary" else ""
+    return f"{one.kind}{share}: {one.requests} rows, {one.minutes:g} minutes"
+
+
+def _checks(checks: tuple[RolloutCheck, ...]) -> list[str]:
+    rows = [f"| {one.name} | **{one.outcome.replace('_', ' ')}** | {cell(one.reason)} |" for one in checks]
+    return ["| check | outcome | found |", "| --- | --- | --- |", *rows]
+
+
+def rollback_page(done: Rollback) -> str:
+    """What a rollback came to, who asked for it, and why."""
+    known = "by personal token" if done.verified else "identity not verified"
+    what = "It was being rolled out; the champion is as before." if done.rollout else "It was champion."
+    lines = [
+        f"# {done.pipeline}: version {done.version} taken back",
+        "",
+        f"{what} Champion: version {done.champion}.",
+        "",
+        f"- By {cell(done.by)} ({known})",
+        f"- Why: {cell(done.reason)}",
+        f"- To take it up again: `perennial rollback {done.pipeline} --to {done.version} --reason TEXT`",
     ]
     return "\n".join(lines)

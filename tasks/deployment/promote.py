@@ -53,6 +53,8 @@ def weigh(
     now: datetime,
     *,
     again: bool = False,
+    moved_back: str = "",
+    steps: bool = False,
 ) -> Promotion:
     """What is to become of a version now.
 
@@ -64,16 +66,22 @@ def weigh(
         request: The request for a person's approval, also one that is only about to be made; None if none is needed.
         now: The run's clock.
         again: The same model was promoted upon an earlier judgement.
+        moved_back: Why it must not become champion by itself; empty where it may.
+        steps: Whether a version is rolled out step by step before it takes a champion's place.
     """
     if again and champion == version:
         return _judged_again(candidate, version)
+    if moved_back and candidate.verdict.passed and champion != version:
+        return Promotion(
+            outcome="kept_champion", version=version, champion=champion, previous=champion, reasons=(moved_back,)
+        )
     gate = None if request is None else approval.judge(rules, request, now)
     moved = champion == version
     previous = candidate.verdict.champion_version if moved else champion
     allowed, reasons = decide(candidate, previous)
     outcome: Outcome = "kept_champion"
     if moved or (allowed and (gate is None or gate.outcome == "pass")):
-        outcome = "promoted"
+        outcome = "rolling_out" if steps and previous is not None and not moved else "promoted"
     elif allowed and gate is not None and gate.outcome == "not_applicable":
         outcome = "awaiting_approval"
     return Promotion(

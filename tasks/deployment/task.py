@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 from prefect import get_client, task
@@ -13,27 +13,41 @@ from prefect.exceptions import ObjectNotFound
 from prefect.utilities.urls import url_for
 
 from configs.schema import PipelineConfig
-from tasks.deployment import page, promote
-from tasks.refs import Candidate, Promotion, artifact_key
+from tasks.deployment import ending, look, page, promote
+from tasks.deployment.back import Rollback
+from tasks.deployment.ending import Desk, Tell
+from tasks.refs import Candidate, Promotion, RolloutDecision, artifact_key
 from tasks.retry import RETRIES
-from tasks.stores import candidates
+from tasks.stores import candidates, rollouts
 from tasks.stores.approvals import Approvals, Request, note_end, note_request
-from tasks.stores.audit import MOVE_CHAMPION, Audit
+from tasks.stores.audit import Audit
 from tasks.stores.environment import git_commit, lock_digest
 from tasks.stores.lake import Lake
-from tasks.stores.settings import load_settings
+from tasks.stores.rollouts import Rollout
+from tasks.stores.settings import Settings, load_settings
 from tasks.stores.tables import decision_row
 from tasks.stores.tracking import Tracking
 
 
 @task(name="settle", cache_policy=NO_CACHE, **RETRIES)
-def settle(config: PipelineConfig, now: datetime) -> tuple[str, ...]:
-    """End what a crash left between; what was settled, in words. The model lock is held."""
+def settle(config: PipelineConfig, now: datetime, tell: Tell) -> tuple[str, ...]:
+    """End what a crash left between; what was settled, in words. Alias lock held."""
     settings = load_settings()
-    audit = Audit(settings)
-    if not audit.open_intents(config.name, MOVE_CHAMPION):
+    if not candidates.halfway(Audit(settings), config.name):
         return ()
-    return tuple(promote.settle(Tracking(settings, config.name), audit, at=now))
+    return tuple(ending.heal(desk(config, settings, tell), now))
+
+
+def desk(config: PipelineConfig, settings: Settings, tell: Tell) -> Desk:
+    """Where the pipeline's aliases are moved."""
+    return Desk(Tracking(settings, config.name), Audit(settings), Lake(settings, config), tell)
+
+
+@task(name="move", cache_policy=NO_CACHE, **RETRIES)
+def move(config: PipelineConfig, rollout: Rollout, decision: RolloutDecision, now: datetime, tell: Tell) -> Rollout:
+    """Carry out what was decided of a rollout; the rollout as it is now. Alias lock held."""
+    settings = load_settings()
+    return look.act(desk(config, settings, tell), rollout, decision, now, actor=rollout.by)
 
 
 @task(name="ready-candidates", cache_policy=NO_CACHE, **RETRIES)
@@ -62,7 +76,9 @@ def place(
     deadline: datetime,
     actor: str,
 ) -> tuple[Promotion, Request | None]:
-    """Make a version champion where its verdict, the present champion and the person asked allow. Lock held.
+    """Make a version champion where its verdict, the present champion and the person asked allow. Alias lock held.
+
+    Where the pipeline has steps of a rollout and a champion, it is to be rolled out instead.
 
     Returns:
         What became of it, and the request for approval, if one is needed; a new one is not kept yet.
@@ -74,14 +90,20 @@ def place(
     request = approvals.of_candidate(intent)
     if request is not None and request.state(now) == "expired":
         request = approvals.expire(request)
-    again = candidates.promoted(audit, candidate)
-    if request is None and config.approval.required and not (again and champion == version):
+    again, moved_back = candidates.promoted(audit, candidate), candidates.moved_back(audit, candidate, version)
+    if request is None and config.approval.required and not moved_back and not (again and champion == version):
         author = candidates.author(audit, config.name, intent)
         request = promote.ask(config.name, intent, version, champion, author, now, deadline)
-    record = promote.weigh(config.approval, candidate, version, champion, request, now, again=again)
+    steps = bool(config.rollout.steps)
+    record = promote.weigh(
+        config.approval, candidate, version, champion, request, now, again=again, moved_back=moved_back, steps=steps
+    )
     if record.outcome == "promoted" and champion != version:
         reason = "; ".join(record.reasons)
         promote.move_champion(tracking, audit, version, champion, at=now, actor=actor, reason=reason)
+    if record.outcome == "rolling_out" and champion is not None:
+        told = f"{rollouts.told(config.rollout, 0, version, champion)}; {rollouts.goes_on(config.name)}"
+        record = record.model_copy(update={"reasons": (told, *record.reasons)})
     return record, request
 
 
@@ -95,7 +117,7 @@ def conclude(
     now: datetime,
     actor: str,
 ) -> None:
-    """Keep what became of a candidate: from here on it waits for a person, or is done. Lock held."""
+    """Keep what became of a candidate: it waits for a person, is rolled out, or is done. Alias lock held."""
     settings = load_settings()
     audit = Audit(settings)
     if record.outcome == "awaiting_approval" and request is not None:
@@ -105,6 +127,7 @@ def conclude(
     else:
         if request is not None:
             note_end(audit, request, at=now, actor=actor)
+    if record.outcome not in ("awaiting_approval", "rolling_out"):
         reason = "; ".join(record.reasons)
         candidates.settle(
             audit, config.name, intent, record.outcome, record.version, at=now, actor=actor, reason=reason
@@ -112,6 +135,30 @@ def conclude(
     _show(page.promotion_page(config, record), config, "deploy", record)
     row = decision_row(now, "promotion", record.outcome, candidate.model.recipe, record.model_dump_json())
     Lake(settings, config).append_once("decisions", row, f"promotion:{intent}:{record.outcome}", 1)
+    if record.outcome == "rolling_out" and record.champion is not None:
+        began = rollouts.begin(
+            audit,
+            config.name,
+            version=record.version,
+            champion=record.champion,
+            candidate=intent,
+            plan=config.rollout,
+            at=datetime.now(UTC),  # traffic has the present's times, also where the run's clock is set back
+            actor=actor,
+        )
+        look.show(Tracking(settings, config.name), began)
+
+
+def show_rollout(config: PipelineConfig, rollout: Rollout, decision: RolloutDecision | None) -> None:
+    """Make the page of a rollout anew."""
+    key = artifact_key(config.name, "rollout")
+    create_markdown_artifact(page.rollout_page(config, rollout, decision), key=key, description=rollout.told)
+
+
+def show_rollback(config: PipelineConfig, done: Rollback) -> None:
+    """Make the page of a rollback."""
+    told = f"version {done.version} taken back"
+    create_markdown_artifact(page.rollback_page(done), key=artifact_key(config.name, "rollback"), description=told)
 
 
 def _show(markdown: str, config: PipelineConfig, stage: str, record: Promotion) -> None:

@@ -8,8 +8,9 @@ from datetime import datetime
 from pydantic import TypeAdapter
 
 from tasks.refs import Candidate, ModelRef, Outcome, RetrainFrom
+from tasks.stores import rollouts
 from tasks.stores.approvals import APPROVAL, Approvals
-from tasks.stores.audit import Audit, Entry
+from tasks.stores.audit import MOVE_CHAMPION, Audit, Entry
 
 _ACTION = "candidate"
 SETTLED = "lifecycle"
@@ -49,6 +50,29 @@ def promoted(audit: Audit, candidate: Candidate) -> bool:
     return any(one.model.run_id == run and outcome == "promoted" for _, one, outcome, _ in found)
 
 
+def moved_back(audit: Audit, candidate: Candidate, version: int) -> str:
+    """Why a version must not become champion by itself: it, or one of an equal model, was rolled back; else empty.
+
+    Args:
+        audit: Where candidates are kept.
+        candidate: The candidate, judged anew perhaps.
+        version: Its number.
+    """
+    pipeline = candidate.model.pipeline
+    marked = rollouts.rolled_back(audit, pipeline)
+    equal = {
+        number
+        for _, one, _, number in (judged(audit, pipeline) if marked else ())
+        if number in marked and one.model.training == candidate.model.training
+    }
+    found = version if version in marked else max(equal, default=None)
+    if found is None:
+        return ""
+    same = "it" if found == version else f"its model is that of version {found}, which"
+    back = f"perennial rollback {pipeline} --to {found} --reason TEXT"
+    return f"{same} was {marked[found]}; `{back}` takes that back"
+
+
 def rival(audit: Audit, pipeline: str, run_id: str, champion: int | None) -> int | None:
     """The version that a model is held against: the champion; for the champion itself, what it took the place of."""
     own = [one for _, one, _, version in judged(audit, pipeline) if one.model.run_id == run_id and version == champion]
@@ -61,9 +85,21 @@ def waiting(audit: Audit, pipeline: str) -> list[tuple[int, Candidate]]:
 
 
 def ready(audit: Audit, approvals: Approvals, pipeline: str, now: datetime) -> list[tuple[int, Candidate]]:
-    """Waiting candidates on which deployment can act now: all but those that a person may still answer for."""
+    """Waiting candidates on which deployment can act now: all but those that a person may still answer for.
+
+    While one is rolled out, there is none: the others wait for what becomes of it.
+    """
+    if rollouts.under_way(audit, pipeline) is not None:
+        return []
     pending = {request.candidate for request in approvals.pending(pipeline, now)}
     return [(intent, candidate) for intent, candidate in waiting(audit, pipeline) if intent not in pending]
+
+
+def halfway(audit: Audit, pipeline: str) -> list[int]:
+    """Ids of what was decided of the pipeline's aliases and not carried out: what a crash left."""
+    rollout = rollouts.under_way(audit, pipeline)
+    moves = [*audit.open_intents(pipeline, MOVE_CHAMPION), *audit.open_intents(pipeline, rollouts.ROLLBACK)]
+    return [one.id for one in moves] + ([rollout.id] if rollout is not None and rollout.ending is not None else [])
 
 
 def author(audit: Audit, pipeline: str, intent: int) -> str:
@@ -101,20 +137,27 @@ def last_recipes(audit: Audit, pipeline: str) -> dict[RetrainFrom, str]:
 def judged(audit: Audit, pipeline: str) -> list[tuple[datetime, Candidate, str, int | None]]:
     """Every candidate with its time, what became of it and its version, oldest first.
 
-    What became of it is `waiting` before deployment saw it, and `awaiting_approval` while a person is asked.
+    What became of it is `waiting` before deployment saw it, `awaiting_approval` while a person is asked, and
+    `rolling_out` while it is rolled out.
     """
     entries = audit.entries(pipeline, _ACTION)
     asked = {
         entry.details["candidate"]: entry for entry in audit.entries(pipeline, APPROVAL) if entry.phase == "intent"
     }
+    shown = {
+        entry.details["candidate"]: entry
+        for entry in audit.entries(pipeline, rollouts.ROLLOUT)
+        if entry.phase == "intent"
+    }
     ends = {entry.intent: entry for entry in entries if entry.phase == "done"}
     found = []
     for entry in entries:
         if entry.phase == "intent":
-            end, request = ends.get(entry.id), asked.get(entry.id)
-            last = end or request
+            end, rollout, request = ends.get(entry.id), shown.get(entry.id), asked.get(entry.id)
+            last = end or rollout or request
             version = None if last is None else int(str(last.details["version"]))
-            outcome = str(end.details["outcome"]) if end else "awaiting_approval" if request else "waiting"
+            open_as = "rolling_out" if rollout else "awaiting_approval" if request else "waiting"
+            outcome = str(end.details["outcome"]) if end else open_as
             found.append((entry.at, _read(entry), outcome, version))
     return found
 

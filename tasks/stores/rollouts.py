@@ -92,16 +92,25 @@ class Rollout(Record):
         """Where it is, in words."""
         if self.ending is not None:
             return f"version {self.version}: {self.ending.outcome.replace('_', ' ')}"
-        one = self.plan.steps[self.step]
-        kind = f"canary with {one.share:.3g} of the keys" if one.kind == "canary" else "shadow"
-        over = "" if self.plan.over == "requests" else ", on observations"
-        step = f"step {self.step + 1} of {len(self.plan.steps)}"
-        return f"version {self.version} beside champion {self.champion}: {kind}{over}, {step}"
+        return told(self.plan, self.step, self.version, self.champion)
 
     @property
     def goes_on(self) -> str:
         """Where it is, and how it goes on."""
-        return f"{self.told}; `perennial rollout {self.pipeline}` goes on with it, or by itself under `perennial up`"
+        return f"{self.told}; {goes_on(self.pipeline)}"
+
+
+def told(plan: Plan, step: int, version: int, champion: int) -> str:
+    """Where a rollout is, in words."""
+    one = plan.steps[step]
+    kind = f"canary with {one.share:.3g} of the keys" if one.kind == "canary" else "shadow"
+    over = "" if plan.over == "requests" else ", on observations"
+    return f"version {version} beside champion {champion}: {kind}{over}, step {step + 1} of {len(plan.steps)}"
+
+
+def goes_on(pipeline: str) -> str:
+    """How a rollout goes on, in words."""
+    return f"`perennial rollout {pipeline}` goes on with it, or by itself under `perennial up`"
 
 
 def begin(

@@ -148,15 +148,8 @@ class Tracking:
 
     def champion(self) -> ModelRef | None:
         """The version that the alias champion points to, with its files on local disk."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            found = self._client.get_model_version_by_alias(self.pipeline, CHAMPION)
-        except MlflowException as error:
-            if not _is_missing(error):
-                raise
-            return None
-        return self._ref(found)
+        found = self._aliased(CHAMPION)
+        return None if found is None else self._ref(found)
 
     def model(self, version: int) -> ModelRef:
         """A registered version, with its files on local disk."""
@@ -240,14 +233,15 @@ class Tracking:
 
     def challenger_version(self) -> int | None:
         """The number of the version that the alias challenger points to."""
-        from mlflow.exceptions import MlflowException
+        return self._number(CHALLENGER)
 
-        try:
-            return int(self._client.get_model_version_by_alias(self.pipeline, CHALLENGER).version)
-        except MlflowException as error:
-            if not _is_missing(error):
-                raise
+    def exposed(self) -> tuple[int, Exposure | None] | None:
+        """The challenger's number, and what its tag says that it is shown; None where there is no challenger."""
+        found = self._aliased(CHALLENGER)
+        if found is None:
             return None
+        tag = found.tags.get(EXPOSURE_TAG)
+        return int(found.version), None if tag is None else Exposure.model_validate_json(tag)
 
     def mark(self, version: int, reason: str) -> None:
         """Mark a version as rolled back, for who looks at it in MLflow; without a reason, take the mark away."""
@@ -258,8 +252,22 @@ class Tracking:
 
     def champion_version(self) -> int | None:
         """The number of the version that the alias champion points to."""
-        found = self.champion()
-        return None if found is None else found.version
+        return self._number(CHAMPION)
+
+    def _number(self, alias: str) -> int | None:
+        found = self._aliased(alias)
+        return None if found is None else int(found.version)
+
+    def _aliased(self, alias: str) -> Any:
+        """MLflow's record of the version that an alias points to; None where it points to none."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_model_version_by_alias(self.pipeline, alias)
+        except MlflowException as error:
+            if not _is_missing(error):
+                raise
+            return None
 
     def _ref(self, found: Any) -> ModelRef:
         stored = ModelRef.model_validate_json(found.tags[REF_TAG])

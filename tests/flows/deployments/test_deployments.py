@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 TEXT = FILE.read_text(encoding="utf-8")
 HEAD = TEXT.partition("  # bike_demand\n")[0]  # definitions, and reconcile/all
-FLOWS = ("approve", "backfill", "deploy", "ingest", "lifecycle", "monitor", "reproduce", "score", "train", "upkeep")
+FLOWS = (
+    *("approve", "backfill", "deploy", "ingest", "lifecycle", "monitor", "reproduce", "rollback", "rollout", "score"),
+    *("train", "upkeep"),
+)
 BIKE = '&of_bike_demand {prefect.resource.id: perennial.pipeline.bike_demand, perennial.followed: "no"}'
 
 
@@ -375,7 +378,7 @@ def test_a_right_file_is_deployed_with_all_that_it_says(deployable: tuple[Path, 
     }
     queue, one_waits = (2, "ENQUEUE"), (2, "CANCEL_NEW")
     assert limits == {
-        "reconcile": (1, "CANCEL_NEW"),
+        **dict.fromkeys(("reconcile", "rollout"), (1, "CANCEL_NEW")),
         **dict.fromkeys(("lifecycle", "train", "score", "backfill", "reproduce"), queue),
         **dict.fromkeys(("ingest", "deploy", "monitor", "upkeep"), one_waits),
     }
@@ -398,4 +401,5 @@ def test_a_right_file_is_deployed_with_all_that_it_says(deployable: tuple[Path, 
         "ingest": ({"perennial.batch.landed"}, second, None, True),
         "lifecycle": (changed, second, {"start_from": "decision"}, True),
         "deploy": ({"perennial.model.registered", "perennial.approval.answered"}, timedelta(0), None, True),
+        "rollout": ({"perennial.rollout.started"}, timedelta(0), None, True),
     }

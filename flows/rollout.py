@@ -1,0 +1,138 @@
+"""A version that is rolled out is watched, step by step, until it is champion or moved back."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from configs.schema import PipelineConfig
+from flows.context import clock, open_pipeline, writing
+from flows.events import teller
+from flows.progress import say
+from tasks.deployment import look
+from tasks.deployment.task import move, show_rollout
+from tasks.refs import Record, RolloutDecision
+from tasks.retry import passes
+from tasks.stores import rollouts
+from tasks.stores.audit import Audit
+from tasks.stores.lake import Lake
+from tasks.stores.rollouts import EndOutcome, Rollout
+from tasks.stores.settings import Settings
+from tasks.stores.tracking import Tracking
+
+_IDLE = 9.0  # of a look's own time: looks at very many records take no more than a tenth of a processor
+_PAGE_SECONDS = 60.0
+_PATIENCE = 5  # looks that fail one after the other
+
+
+class RolloutReport(Record):
+    """What a run saw of a rollout last.
+
+    Attributes:
+        version: The version; None where none is rolled out.
+        told: Where it is, or how it ended, in words.
+        checks: What the last look found.
+    """
+
+    pipeline: str
+    outcome: Literal["rolling_out", "nothing_to_do"] | EndOutcome
+    version: int | None
+    champion: int | None
+    told: str
+    reasons: tuple[str, ...] = ()
+    decision: RolloutDecision | None = None
+
+
+class _Watch:
+    """The rollout of one pipeline, as one run sees it."""
+
+    def __init__(self, config: PipelineConfig, settings: Settings) -> None:
+        self.config, self.settings = config, settings
+        self.audit, self.lake = Audit(settings), Lake(settings, config)
+        self.tell = teller(settings, config.name)
+        self.decision: RolloutDecision | None = None
+        self.told, self.shown = "", 0.0
+
+    def under_way(self) -> Rollout | None:
+        """The rollout that is open. Whoever is about to begin one is waited for."""
+        with writing(self.settings, self.config.name, "alias"):
+            return rollouts.under_way(self.audit, self.config.name)
+
+    def look(self, rollout: Rollout) -> Rollout:
+        """One look, and what it leads to; the rollout as it is now."""
+        now = clock(None)
+        tracking = Tracking(self.settings, self.config.name)
+        self.decision = look.judge(self.config, tracking, self.lake, rollout, now)
+        rollouts.note_look(self.settings, rollout, self.decision, now)
+        with writing(self.settings, self.config.name, "alias"):
+            after = move(self.config, rollout, self.decision, now, self.tell)
+        self.show(after)
+        return after
+
+    def show(self, rollout: Rollout) -> None:
+        """Tell of a look: in the log where something changed, as a page also from time to time."""
+        reasons = rollout.ending.reasons if rollout.ending else self.decision.reasons if self.decision else ()
+        told = f"{rollout.told}: {'; '.join(reasons)}"
+        if rollout.told != self.told or time.monotonic() - self.shown > _PAGE_SECONDS:
+            say(told)
+            show_rollout(self.config, rollout, self.decision)
+            self.told, self.shown = rollout.told, time.monotonic()
+
+
+@flow(name="rollout", flow_run_name="rollout-{pipeline}")
+def rollout(pipeline: str, once: bool = False) -> State[RolloutReport]:
+    """Watch the version that is rolled out until it is champion or moved back.
+
+    Each look reads what it answered in its step, beside the champion's answers for the same rows, and holds it against
+    the rules of the pipeline's `rollout`: it goes on, takes the next step, or goes back.
+
+    Args:
+        pipeline: The pipeline's name.
+        once: Whether to look once only, and leave the rest to the next run.
+    """
+    config, settings = open_pipeline(pipeline)
+    watch = _Watch(config, settings)
+    found, failed = watch.under_way(), 0
+    last = found
+    while found is not None and found.closed is None:
+        started = time.monotonic()
+        try:
+            found = last = watch.look(found)
+            failed = 0
+        except Exception as error:
+            failed += 1
+            if failed >= _PATIENCE or not passes(error):
+                raise
+            say(f"looked in vain, and try again: {error}")
+        if once:
+            break
+        if found.closed is None:
+            time.sleep(max(found.plan.look_seconds, _IDLE * (time.monotonic() - started)))
+    return _ended(_report(pipeline, watch, last))
+
+
+def _report(pipeline: str, watch: _Watch, rollout: Rollout | None) -> RolloutReport:
+    if rollout is None:
+        champion = watch.audit.champion(pipeline)
+        told = f"no version of {pipeline} is rolled out"
+        return RolloutReport(pipeline=pipeline, outcome="nothing_to_do", version=None, champion=champion, told=told)
+    reasons = rollout.ending.reasons if rollout.ending else watch.decision.reasons if watch.decision else ()
+    return RolloutReport(
+        pipeline=pipeline,
+        outcome=rollout.ending.outcome if rollout.ending else "rolling_out",
+        version=rollout.version,
+        champion=watch.audit.champion(pipeline),
+        told=rollout.told,
+        reasons=reasons,
+        decision=watch.decision,
+    )
+
+
+def _ended(report: RolloutReport) -> State[RolloutReport]:
+    name = report.outcome.replace("_", " ").capitalize()
+    told = "; ".join((report.told, *report.reasons))[:500]
+    return Completed(name=name, message=told, data=report)

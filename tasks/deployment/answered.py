@@ -1,0 +1,83 @@
+"""Stored answers of two versions for the same rows, side by side, as the checks of a rollout take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from configs.contract import Column
+from configs.schema import PipelineConfig
+from tasks.features.frame import target_values
+from tasks.measures.metrics import Answers
+
+THEIRS = "champion_"  # prefix of the champion's columns in a joined table
+_PROBABILITY = "probability_"
+
+
+def usable(table: pa.Table) -> pa.Table:
+    """The rows with an answer that is one: no error, and no missing or infinite number."""
+    found = pc.and_(pc.equal(pc.fill_null(table.column("error"), ""), ""), pc.is_valid(table.column("prediction")))
+    if pa.types.is_floating(table.column("prediction").type):
+        found = pc.and_(found, pc.fill_null(pc.is_finite(table.column("prediction")), False))
+    return table.filter(found)
+
+
+def answer_names(names: list[str]) -> list[str]:
+    """Those of a table's columns that hold answers."""
+    return [name for name in names if name == "prediction" or name.startswith(_PROBABILITY)]
+
+
+def beside(challenger: pa.Table, champion: pa.Table, keys: list[str]) -> pa.Table:
+    """Rows that both answered, the champion's columns with a prefix, in the order of the keys."""
+    kept = [name for name in champion.column_names if name in ("predict_ms", *answer_names(champion.column_names))]
+    theirs = champion.select([*keys, *kept]).rename_columns([*keys, *(f"{THEIRS}{name}" for name in kept)])
+    return challenger.join(theirs, keys=keys, join_type="inner").sort_by([(name, "ascending") for name in keys])
+
+
+def both(config: PipelineConfig, table: pa.Table, more: tuple[Any, ...] = ()) -> tuple[Answers, Answers]:
+    """The challenger's and the champion's answers in a joined table.
+
+    Args:
+        config: The pipeline.
+        table: What `beside` gave.
+        more: True classes, for answers without probabilities.
+    """
+    return answers(config, table, "", more), answers(config, table, THEIRS, more)
+
+
+def answers(config: PipelineConfig, table: pa.Table, prefix: str, more: tuple[Any, ...]) -> Answers:
+    """One version's answers in a joined table."""
+    column = config.contract.columns[config.contract.target]
+    point = target_values(table.select([f"{prefix}prediction"]), column)
+    if config.task == "regression":
+        return Answers(point)
+    start = f"{prefix}{_PROBABILITY}"
+    # A class that only other versions know is null in all rows of this one.
+    known = {
+        _class(name.removeprefix(start), column): name
+        for name in table.column_names
+        if name.startswith(start) and table.column(name).null_count < table.num_rows
+    }
+    if not known:
+        return Answers(point, None, tuple(sorted({*point.tolist(), *more})))
+    classes = tuple(sorted(known))
+    columns = [np.nan_to_num(table.column(known[name]).to_numpy()) for name in classes]
+    return Answers(point, np.column_stack(columns), classes)
+
+
+def milliseconds(table: pa.Table, prefix: str) -> npt.NDArray[np.float64]:
+    """How long each row's prediction took, shape (n_rows,); NaN where that is not known."""
+    return np.asarray(table.column(f"{prefix}predict_ms").cast(pa.float64()).to_numpy())
+
+
+def _class(name: str, column: Column) -> Any:
+    """A class, as the target has it, from its name in a column's name."""
+    if column.type == "integer":
+        return int(name)
+    if column.type == "number":
+        return float(name)
+    return name == "True" if column.type == "boolean" else name
