@@ -14,11 +14,12 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Cost(NamedTuple):
-    """What a command took: wall seconds, CPU seconds, peak resident bytes of it and its children together."""
+    """What a command took: wall and CPU seconds, peak resident bytes of it and its children together, and of one."""
 
     wall: float
     cpu: float
     peak: int
+    largest: int
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
@@ -43,7 +44,7 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}:\n{output.decode(errors='replace')}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, peak[0])
+    return Cost(wall, usage.ru_utime + usage.ru_stime, peak[0], usage.ru_maxrss << 10)
 
 
 def _watch(root: int, peak: list[int], done: threading.Event) -> None:
