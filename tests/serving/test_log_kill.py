@@ -7,14 +7,23 @@ import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
 
 from serving.log.adopt import adopt, lost
 from serving.log.spool import Spool
-from tests.conftest import ROOT, World
+from tests.conftest import ROOT, World, make_world
 from tests.serving.log_killed import LOSE_ROWS
 from tests.serving.log_world import Remembered, answer, log_of, rows_of
 
 KILLS = 16
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A home of its own."""
+    return make_world(tmp_path / "home", tmp_path / "configs", monkeypatch)
 
 
 def test_what_killed_workers_lose_is_told_and_nothing_comes_twice(world: World) -> None:
