@@ -12,9 +12,8 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.stores import models
-from tasks.stores.tracking import Tracking
 from tests.conftest import Cli, World, trips, write
+from tests.scoring.asked import asked
 
 NAME = "late_trips"
 KEYLESS = "keyless"
@@ -53,18 +52,7 @@ def read_result(path: Path) -> pd.DataFrame:
 
 def champions_answers(world: World, name: str, rows: pd.DataFrame) -> tuple[int | None, Any, Any]:
     """The champion's version, predictions and probabilities, asked directly."""
-    from tasks.features.frame import feature_frame
-    from tasks.ingestion.read import read_file
-
-    champion = Tracking(world.settings, name).champion()
-    assert champion is not None
-    config = world.config(name)
-    path = write(world.home / "asked.parquet", rows)
-    columns = {column: config.contract.columns[column] for column in champion.feature_columns}
-    table = read_file(path, config.source, columns, "UTC")
-    frame = feature_frame(table, champion.feature_columns, config.contract.columns)
-    loaded = models.load(Path(champion.folder) / models.MODEL_FILE)
-    return champion.version, *models.predict(loaded, frame)
+    return asked(world, name, write(world.home / "asked.parquet", rows))
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
