@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 
-from flows.command.history import PipelineHistory
+from flows.command.history import PipelineHistory, RolloutLine
 from tasks.refs import GateResult, LifecycleReport, StageRecord
 
 _SIGNS = {"done": "[green]✓[/]", "reused": "[dim]=[/]", "skipped": "[dim]·[/]", "failed": "[red]✗[/]"}
@@ -19,6 +19,7 @@ _OUTCOMES = {
     "promoted": "promoted: a new champion",
     "kept_champion": "champion kept",
     "awaiting_approval": "awaiting approval",
+    "rolling_out": "rolling out",
     "nothing_to_do": "nothing to do",
     "stopped": "stopped",
     "data_rejected": "data rejected",
@@ -95,7 +96,7 @@ def _gate(gate: GateResult) -> str:
 
 def overview(histories: Sequence[PipelineHistory]) -> str:
     """All pipelines, a line each."""
-    rows = [("pipeline", "champion", "since", "rows", "files", "rejected", "drift", "performance")]
+    rows = [("pipeline", "champion", "since", "rows", "files", "rejected", "drift", "performance", "rollout")]
     for one in histories:
         reign = one.reigns[-1] if one.reigns else None
         rows.append(
@@ -108,9 +109,17 @@ def overview(histories: Sequence[PipelineHistory]) -> str:
                 str(one.rejected),
                 one.drift,
                 one.performance,
+                _shown(one.rolling_out),
             )
         )
     return table(rows)
+
+
+def _shown(rollout: RolloutLine | None) -> str:
+    if rollout is None:
+        return "–"
+    share = f" {rollout.share:.3g}" if rollout.share else ""
+    return f"version {rollout.version}: {rollout.kind}{share}, {rollout.step + 1} of {rollout.steps}"
 
 
 def detail(one: PipelineHistory) -> str:
@@ -121,11 +130,29 @@ def detail(one: PipelineHistory) -> str:
     if one.quarantine.entries:
         told = f"quarantine: {one.quarantine.told} wait; `perennial quarantine list {one.pipeline}` tells of them"
         parts += [told, ""]
+    parts += _rollouts(one)
     if one.waits:
         parts += ["waits for a person", *(f"  {told}" for told in one.waits), ""]
     watched = {"drift": (one.drift, one.drift_reason), "performance": (one.performance, one.performance_reason)}
     parts += [f"{name}: {state}{f' ({reason})' if reason else ''}" for name, (state, reason) in watched.items()]
     return "\n".join(parts)
+
+
+def _rollouts(one: PipelineHistory) -> list[str]:
+    """The rollout under way with what was found of it last, those that ended, and the versions taken back."""
+    if not one.rollouts and not one.rolled_back:
+        return []
+    parts = []
+    if one.rollouts:
+        head = ("version", "against", "since", "until", "step", "state", "reason")
+        parts += ["rollouts", table([head, *(line.cells for line in one.rollouts)]), ""]
+    now = one.rolling_out
+    if now is not None:
+        found = now.found.decision.checks if now.found else ()
+        parts += [f"rolling out: {now.told}", *(f"  {each.name}: {each.outcome}, {each.reason}" for each in found), ""]
+    if one.rolled_back:
+        parts += ["taken back", *(f"  version {number} was {why}" for number, why in one.rolled_back.items()), ""]
+    return parts
 
 
 def _files(one: PipelineHistory) -> list[tuple[str, ...]]:

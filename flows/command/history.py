@@ -11,10 +11,12 @@ from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.listing import Waiting, waiting
 from tasks.quarantine.select import Chosen
 from tasks.refs import BatchRecord, Candidate, DriftVerdict, PerformanceVerdict, Record
+from tasks.stores import rollouts
 from tasks.stores.approvals import Approvals, Request
 from tasks.stores.audit import Audit, Reign
 from tasks.stores.candidates import endings, judged
 from tasks.stores.lake import Lake
+from tasks.stores.rollouts import Look, Rollout
 from tasks.stores.settings import Settings
 
 
@@ -38,12 +40,45 @@ class CandidateLine(Record):
         return (f"{self.at:%Y-%m-%d %H:%M}", version, self.verdict, str(self.train_rows), *numbers, self.reason)
 
 
+class RolloutLine(Record):
+    """One rollout: the version, what it was held against, where it is or how it ended, and why.
+
+    Attributes:
+        state: rolling_out, or how it ended.
+        step, kind, share: The present step, or the last; its share of the keys (0: a shadow).
+        found: What the last look found, where it is under way.
+    """
+
+    version: int
+    champion: int
+    state: str
+    step: int
+    steps: int
+    kind: str
+    share: float
+    since: datetime
+    until: datetime | None
+    told: str
+    reasons: tuple[str, ...]
+    found: Look | None
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """As text."""
+        until = "now" if self.until is None else f"{self.until:%Y-%m-%d %H:%M}"
+        step = f"{self.step + 1} of {self.steps}: {self.kind}{f' {self.share:.3g}' if self.share else ''}"
+        since = f"{self.since:%Y-%m-%d %H:%M}"
+        return (str(self.version), str(self.champion), since, until, step, self.state, "; ".join(self.reasons))
+
+
 class PipelineHistory(Record):
     """A pipeline's files, candidates and champions, oldest first.
 
     Attributes:
         quarantine: Rows and files that wait in quarantine.
         pending: Versions that a person may approve or reject now.
+        rollouts: Versions that were shown step by step.
+        rolled_back: Versions that were taken back, and why; none becomes champion by itself.
     """
 
     pipeline: str
@@ -57,6 +92,8 @@ class PipelineHistory(Record):
     candidates: tuple[CandidateLine, ...]
     reigns: tuple[Reign, ...]
     pending: tuple[Request, ...]
+    rollouts: tuple[RolloutLine, ...]
+    rolled_back: dict[int, str]
     drift: str
     drift_reason: str
     performance: str
@@ -66,6 +103,11 @@ class PipelineHistory(Record):
     def waits(self) -> tuple[str, ...]:
         """What waits for a person, until when, and how to answer."""
         return tuple(request.waits() for request in self.pending)
+
+    @property
+    def rolling_out(self) -> RolloutLine | None:
+        """The rollout that is under way."""
+        return next((one for one in self.rollouts if one.until is None), None)
 
 
 def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
@@ -89,10 +131,31 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
         candidates=tuple(_line(*one, reasons.get(one[3] or 0, "")) for one in found),
         reigns=tuple(audit.reigns(config.name)),
         pending=tuple(one for one in asked if one.state(now) == "pending"),
+        rollouts=tuple(_rollout(settings, one) for one in rollouts.history(audit, config.name)),
+        rolled_back=rollouts.rolled_back(audit, config.name),
         drift="–" if drift is None else drift.state,
         drift_reason="" if drift is None else "; ".join(drift.reasons),
         performance="–" if performance is None else performance.state,
         performance_reason="" if performance is None else "; ".join(performance.reasons),
+    )
+
+
+def _rollout(settings: Settings, one: Rollout) -> RolloutLine:
+    shown, ending = one.exposure, one.ending
+    found = rollouts.last_look(settings, one) if one.closed is None else None
+    return RolloutLine(
+        version=one.version,
+        champion=one.champion,
+        state="rolling_out" if ending is None else ending.outcome,
+        step=one.step,
+        steps=len(one.plan.steps),
+        kind=shown.kind,
+        share=shown.share,
+        since=one.began,
+        until=one.closed,
+        told=one.goes_on,
+        reasons=ending.reasons if ending else found.decision.reasons if found else (),
+        found=found,
     )
 
 
