@@ -125,10 +125,10 @@ def _deliver(source: LabelSource, places: Settings, name: str, text: bytes) -> N
 
 
 def durable(path: Path, text: bytes) -> None:
-    """Write a file whole, under a hidden name first; the disk keeps it through a power cut."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}.part")
+    """Write a file, whose name nobody else uses, whole: hidden at first. The disk keeps it through a power cut."""
+    draft = path.with_name(f".{path.name}.part")  # one that a kill left is written over
     try:
-        with draft.open("xb") as sink:
+        with draft.open("wb") as sink:
             sink.write(text)
             sink.flush()
             os.fsync(sink.fileno())

@@ -138,6 +138,8 @@ class Follower:
         if aliases.champion is None or not slot.due(aliases):
             return
         began = time.monotonic()
+        wanted = [(one.version, one.place) for one in aliases if one is not None]
+        slot.refused = {key: one for key, one in slot.refused.items() if key in wanted}
         champion = self._loaded(slot, aliases.champion, "champion")
         if champion is None:
             champion = None if slot.live is None else slot.live.champion
@@ -177,9 +179,11 @@ class Follower:
         try:
             loaded = Loaded(slot.config, named, self._copy.folder(slot.config.name, named))
         except (RefusedModelError, FetchError, MissingFilesError) as error:
+            if isinstance(error, RefusedModelError):
+                self._copy.discard(slot.config.name, named)  # the next try fetches it anew
             self._refuse(slot, named, alias, str(error))
             return None
-        slot.refused = {}
+        slot.refused.pop(key, None)
         slot.held[key] = loaded
         return loaded
 
@@ -197,7 +201,9 @@ class Follower:
 
     def _tell(self, slot: Slot, before: Live | None, seconds: float) -> None:
         name, now = slot.config.name, slot.live
-        if now is None:
+        if now is None or (
+            before is not None and now._replace(fields=(), more=()) == before._replace(fields=(), more=())
+        ):
             return
         self._metrics.version.labels(name, "champion").set(now.champion.version)
         self._metrics.version.labels(name, "challenger").set(0 if now.challenger is None else now.challenger.version)

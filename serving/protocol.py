@@ -48,10 +48,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_task is None:
             self._wait_for_head()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header line."""
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """A head has come."""
         self._in_head = False
@@ -67,14 +63,14 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
             return False
-        cycle.keep_alive = False
+        cycle.keep_alive = False  # it is the newest: others may wait before it
         self._last = True
         return True
 
     def on_response_complete(self) -> None:
         """An answer is out."""
         super().on_response_complete()
-        if self._last and not self.transport.is_closing():
+        if self._last and self.cycle.response_complete and not self.transport.is_closing():
             self.transport.close()
 
     def _wait_for_head(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import socket
 
 import uvicorn
@@ -41,4 +42,11 @@ def work(settings: Settings, serve: ServeSettings, only: tuple[str, ...], listen
         timeout_graceful_shutdown=max(1, round(serve.drain_seconds)),
         backlog=2048,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    server = uvicorn.Server(config)
+
+    def end(*_: object) -> None:
+        server.should_exit = True  # also before uvicorn listens for signals; and once it has ended, it asks again
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    server.run(sockets=[listening])

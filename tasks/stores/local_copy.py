@@ -78,6 +78,10 @@ class LocalCopy:
             shutil.rmtree(temporary, ignore_errors=True)
         return place
 
+    def discard(self, pipeline: str, named: Named) -> None:
+        """Drop the copy of a version that turned out to be damaged."""
+        shutil.rmtree(self._root / pipeline / _name(named), ignore_errors=True)  # another worker may be at it, too
+
     def _fetch(self, pipeline: str, named: Named, to: Path) -> None:
         if artifacts.is_local(named.place):
             experiment = str(Path(named.place).parents[2]) if "/" in named.place.strip("/") else named.place
