@@ -48,6 +48,12 @@ def ours(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: one for name, one in document["services"].items() if "build" in one}
 
 
+def scrapes() -> list[dict[str, Any]]:
+    """What Prometheus asks."""
+    document = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
+    return list(document["scrape_configs"])
+
+
 def dockerfile() -> list[tuple[str, str]]:
     """The Dockerfile's instructions, continued lines joined."""
     text = (DOCKER / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")

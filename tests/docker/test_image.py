@@ -17,12 +17,18 @@ from packaging.utils import canonicalize_name
 from tasks.stores.settings import QUIET
 from tests.conftest import ROOT
 from tests.docker import commands
-from tests.docker.files import DOCKER, copied, dockerfile
+from tests.docker.files import DOCKER, compose, copied, dockerfile, ours
 
 
 def _group(name: str) -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     return {canonicalize_name(Requirement(one).name) for one in project["dependency-groups"][name]}
+
+
+def stages() -> list[tuple[str, str]]:
+    """The stages by name, each with what it is built from."""
+    found = [re.fullmatch(r"(\S+) AS (\w+)", rest) for instruction, rest in dockerfile() if instruction == "FROM"]
+    return [(one[2], one[1]) for one in found if one is not None]
 
 
 def test_what_is_copied_is_there_and_not_ignored() -> None:
@@ -39,16 +45,22 @@ def test_the_image_carries_all_that_the_program_imports() -> None:
     assert {"prefect.yaml", "requirements.lock"} <= set(copied())
 
 
-def test_bases_have_a_version_and_the_last_stage_builds_nothing() -> None:
-    lines = dockerfile()
-    bases = [rest for instruction, rest in lines if instruction == "FROM"]
-    assert all(re.match(r"python:3\.11\.\d+-slim-\w+ AS \w+$", base) for base in bases)
-    last = lines[max(place for place, (instruction, _) in enumerate(lines) if instruction == "FROM") :]
-    assert not [
-        rest for instruction, rest in last if instruction == "RUN" and re.search(r"\b(pip|apt-get|gcc)\b", rest)
-    ]
-    assert ("USER", "10001:10001") in last
-    assert bases[-1].endswith(" AS worker")
+def test_bases_have_a_version_and_what_is_shipped_builds_nothing() -> None:
+    found = stages()
+    assert [(name, base) for name, base in found if not base.startswith("python:")] == [("service", "worker")]
+    assert all(re.fullmatch(r"python:3\.11\.\d+-slim-\w+", base) for _, base in found[:-1])
+    assert [name for name, _ in found] == ["build", "worker", "service"]
+    shipped = dockerfile()[[place for place, (word, _) in enumerate(dockerfile()) if word == "FROM"][1] :]
+    assert not [rest for word, rest in shipped if word == "RUN" and re.search(r"\b(pip|apt-get|gcc)\b", rest)]
+    assert [rest for word, rest in shipped if word == "USER"] == ["10001:10001"]
+
+
+def test_every_target_that_is_named_is_there() -> None:
+    named = {one["build"]["target"] for one in ours(compose()).values()}
+    for page in (ROOT / "docs" / "kubernetes.md", DOCKER / "README.md", DOCKER / "Dockerfile"):
+        named |= set(re.findall(r"--target (\w+)", page.read_text(encoding="utf-8")))
+    assert named == {"worker", "service"}
+    assert named <= {name for name, _ in stages()}
 
 
 def test_commands_of_the_image_are_there() -> None:
