@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from configs.schema import PipelineConfig
-from flows.context import clock, open_pipeline, writing
+from flows.context import actor, clock, open_pipeline, writing
 from flows.events import teller
 from flows.progress import say
 from tasks.deployment import look
@@ -69,7 +69,7 @@ class _Watch:
         self.decision = look.judge(self.config, tracking, self.lake, rollout, now)
         rollouts.note_look(self.settings, rollout, self.decision, now)
         with writing(self.settings, self.config.name, "alias"):
-            after = move(self.config, rollout, self.decision, now, self.tell)
+            after = move(self.config, rollout, self.decision, now, actor(), self.tell)
         self.show(after)
         return after
 

@@ -44,10 +44,12 @@ def desk(config: PipelineConfig, settings: Settings, tell: Tell) -> Desk:
 
 
 @task(name="move", cache_policy=NO_CACHE, **RETRIES)
-def move(config: PipelineConfig, rollout: Rollout, decision: RolloutDecision, now: datetime, tell: Tell) -> Rollout:
+def move(
+    config: PipelineConfig, rollout: Rollout, decision: RolloutDecision, now: datetime, actor: str, tell: Tell
+) -> Rollout:
     """Carry out what was decided of a rollout; the rollout as it is now. Alias lock held."""
     settings = load_settings()
-    return look.act(desk(config, settings, tell), rollout, decision, now, actor=rollout.by)
+    return look.act(desk(config, settings, tell), rollout, decision, now, actor)
 
 
 @task(name="ready-candidates", cache_policy=NO_CACHE, **RETRIES)
