@@ -22,10 +22,8 @@ class Chooser:
     """
 
     def __init__(self, config: PipelineConfig) -> None:
-        log = config.serving.log
-        self._share, self._key = log.sample, config.contract.key
-        used = {*self._key, *(config.feature_columns if log.inputs else ())} - {*log.leave_out}
-        self._columns = frozenset(used)
+        self._share, self._key = config.serving.log.sample, config.contract.key
+        self._columns = kept_columns(config)
 
     def __call__(self, answer: Answer) -> Answer | None:
         """What is kept of an answer; None where nothing is."""
@@ -42,6 +40,12 @@ class Chooser:
         if not keys or len(present) < len(keys):
             return [answer.request] * len(answer.positions)
         return [answer.request if None in values else values for values in zip(*present, strict=True)]
+
+
+def kept_columns(config: PipelineConfig) -> frozenset[str]:
+    """The contract's columns that are kept of each row."""
+    log = config.serving.log
+    return frozenset({*config.contract.key, *(config.feature_columns if log.inputs else ())} - {*log.leave_out})
 
 
 def pieces(answer: Answer, most: int) -> list[Answer]:

@@ -15,6 +15,7 @@ from serving.log.answer import Meters
 from serving.log.files import CLOSED, segments
 
 if TYPE_CHECKING:
+    from serving.log.rows import Read
     from tasks.stores.lake import Lake
 
 _log = logging.getLogger(__name__)
@@ -56,10 +57,10 @@ def _groups(files: Sequence[Path]) -> Iterator[list[Path]]:
 
 
 def _commit(root: Path, config: PipelineConfig, lake: Lake, meters: Meters, files: Sequence[Path]) -> int:
-    from serving.log.rows import read, unify
+    from serving.log.rows import unify
     from tasks.stores.delta import Part
 
-    found = [read(path, config) for path in files]
+    found = [_read(path, config) for path in files]
     for path, one in zip(files, found, strict=True):
         if one.unfit:
             _set_aside(root, config.name, path, one.unfit)
@@ -77,6 +78,19 @@ def _commit(root: Path, config: PipelineConfig, lake: Lake, meters: Meters, file
     if rows:
         meters.shipped(config.name, rows)
     return rows
+
+
+def _read(path: Path, config: PipelineConfig) -> Read:
+    """A file's rows: at once, or one by one where something in it does not fit."""
+    import pyarrow as pa
+
+    from serving.log.columnar import read_whole
+    from serving.log.rows import Read, read
+
+    try:
+        return Read(read_whole(path, config), [])
+    except pa.ArrowException:
+        return read(path, config)
 
 
 def _set_aside(root: Path, pipeline: str, path: Path, unfit: Sequence[object]) -> None:
