@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -44,7 +45,7 @@ def evidence(config: PipelineConfig, lake: Lake, rollout: Rollout) -> Evidence:
         answered=answered,
         asked=mine.num_rows,
         failed=mine.num_rows - good.num_rows,
-        pairs=_pairs(config, table) if table.num_rows else None,
+        pairs=_pairs(config, table, _waited(lake, rollout, _moment(from_us))) if table.num_rows else None,
         labelled=_labelled(config, lake, rollout),
     )
 
@@ -96,9 +97,18 @@ def _champion(lake: Lake, rollout: Rollout, roles: tuple[str, ...], since: datet
     return usable(_rows(lake, _version(rollout.champion, since - _EARLIER, roles)))
 
 
-def _pairs(config: PipelineConfig, table: pa.Table) -> Pairs:
+def _pairs(config: PipelineConfig, table: pa.Table, waited: float) -> Pairs:
     challenger, champion = both(config, table)
-    return Pairs(challenger, champion, milliseconds(table, ""), milliseconds(table, THEIRS))
+    return Pairs(challenger, champion, milliseconds(table, ""), milliseconds(table, THEIRS), waited)
+
+
+def _waited(lake: Lake, rollout: Rollout, since: datetime) -> float:
+    """The champion's median time for rows that callers waited for, beside a canary; NaN where there are too few."""
+    if rollout.exposure.kind == "shadow":
+        return math.nan
+    rows = lake.read("served", ["predict_ms"], _version(rollout.champion, since, ("champion",))).column("predict_ms")
+    known = rows.drop_null().to_numpy()
+    return float(np.median(known)) if len(known) >= rollout.plan.checks.min_rows else math.nan
 
 
 def _labelled(config: PipelineConfig, lake: Lake, rollout: Rollout) -> Labelled | None:

@@ -22,12 +22,18 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Rows that both versions answered: their answers, and milliseconds within each model, shape (n_rows,)."""
+    """Rows that both versions answered: their answers, and milliseconds within each model, shape (n_rows,).
+
+    Attributes:
+        waited_ms: The champion's median for rows of other keys that callers waited for in the same time; NaN where
+            there is none. In a canary callers wait for the challenger, and the champion answers its rows at leisure.
+    """
 
     challenger: Answers
     champion: Answers
     challenger_ms: Floats
     champion_ms: Floats
+    waited_ms: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -154,10 +160,13 @@ def latency(checks: RolloutChecks, pairs: Pairs | None) -> RolloutCheck:
     if pairs is None or rows < checks.min_rows:
         return _few("latency", rows, checks.min_rows)
     mine, theirs = float(np.median(pairs.challenger_ms[both])), float(np.median(pairs.champion_ms[both]))
+    waited = np.isfinite(pairs.waited_ms) and pairs.waited_ms > theirs
+    theirs = pairs.waited_ms if waited else theirs
     ratio = mine / max(theirs, 1e-6)
     slow = ratio > checks.max_latency_ratio and mine > checks.latency_floor_ms
     told = (
-        f"median {mine:.3g} ms, the champion's {theirs:.3g} ms on the same {rows} rows ({ratio:.2f} times; "
+        f"median {mine:.3g} ms on {rows} rows, the champion's {theirs:.3g} ms on "
+        f"{'others of that time' if waited else 'the same'} ({ratio:.2f} times; "
         f"{checks.max_latency_ratio:g} times may be, and anything up to {checks.latency_floor_ms:g} ms)"
     )
     figures = {"rows": float(rows), "challenger_ms": mine, "champion_ms": theirs, "ratio": ratio}

@@ -114,6 +114,12 @@ def test_slowness_counts_from_a_ratio_and_a_floor_on(times: float, base: float, 
     assert check(found, "latency").figures["ratio"] == pytest.approx(times)
 
 
+def test_beside_a_canary_the_champion_is_timed_where_callers_waited_for_it() -> None:
+    three = pairs(times=3.0)
+    assert decided(replace(FINE, pairs=replace(three, waited_ms=25.0))).action == "advance"
+    assert decided(replace(FINE, pairs=replace(three, waited_ms=1.0))).action == "roll_back"
+
+
 @pytest.mark.parametrize(("shift", "action"), [(0.0, "advance"), (0.3, "advance"), (0.7, "roll_back")])
 def test_predictions_that_lie_elsewhere(shift: float, action: str) -> None:
     found = decided(replace(FINE, pairs=pairs(shift=shift)))
