@@ -92,8 +92,10 @@ class Answering:
         Raises:
             RefusedError: rows that do not keep the contract, too many rows waiting, or a model that fails.
         """
+        if not sent.columns and not sent.rows:
+            return Result([], {}, [], [])
         asked = _Asked(live, request, at_us, began, typed(live, sent), sent.rows)
-        if sent.rows == 0:
+        if not sent.rows:
             return Result([], {}, [], [])
         if self._log.full:
             await asyncio.sleep(_FULL_SECONDS)

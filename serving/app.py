@@ -65,7 +65,7 @@ def _predictions(app: FastAPI, service: Service) -> None:
 def _looks(app: FastAPI, service: Service) -> None:
     @app.get("/ping")
     async def ping() -> Response:
-        return Response("\n", status_code=200 if service.answers() else 503, media_type=_JSON)
+        return Response("\n", status_code=200 if service.answers() else 503, media_type="text/plain")
 
     @app.get("/health")
     async def health() -> Response:

@@ -190,5 +190,5 @@ def _some(lines: Iterable[list[str]], most: int) -> Iterable[list[str]]:
 
 def _too_many(most: int) -> RefusedError:
     return RefusedError(
-        413, f"More rows than the {most} that one request may have (serving.max_rows). Send several requests."
+        400, f"More rows than the {most} that one request may have (serving.max_rows). Send several requests."
     )

@@ -18,7 +18,7 @@ _REFUSALS = {
     "401": "The service asks for a token.",
     "404": "No such pipeline is served here.",
     "408": "The body did not come in time.",
-    "413": "Too many rows or bytes.",
+    "413": "Too many bytes.",
     "415": "Neither JSON nor csv.",
     "429": "Too many rows wait for the model.",
     "500": "The model failed on the request.",
@@ -46,7 +46,7 @@ def document(service: Service) -> dict[str, Any]:
     if only is not None:
         paths["/invocations"] = {"post": {**_invocations(only), "operationId": "invocations"}}
     paths["/pipelines"] = {"get": _look("Which versions serve.", _JSON, token=True)}
-    paths["/ping"] = {"get": _look("Whether a model is there to answer.", "application/json", unready=True)}
+    paths["/ping"] = {"get": _look("Whether a model is there to answer.", "text/plain", unready=True)}
     paths["/health"] = {"get": _look("Whether the process is well.", "application/json", unready=True)}
     paths["/version"] = {"get": _look("The MLflow version whose scoring protocol is spoken.", "text/plain")}
     paths["/metrics"] = {"get": _look("Metrics, for Prometheus.", "text/plain", token=True)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,18 +46,28 @@ def two_versions(world: World) -> Home:
     return home
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, server: str) -> Iterator[Home]:
-    """A home of this module."""
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
+    """The folder of a home with two versions: made once, as training takes its time."""
     base = tmp_path_factory.mktemp("serving")
     with pytest.MonkeyPatch.context() as patch:
-        yield two_versions(make_world(base / "home", base / "configs", patch))
+        two_versions(make_world(base / "home", base / "configs", patch))
+    return base
 
 
 @pytest.fixture(scope="module")
-def service(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def pair(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A copy of that home, of this module alone."""
+    base = tmp_path_factory.mktemp("own")
+    shutil.copytree(trained, base, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        yield Home(make_world(base / "home", base / "configs", patch))
+
+
+@pytest.fixture(scope="module")
+def service(pair: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A service of that home."""
     log: Path = tmp_path_factory.mktemp("log") / "serving.log"
     settings = {"PERENNIAL_SERVE_BODY_SECONDS": "1.5", "PERENNIAL_SERVE_BODY_MEBIBYTES": "1"}
-    with serving(home.world.home, home.world.configs, log, environment=settings) as found:
+    with serving(pair.world.home, pair.world.configs, log, environment=settings) as found:
         yield found

@@ -20,14 +20,14 @@ from tests.serving.running import Running, serving
 
 
 @pytest.fixture
-def own(home: Home, tmp_path: Path) -> Iterator[Running]:
+def own(pair: Home, tmp_path: Path) -> Iterator[Running]:
     """A service that a test may end."""
-    home.point(2)
-    with serving(home.world.home, home.world.configs, tmp_path / "serving.log") as found:
+    pair.point(2)
+    with serving(pair.world.home, pair.world.configs, tmp_path / "serving.log") as found:
         yield found
 
 
-def test_a_promotion_is_in_force_within_the_grace_and_fails_nobody(home: Home, own: Running) -> None:
+def test_a_promotion_is_in_force_within_the_grace_and_fails_nobody(pair: Home, own: Running) -> None:
     answers: dict[int, list[float]] = {1: [], 2: []}
     failed: list[str] = []
     stop = threading.Event()
@@ -49,7 +49,7 @@ def test_a_promotion_is_in_force_within_the_grace_and_fails_nobody(home: Home, o
         thread.start()
     try:
         for version in (1, 2, 1, 2, 1):
-            home.point(version)
+            pair.point(version)
             assert own.wait(NAME, champion=version) < 2.0
     finally:
         stop.set()
@@ -65,15 +65,15 @@ def test_a_promotion_is_in_force_within_the_grace_and_fails_nobody(home: Home, o
     assert first[0] != pytest.approx(second[0], rel=1e-6)
 
 
-def test_a_version_that_does_not_load_is_refused_and_reported(home: Home, own: Running) -> None:
-    tracking = Tracking(home.world.settings, NAME)
+def test_a_version_that_does_not_load_is_refused_and_reported(pair: Home, own: Running) -> None:
+    tracking = Tracking(pair.world.settings, NAME)
     ref = tracking.model(1)
     file = Path(ref.folder) / "model.skops"
-    shutil.rmtree(home.world.home / "state" / "serving" / NAME)  # no copy of it is left
+    shutil.rmtree(pair.world.home / "state" / "serving" / NAME)  # no copy of it is left
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     try:
-        home.point(1)
+        pair.point(1)
         own.wait(NAME, champion=2)
         for _ in range(100):
             found = own.versions(NAME)
@@ -85,28 +85,28 @@ def test_a_version_that_does_not_load_is_refused_and_reported(home: Home, own: R
         assert own.metric("perennial_models_refused_total", pipeline=NAME) == 1
         entries = []
         for _ in range(100):
-            entries = Audit(home.world.settings).entries(NAME, "serving_refused")
+            entries = Audit(pair.world.settings).entries(NAME, "serving_refused")
             if entries:
                 break
             threading.Event().wait(0.05)
         assert entries[-1].details["version"] == 1
-        waiting = {name for _, name in Outbox(home.world.settings).waiting()}
+        waiting = {name for _, name in Outbox(pair.world.settings).waiting()}
         assert "perennial.model.refused" in waiting
     finally:
         file.write_bytes(whole)
-    home.point(2)
+    pair.point(2)
     own.wait(NAME, champion=2, problem="")
 
 
-def test_a_version_whose_sample_is_answered_otherwise_is_refused(home: Home, own: Running) -> None:
-    tracking = Tracking(home.world.settings, NAME)
+def test_a_version_whose_sample_is_answered_otherwise_is_refused(pair: Home, own: Running) -> None:
+    tracking = Tracking(pair.world.settings, NAME)
     one, two = (Path(tracking.model(version).folder) for version in (1, 2))
     probe = one / "extra_files" / "probe.parquet"
     kept = probe.read_bytes()
-    shutil.rmtree(home.world.home / "state" / "serving" / NAME, ignore_errors=True)
+    shutil.rmtree(pair.world.home / "state" / "serving" / NAME, ignore_errors=True)
     probe.write_bytes((two / "extra_files" / "probe.parquet").read_bytes())
     try:
-        home.point(1)
+        pair.point(1)
         for _ in range(100):
             found = own.versions(NAME)
             if found["problem"]:
@@ -116,34 +116,34 @@ def test_a_version_whose_sample_is_answered_otherwise_is_refused(home: Home, own
         assert found["champion"] == 2
     finally:
         probe.write_bytes(kept)
-        shutil.rmtree(home.world.home / "state" / "serving" / NAME, ignore_errors=True)
-        home.point(2)
+        shutil.rmtree(pair.world.home / "state" / "serving" / NAME, ignore_errors=True)
+        pair.point(2)
 
 
-def test_it_serves_on_and_again_without_registry_and_lake(home: Home, tmp_path: Path) -> None:
+def test_it_serves_on_and_again_without_registry_and_lake(pair: Home, tmp_path: Path) -> None:
     log = tmp_path / "serving.log"
-    away = home.world.home.with_name("away")
+    away = pair.world.home.with_name("away")
     moved = ("state/mlflow.db", "models", "lake")
-    with serving(home.world.home, home.world.configs, log) as first:
+    with serving(pair.world.home, pair.world.configs, log) as first:
         expected = first.ask(NAME, [ROW]).json()
         try:
             for name in moved:
                 (away / name).parent.mkdir(parents=True, exist_ok=True)
-                (home.world.home / name).rename(away / name)
+                (pair.world.home / name).rename(away / name)
             threading.Event().wait(0.6)
             assert first.ask(NAME, [ROW]).json() == expected
             assert first.end(signal.SIGKILL) == -9
-            with serving(home.world.home, home.world.configs, log) as second:
+            with serving(pair.world.home, pair.world.configs, log) as second:
                 assert second.ask(NAME, [ROW]).json() == expected
                 assert second.client.get("/ping").status_code == 200
         finally:
             for name in moved:
-                shutil.rmtree(home.world.home / name, ignore_errors=True)
-                (away / name).rename(home.world.home / name)
+                shutil.rmtree(pair.world.home / name, ignore_errors=True)
+                (away / name).rename(pair.world.home / name)
 
 
-def test_a_registry_that_is_damaged_is_told_and_served_past(home: Home, own: Running) -> None:
-    database = home.world.home / "state" / "mlflow.db"
+def test_a_registry_that_is_damaged_is_told_and_served_past(pair: Home, own: Running) -> None:
+    database = pair.world.home / "state" / "mlflow.db"
     kept = database.read_bytes()
     expected = own.ask(NAME, [ROW]).json()
     try:
@@ -159,8 +159,8 @@ def test_a_registry_that_is_damaged_is_told_and_served_past(home: Home, own: Run
         database.write_bytes(kept)
 
 
-def test_a_challenger_is_shown_what_its_tag_says(home: Home, own: Running) -> None:
-    tracking = Tracking(home.world.settings, NAME)
+def test_a_challenger_is_shown_what_its_tag_says(pair: Home, own: Running) -> None:
+    tracking = Tracking(pair.world.settings, NAME)
     from datetime import UTC, datetime
 
     exposure = Exposure(rollout=5, step=0, kind="canary", share=0.3, since=datetime.now(UTC))
@@ -196,17 +196,17 @@ def test_a_challenger_is_shown_what_its_tag_says(home: Home, own: Running) -> No
     own.wait(NAME, challenger=None)
 
 
-def test_the_tables_and_the_server_say_the_same(home: Home, tmp_path: Path) -> None:
+def test_the_tables_and_the_server_say_the_same(pair: Home, tmp_path: Path) -> None:
     """MLflow's REST API and its tables, both read without MLflow."""
     from tests.serving.registry import mlflow_server
 
-    settings = home.world.settings
+    settings = pair.world.settings
     with mlflow_server(settings, tmp_path / "mlflow.log") as address:
         rest = connect(settings.model_copy(update={"mlflow_tracking_uri": address})).read()
     tables = connect(settings).read()
     assert rest.keys() == tables.keys() == {NAME}
-    assert rest[NAME].champion is not None
-    assert tables[NAME].champion is not None
-    assert rest[NAME].champion.version == tables[NAME].champion.version == 2
-    assert rest[NAME].champion.ref == tables[NAME].champion.ref
-    assert rest[NAME].champion.place.rstrip("/") == tables[NAME].champion.place.rstrip("/")
+    one, other = rest[NAME].champion, tables[NAME].champion
+    assert one is not None
+    assert other is not None
+    assert (one.version, one.ref) == (other.version, other.ref)
+    assert one.place.rstrip("/") == other.place.rstrip("/")

@@ -160,11 +160,11 @@ def test_a_body_without_a_length_is_bounded_too(service: Running) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded(home: Home, tmp_path_factory: pytest.TempPathFactory) -> object:
+def guarded(pair: Home, tmp_path_factory: pytest.TempPathFactory) -> object:
     """A service with a token and room for four requests."""
     settings = {"PERENNIAL_SERVE_TOKEN": "a-token-of-some-length", "PERENNIAL_SERVE_MOST_REQUESTS": "4"}
     log: Path = tmp_path_factory.mktemp("log") / "serving.log"
-    with serving(home.world.home, home.world.configs, log, environment=settings) as found:
+    with serving(pair.world.home, pair.world.configs, log, environment=settings) as found:
         yield found
 
 
@@ -221,7 +221,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
-def test_nothing_that_it_does_not_need_is_in_its_process(home: Home) -> None:
+def test_nothing_that_it_does_not_need_is_in_its_process(pair: Home) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOADED], cwd=ROOT, env=os.environ.copy(), capture_output=True, text=True, check=False
     )
@@ -231,8 +231,8 @@ def test_nothing_that_it_does_not_need_is_in_its_process(home: Home) -> None:
     assert not loaded & {"prefect", "great_expectations", "evidently", "mlflow", "flows", "typer"}
 
 
-def test_told_to_end_it_answers_what_it_has_begun(home: Home, tmp_path: Path) -> None:
-    with serving(home.world.home, home.world.configs, tmp_path / "serving.log") as found:
+def test_told_to_end_it_answers_what_it_has_begun(pair: Home, tmp_path: Path) -> None:
+    with serving(pair.world.home, pair.world.configs, tmp_path / "serving.log") as found:
         stop = threading.Event()
         told: list[int | str] = []
 
@@ -258,9 +258,9 @@ def test_told_to_end_it_answers_what_it_has_begun(home: Home, tmp_path: Path) ->
         assert set(told) <= {200, 503}
 
 
-def test_several_processes_share_a_socket_their_numbers_and_an_end(home: Home, tmp_path: Path) -> None:
+def test_several_processes_share_a_socket_their_numbers_and_an_end(pair: Home, tmp_path: Path) -> None:
     with serving(
-        home.world.home, home.world.configs, tmp_path / "serving.log", environment={"PERENNIAL_SERVE_WORKERS": "2"}
+        pair.world.home, pair.world.configs, tmp_path / "serving.log", environment={"PERENNIAL_SERVE_WORKERS": "2"}
     ) as found:
         for _ in range(100):
             if len(found.lines("serves")) == 2:
@@ -293,7 +293,7 @@ def _children(pid: int) -> list[str]:
     return found
 
 
-def test_what_can_not_be_is_told_in_a_line(home: Home, tmp_path: Path) -> None:
+def test_what_can_not_be_is_told_in_a_line(pair: Home, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

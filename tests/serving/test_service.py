@@ -20,20 +20,20 @@ from tests.serving.running import Running
 PATH = f"/pipelines/{NAME}/invocations"
 
 
-def _model(home: Home) -> tuple[Any, Any]:
-    ref = Tracking(home.world.settings, NAME).champion()
+def _model(pair: Home) -> tuple[Any, Any]:
+    ref = Tracking(pair.world.settings, NAME).champion()
     assert ref is not None
     from pathlib import Path
 
     return ref, models.load(Path(ref.folder) / models.MODEL_FILE)
 
 
-def _expected(home: Home, frame: pd.DataFrame) -> list[float]:
+def _expected(pair: Home, frame: pd.DataFrame) -> list[float]:
     """What the loaded model answers for the rows as one batch."""
     import pyarrow as pa
 
-    ref, model = _model(home)
-    schema = Lake(home.world.settings, home.world.config(NAME)).schema("observations")
+    ref, model = _model(pair)
+    schema = Lake(pair.world.settings, pair.world.config(NAME)).schema("observations")
     names = ref.feature_columns
     table = pa.table({name: pa.array(frame[name], schema.field(name).type, from_pandas=True) for name in names})
     answers, _ = models.predict(model, feature_frame(table, names, ref.columns))
@@ -52,12 +52,12 @@ def _frame(rows: int) -> pd.DataFrame:
     return frame
 
 
-def test_every_form_gives_what_the_loaded_model_gives(home: Home, service: Running) -> None:
+def test_every_form_gives_what_the_loaded_model_gives(pair: Home, service: Running) -> None:
     frame = _frame(40)
-    rows, expected = _rows(frame), _expected(home, frame)
+    rows, expected = _rows(frame), _expected(pair, frame)
     names = list(rows[0])
     split = {"columns": names, "index": list(range(40)), "data": [list(row.values()) for row in rows]}
-    ref, _ = _model(home)
+    ref, _ = _model(pair)
     bodies: list[dict[str, Any]] = [
         {"dataframe_split": split},
         {"dataframe_records": rows},
@@ -77,7 +77,7 @@ def test_every_form_gives_what_the_loaded_model_gives(home: Home, service: Runni
     assert answer.json()["predictions"] == expected
 
 
-def test_an_unmodified_mlflow_client(home: Home, service: Running) -> None:
+def test_an_unmodified_mlflow_client(pair: Home, service: Running) -> None:
     from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 
     host, _, port = service.url.removeprefix("http://").partition(":")
@@ -88,10 +88,10 @@ def test_an_unmodified_mlflow_client(home: Home, service: Running) -> None:
     assert client.get_version() == mlflow.__version__
     frame = _frame(20).drop(columns="y")
     found = client.invoke(frame).get_predictions()
-    assert found.iloc[:, 0].tolist() == _expected(home, frame)
+    assert found.iloc[:, 0].tolist() == _expected(pair, frame)
 
 
-def test_rows_sent_at_once_are_predicted_together_and_come_out_alike(home: Home, service: Running) -> None:
+def test_rows_sent_at_once_are_predicted_together_and_come_out_alike(pair: Home, service: Running) -> None:
     rows = _rows(_frame(300))
     before = service.metric("perennial_batch_rows_count")
     with ThreadPoolExecutor(16) as pool:
@@ -102,11 +102,11 @@ def test_rows_sent_at_once_are_predicted_together_and_come_out_alike(home: Home,
     assert service.metric("perennial_batch_rows_count") - before < 300
 
 
-def test_a_single_row_is_as_the_model_has_it(home: Home, service: Running) -> None:
+def test_a_single_row_is_as_the_model_has_it(pair: Home, service: Running) -> None:
     frame = _frame(5)
     for place in range(5):
         alone = frame.iloc[place : place + 1]
-        assert service.ask(NAME, _rows(alone)).json()["predictions"] == _expected(home, alone)
+        assert service.ask(NAME, _rows(alone)).json()["predictions"] == _expected(pair, alone)
 
 
 def test_no_rows_are_no_predictions(service: Running) -> None:
@@ -163,7 +163,7 @@ BODIES: dict[str, tuple[bytes, str, int]] = {
     "csv without a row's end": (b'x1,x2,kind\n1,"2', "text/csv", 400),
     "csv in latin-1": ("x1,x2,kind\n1,2,büs".encode("latin-1"), "text/csv", 400),
     "a type nobody reads": (b"<rows/>", "application/xml", 415),
-    "too many rows": (b'{"instances": [' + b"[],".join([b""] * 10_002) + b"[]]}", "application/json", 413),
+    "too many rows": (b'{"instances": [' + b"[],".join([b""] * 10_002) + b"[]]}", "application/json", 400),
     "too large": (b" " * (2 << 20), "application/json", 413),
 }
 
