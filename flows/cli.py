@@ -25,6 +25,7 @@ from flows.command.quarantine_cli import quarantine
 from flows.command.reproduce_cli import reproduce
 from flows.command.rollout_cli import rollback, rollout
 from flows.command.score_cli import score
+from flows.command.serve_cli import serve
 from flows.command.status_cli import status
 from flows.command.system_cli import COMMANDS, deployments
 from flows.command.upkeep_cli import upkeep
@@ -209,6 +210,7 @@ for _command in (
     data,
     docs,
     upkeep,
+    serve,
     approve,
     reject,
     rollout,

@@ -18,12 +18,10 @@ from pydantic import JsonValue
 from tasks.errors import UsageError
 from tasks.refs import DatasetRef, Exposure, MetricSet, ModelRef, Record, Verdict
 from tasks.stores import artifacts
+from tasks.stores.aliases import CHALLENGER, CHAMPION, EXPOSURE_TAG, REF_TAG
 from tasks.stores.artifacts import RegistryError
 from tasks.stores.settings import QUIET, Settings
 
-CHAMPION, CHALLENGER = "champion", "challenger"
-REF_TAG = "perennial.model"
-EXPOSURE_TAG = "perennial.exposure"
 _ROLLED_BACK_TAG = "perennial.rolled_back"
 _MODEL = "model.skops"
 _REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
