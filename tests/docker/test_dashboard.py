@@ -1,8 +1,7 @@
-"""The dashboard asks only for what a real Prefect server with metrics on exports."""
+"""The dashboard asks only for what a real Prefect server with metrics on exports. For the service see tests/serving."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -18,15 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.docker.files import DOCKER, compose, required_variables
-
-DASHBOARD = json.loads((DOCKER / "grafana" / "dashboards" / "perennial.json").read_text(encoding="utf-8"))
-SCRAPES = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
-WORDS = {"time", "rate", "increase", "job", "prefect"}  # of the query language, and our labels
-
-
-def queries() -> list[str]:
-    return [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+from tests.docker.dashboard import DASHBOARD, OWN, of_service, panels, queries, query
+from tests.docker.files import DOCKER, compose, required_variables, scrapes
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +28,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     switches = {name: service["environment"][name] for name in ("PREFECT_SERVER_METRICS_ENABLED", "DO_NOT_TRACK")}
     folder = tmp_path_factory.mktemp("metrics")
     port = free_port()
-    path = next(one["metrics_path"] for one in SCRAPES if one["job_name"] == "prefect")
+    path = next(one["metrics_path"] for one in scrapes() if one["job_name"] == "prefect")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *service["command"], "--host", "127.0.0.1", "--port", str(port)],
@@ -69,45 +61,69 @@ def fetch(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
     raise AssertionError(f"{url} did not answer: {log.read_text(encoding='utf-8')[-2000:]}")
 
 
+def of_prefect() -> list[Any]:
+    """Those of Prefect's server; tests/serving has the service's."""
+    return [one for one in queries() if one not in of_service()]
+
+
 def test_every_metric_is_exported(exported: str) -> None:
     families = set(re.findall(r"^# TYPE (\S+) ", exported, flags=re.MULTILINE))
-    for query in queries():
-        named = set(re.findall(r"[a-z_]{2,}", re.sub(r"\[\d+m\]|\"[^\"]*\"", "", query))) - WORDS
-        assert named, query
-        assert named - {"up"} <= families, query  # `up` is Prometheus' own, of every scrape
+    for one in of_prefect():
+        assert one.metrics, one.text
+        assert one.metrics - {"up"} <= families, one.text  # `up` is Prometheus' own, of every scrape
 
 
-def test_every_label_is_one_of_its_metric(exported: str) -> None:
+def test_every_label_is_one_of_its_metric() -> None:
     from prefect.server.utilities import worker_channel
     from prefect.server.worker_communication import cleanup_queue
 
-    labels = {"up": {"job"}}
+    labels: dict[str, set[str]] = {}
     for module in (worker_channel, cleanup_queue):
         for one in vars(module).values():
             if hasattr(one, "_labelnames"):
                 labels[f"{one._name}_total"] = set(one._labelnames)
-    for panel in DASHBOARD["panels"]:
-        for target in panel["targets"]:
-            asked = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
-            (metric,) = [one for one in labels if re.search(rf"\b{one}\b", target["expr"])] or [""]
-            assert asked <= labels.get(metric, set()), target
+    for asked in of_prefect():
+        for metric in asked.metrics:
+            assert asked.labels <= labels.get(metric, set()) | OWN, asked.text
+
+
+def test_a_query_is_of_prefect_or_of_the_service() -> None:
+    for one in of_service():
+        assert all(name.startswith("perennial_") for name in one.metrics), one.text
+
+
+def test_a_query_is_read_whole() -> None:
+    text = 'sum by (le, kind) (rate(perennial_x_bucket{a=~"$b", c!="perennial_no"}[5m])) / on (d) (perennial_y > 0)'
+    found = query(text, "{{kind}} {{e}}")
+    assert found.metrics == {"perennial_x_bucket", "perennial_y"}
+    assert found.labels == {"le", "kind", "a", "c", "d", "e"}
+
+
+def test_variables_that_queries_name_are_there() -> None:
+    known = {one["name"] for one in DASHBOARD["templating"]["list"]} | {"__rate_interval"}
+    named = {name for one in queries() for name in re.findall(r"\$(\w+)", one.text)}
+    assert named == known
 
 
 def test_everything_scraped_is_a_service_and_its_port() -> None:
     services = compose()["services"]
-    for scrape in SCRAPES:
-        for target in scrape["static_configs"][0]["targets"]:
+    for scrape in scrapes():
+        targets = [one for fixed in scrape.get("static_configs", []) for one in fixed["targets"]]
+        targets += [f"{host}:{found['port']}" for found in scrape.get("dns_sd_configs", []) for host in found["names"]]
+        assert targets
+        for target in targets:
             host, port = target.split(":")
             name = scrape["job_name"] if host == "localhost" else host
             assert any(published.endswith(f":{port}") for published in services[name]["ports"]), target
-    jobs = {one["job_name"] for one in SCRAPES}
-    assert {job for query in queries() for job in re.findall(r'job="(\w+)"', query)} <= jobs
+    jobs = {one["job_name"] for one in scrapes()}
+    assert {job for one in queries() for job in re.findall(r'job="(\w+)"', one.text)} <= jobs
 
 
 def test_panels_ask_the_datasource_that_is_provisioned() -> None:
     provisioned: Any = yaml.safe_load((DOCKER / "grafana/provisioning/datasources/prometheus.yaml").read_text("utf-8"))
     (source,) = provisioned["datasources"]
-    used = {(panel["datasource"]["type"], panel["datasource"]["uid"]) for panel in DASHBOARD["panels"]}
+    asking = [*panels(), *DASHBOARD["templating"]["list"], *(one for panel in panels() for one in panel["targets"])]
+    used = {(one["datasource"]["type"], one["datasource"]["uid"]) for one in asking}
     assert used == {(source["type"], source["uid"])}
     host, port = source["url"].removeprefix("http://").split(":")
     assert any(published.endswith(f":{port}") for published in compose()["services"][host]["ports"])
