@@ -59,6 +59,8 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
                 with emitting(config, "deployment", Work(model=candidate[1].model), at=moment) as stage:
                     done.append(_deploy(config, settings, *candidate, moment))
                     stage.made(done[-1])
+                if done[-1].outcome == "rolling_out":
+                    break  # the others wait for what becomes of it
     if not any(one.outcome == "rolling_out" for one in done):
         done += _pending(settings, pipeline, moment)
     if not done:
