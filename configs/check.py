@@ -14,6 +14,9 @@ from configs.problem import Path, Problem, unknown_column
 from configs.schema import CLASSIFICATION_METRICS, REGRESSION_METRICS, GroupSplit, PipelineConfig, TimeSplit
 from configs.source import Source
 
+# What stands beside the contract's columns in tables of predictions. Delta's names differ by more than case.
+_OURS, _PROBABILITY = ("prediction", "model_version", "scored_at"), "probability_"
+
 
 def problems(config: PipelineConfig) -> Iterator[Problem]:
     """Every rule that the configuration breaks; none means it is sound."""
@@ -86,8 +89,14 @@ def _fetched(section: str, source: Source) -> Iterator[Problem]:
 
 def _columns(config: PipelineConfig) -> Iterator[Problem]:
     names: dict[str, str] = {}
+    lower: dict[str, str] = {}
     for name, column in config.contract.columns.items():
         path = ("contract", "columns", name)
+        if name.lower() in _OURS or name.lower().startswith(_PROBABILITY):
+            allowed = f"another name; {', '.join(_OURS)} and {_PROBABILITY}… stand beside it in tables of predictions"
+            yield Problem(path, f"{name!r}, a column of predictions", allowed)
+        if lower.setdefault(name.lower(), name) != name:
+            yield Problem(path, f"{name!r} beside {lower[name.lower()]!r}", "names that differ by more than their case")
         yield from _limits(path, column)
         for index, alias in enumerate(column.aliases):
             other = name if alias in config.contract.columns else names.setdefault(alias, name)

@@ -11,17 +11,17 @@ import pyarrow as pa
 from configs.schema import PipelineConfig
 from serving.log.choose import kept_columns
 from serving.log.rows import PROBABILITY
-from tasks.stores.tables import predicted, served_schema
+from tasks.stores.tables import AT, ERROR, LATENCY_MS, POSITION, PREDICT_MS, REQUEST, ROLE, predicted, served_schema
 
 _BLOCK = 32 << 20
 _SAME = {
-    "request": "request",
-    "at": "at",
-    "role": "role",
+    REQUEST: "request",
+    AT: "at",
+    ROLE: "role",
     "model_version": "version",
-    "latency_ms": "latency_ms",
-    "predict_ms": "predict_ms",
-    "error": "error",
+    LATENCY_MS: "latency_ms",
+    PREDICT_MS: "predict_ms",
+    ERROR: "error",
 }
 
 
@@ -68,7 +68,7 @@ def _rows(found: pa.Table, schema: pa.Schema, names: list[str]) -> pa.Table:
 
     columns = {name: _one(found, inside).take(pa.array(parents)) for name, inside in _SAME.items()}
     columns = {name: values.cast(schema.field(name).type) for name, values in columns.items()}
-    columns["position"] = spread(positions, pa.int64())
+    columns[POSITION] = spread(positions, pa.int64())
     columns["prediction"] = spread(_one(found, "predictions"), schema.field("prediction").type)
     inputs = _one(found, "columns")
     for name in names:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from configs.schema import PipelineConfig
 from serving.log.lines import Line, parse
-from tasks.stores.tables import served_schema
+from tasks.stores.tables import AT, ERROR, LATENCY_MS, POSITION, PREDICT_MS, REQUEST, ROLE, served_schema
 
 _CHUNK_ROWS = 5000
 PROBABILITY = "probability_"
@@ -47,29 +47,29 @@ def _chunks(path: Path, schema: pa.Schema, unfit: list[dict[str, Any]]) -> Itera
                 continue
             if one is not None:
                 _add(columns, one)
-            if len(columns["request"]) >= _CHUNK_ROWS:
+            if len(columns[REQUEST]) >= _CHUNK_ROWS:
                 yield columns
                 columns = {name: [] for name in schema.names}
-    if columns["request"]:
+    if columns[REQUEST]:
         yield columns
 
 
 def _add(columns: dict[str, list[Any]], one: Line) -> None:
-    before, rows = len(columns["request"]), len(one.positions)
+    before, rows = len(columns[REQUEST]), len(one.positions)
     same = {
-        "request": one.request,
-        "at": one.at,
-        "role": one.role,
+        REQUEST: one.request,
+        AT: one.at,
+        ROLE: one.role,
         "model_version": one.version,
-        "latency_ms": one.latency_ms,
-        "predict_ms": one.predict_ms,
-        "error": one.error,
+        LATENCY_MS: one.latency_ms,
+        PREDICT_MS: one.predict_ms,
+        ERROR: one.error,
     }
     shares = {f"{PROBABILITY}{name}": values for name, values in one.probabilities.items()}
     for name in shares.keys() - columns.keys():
         columns[name] = [None] * before
     missing = [None] * rows
-    given = {**shares, "position": one.positions, "prediction": one.predictions or missing}
+    given = {**shares, POSITION: one.positions, "prediction": one.predictions or missing}
     for name, values in columns.items():
         if name in same:
             values.extend([same[name]] * rows)
@@ -92,7 +92,7 @@ _UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)
 def _fitting(columns: dict[str, list[Any]], kinds: dict[str, pa.DataType], unfit: list[dict[str, Any]]) -> list[int]:
     """Numbers of the rows whose every cell is of its type; the others are told."""
     kept = []
-    for row in range(len(columns["request"])):
+    for row in range(len(columns[REQUEST])):
         wrong = [name for name, values in columns.items() if not _fits(values[row], kinds[name])]
         if wrong:
             told = ", ".join(f"{name} is no {kinds[name]}" for name in wrong)

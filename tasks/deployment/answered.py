@@ -13,14 +13,15 @@ from configs.contract import Column
 from configs.schema import PipelineConfig
 from tasks.features.frame import target_values
 from tasks.measures.metrics import Answers
+from tasks.stores.tables import ERROR, PREDICT_MS
 
-THEIRS = "champion_"  # prefix of the champion's columns in a joined table
+THEIRS = "_champion_"  # prefix of the champion's columns in a joined table
 _PROBABILITY = "probability_"
 
 
 def usable(table: pa.Table) -> pa.Table:
     """The rows with an answer that is one: no error, and no missing or infinite number."""
-    found = pc.and_(pc.equal(pc.fill_null(table.column("error"), ""), ""), pc.is_valid(table.column("prediction")))
+    found = pc.and_(pc.equal(pc.fill_null(table.column(ERROR), ""), ""), pc.is_valid(table.column("prediction")))
     if pa.types.is_floating(table.column("prediction").type):
         found = pc.and_(found, pc.fill_null(pc.is_finite(table.column("prediction")), False))
     return table.filter(found)
@@ -33,7 +34,7 @@ def answer_names(names: list[str]) -> list[str]:
 
 def beside(challenger: pa.Table, champion: pa.Table, keys: list[str]) -> pa.Table:
     """Rows that both answered, the champion's columns with a prefix, in the order of the keys."""
-    kept = [name for name in champion.column_names if name in ("predict_ms", *answer_names(champion.column_names))]
+    kept = [name for name in champion.column_names if name in (PREDICT_MS, *answer_names(champion.column_names))]
     theirs = champion.select([*keys, *kept]).rename_columns([*keys, *(f"{THEIRS}{name}" for name in kept)])
     return challenger.join(theirs, keys=keys, join_type="inner").sort_by([(name, "ascending") for name in keys])
 
@@ -71,7 +72,7 @@ def answers(config: PipelineConfig, table: pa.Table, prefix: str, more: tuple[An
 
 def milliseconds(table: pa.Table, prefix: str) -> npt.NDArray[np.float64]:
     """How long each row's prediction took, shape (n_rows,); NaN where that is not known."""
-    return np.asarray(table.column(f"{prefix}predict_ms").cast(pa.float64()).to_numpy())
+    return np.asarray(table.column(f"{prefix}{PREDICT_MS}").cast(pa.float64()).to_numpy())
 
 
 def _class(name: str, column: Column) -> Any:

@@ -20,7 +20,7 @@ from tasks.features.training_set import TARGET, resample_units, with_targets
 from tasks.refs import BatchRecord, ModelRef
 from tasks.stores import models
 from tasks.stores.lake import Lake
-from tasks.stores.tables import ROW_ID, SEQ
+from tasks.stores.tables import ERROR, PREDICT_MS, ROW_ID, SEQ
 
 PIECE = 50_000  # rows scored at once
 
@@ -85,7 +85,7 @@ def _scored(ref: ModelRef, model: Any, piece: pa.Table) -> pa.Table:
 
 
 def _table(columns: Mapping[str, Any], told: str, spent: float, rows: int) -> pa.Table:
-    found = pa.table({**columns, "error": pa.repeat(told, rows), "predict_ms": pa.repeat(spent, rows)})
+    found = pa.table({**columns, ERROR: pa.repeat(told, rows), PREDICT_MS: pa.repeat(spent, rows)})
     if "prediction" not in columns:
         found = found.append_column("prediction", pa.nulls(rows))
     return found

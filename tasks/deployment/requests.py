@@ -20,12 +20,12 @@ from tasks.refs import Feed
 from tasks.stores.hashing import row_hash
 from tasks.stores.lake import Lake
 from tasks.stores.rollouts import Rollout
-from tasks.stores.tables import ROW_ID, SEQ, TIMESTAMP
+from tasks.stores.tables import AT, ERROR, POSITION, PREDICT_MS, REQUEST, ROLE, ROW_ID, SEQ, TIMESTAMP
 
 # Newest rows looked at: enough to tell, and a fault that comes late is not drowned in what came before.
 NEWEST = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PLACE = ["request", "position"]
+_PLACE = [REQUEST, POSITION]
 _EARLIER = timedelta(minutes=5)  # the champion's answer for the same row may bear an earlier time
 
 
@@ -52,16 +52,16 @@ def evidence(config: PipelineConfig, lake: Lake, rollout: Rollout) -> Evidence:
 
 def _version(version: int, since: datetime, roles: tuple[str, ...]) -> pc.Expression:
     """Rows of a version, in some roles, from a moment on."""
-    found = (pc.field("model_version") == version) & (pc.field("at") >= pa.scalar(since, TIMESTAMP))
-    return found & pc.field("role").isin(roles)
+    found = (pc.field("model_version") == version) & (pc.field(AT) >= pa.scalar(since, TIMESTAMP))
+    return found & pc.field(ROLE).isin(roles)
 
 
 def _counted(lake: Lake, where: pc.Expression) -> tuple[npt.NDArray[np.int64], int]:
     """When each row was asked, microseconds since 1970; and how many of them were answered."""
     times, answered = [np.array([], dtype=np.int64)], 0
-    for batch in lake.scan("served", ["at", "error", "prediction"], where):
+    for batch in lake.scan("served", [AT, ERROR, "prediction"], where):
         table = pa.Table.from_batches([batch])
-        times.append(table.column("at").cast(pa.int64()).to_numpy())
+        times.append(table.column(AT).cast(pa.int64()).to_numpy())
         answered += usable(table).num_rows
     return np.concatenate(times), answered
 
@@ -69,7 +69,7 @@ def _counted(lake: Lake, where: pc.Expression) -> tuple[npt.NDArray[np.int64], i
 def _rows(
     lake: Lake, where: pc.Expression, more: Sequence[str] = (), keep: Callable[[pa.Table], pa.Table] = lambda one: one
 ) -> pa.Table:
-    """Rows with what is compared of them, each (request, position) once.
+    """Rows with what is compared of them, each place in a request once.
 
     Args:
         lake: The pipeline's.
@@ -79,7 +79,7 @@ def _rows(
     """
     opened = lake.open("served")
     names = [] if opened is None else pa.schema(opened.schema().to_arrow()).names
-    wanted = [*_PLACE, "predict_ms", "error", *answer_names(names), *more]
+    wanted = [*_PLACE, PREDICT_MS, ERROR, *answer_names(names), *more]
     columns = [name for name in dict.fromkeys(wanted) if name in names]
     pieces = [keep(_plain(pa.Table.from_batches([batch]))) for batch in lake.scan("served", columns, where)]
     table = pa.concat_tables(pieces) if pieces else _plain(lake.read("served", columns, where))
@@ -106,7 +106,7 @@ def _waited(lake: Lake, rollout: Rollout, since: datetime) -> float:
     """The champion's median time for rows that callers waited for, beside a canary; NaN where there are too few."""
     if rollout.exposure.kind == "shadow":
         return math.nan
-    rows = lake.read("served", ["predict_ms"], _version(rollout.champion, since, ("champion",))).column("predict_ms")
+    rows = lake.read("served", [PREDICT_MS], _version(rollout.champion, since, ("champion",))).column(PREDICT_MS)
     known = rows.drop_null().to_numpy()
     return float(np.median(known)) if len(known) >= rollout.plan.checks.min_rows else math.nan
 
@@ -126,11 +126,11 @@ def _labelled(config: PipelineConfig, lake: Lake, rollout: Rollout) -> Labelled 
         found = table.append_column(ROW_ID, pa.array(row_hash(table, keys)))
         return found.filter(pc.is_in(found.column(ROW_ID), value_set=ids))
 
-    mine = usable(_rows(lake, where, [*wanted, "at"], labelled))
+    mine = usable(_rows(lake, where, [*wanted, AT], labelled))
     if mine.num_rows < needed:
         return None
-    mine = mine.sort_by([("at", "descending")]).slice(0, NEWEST)
-    theirs = _champion(lake, rollout, ("champion", "control"), pc.min(mine.column("at")).as_py())
+    mine = mine.sort_by([(AT, "descending")]).slice(0, NEWEST)
+    theirs = _champion(lake, rollout, ("champion", "control"), pc.min(mine.column(AT)).as_py())
     table = beside(mine, theirs, _PLACE)
     return _judged(config, table.join(known, keys=ROW_ID, join_type="inner")) if table.num_rows else None
 

@@ -16,7 +16,7 @@ from tasks.refs import ModelRef
 from tasks.stores.delta import Stream
 from tasks.stores.models import prediction_columns
 from tasks.stores.staging import UNREADABLE
-from tasks.stores.tables import PROVENANCE, ROW, TIMESTAMP, predicted
+from tasks.stores.tables import PROVENANCE, ROW, SOURCE, TIMESTAMP, predicted
 
 # Rows that are predicted at once: enough that a piece's own cost does not count, few enough for any memory.
 PIECE = 100_000
@@ -92,7 +92,7 @@ class Scorer(NamedTuple):
     def for_scored(self, rows: pa.Table, source: str, at: datetime) -> pa.Table:
         """Scored rows of a file, for the lake: its digest, row, key, prediction, probabilities, version, scored_at."""
         keys = {name: rows.column(name) for name in self.config.contract.key}
-        whose = {"source": pa.repeat(pa.scalar(source), rows.num_rows), "row": rows.column(ROW)}
+        whose = {SOURCE: pa.repeat(pa.scalar(source), rows.num_rows), ROW: rows.column(ROW)}
         return pa.table({**whose, **keys, **self._answers(rows), "scored_at": _at(rows, at)})
 
     def _answers(self, rows: pa.Table) -> dict[str, pa.Array]:

@@ -26,6 +26,9 @@ TableName = Literal[
 ]
 
 ROW_ID, SEQ, BATCH, ROW = "_row_id", "_seq", "_batch", "_row"
+# Of `served` and `scored`. Columns of a contract begin with a letter; `configs.check` keeps our other names free.
+REQUEST, POSITION, AT, ROLE, ERROR = "_request", "_position", "_at", "_role", "_error"
+LATENCY_MS, PREDICT_MS, SOURCE = "_latency_ms", "_predict_ms", "_source"
 # Column of a file that quarantine gave back: the entry that a row was.
 ORIGIN = "_quarantine"
 # Columns of a file that the contract does not have, as text by name, where the contract says to keep them.
@@ -171,22 +174,22 @@ def schemas(config: PipelineConfig) -> dict[TableName, pa.Schema]:
 
 
 # A row of a request and one version's answer. role: champion or canary: it was returned; shadow or control: kept only,
-# of the challenger or of the champion for a row that the challenger answered. Times in milliseconds: `latency` from the
-# request's arrival, `predict` within the model. `error`: why there is no prediction; empty where there is one.
+# of the challenger or of the champion for a row that the challenger answered. `_latency_ms` is from the request's
+# arrival, `_predict_ms` within the model. `_error`: why there is no prediction; empty where there is one.
 _SERVED = (
-    pa.field("request", pa.string()),
-    pa.field("position", pa.int64()),
-    pa.field("at", TIMESTAMP),
-    pa.field("role", pa.string()),
+    pa.field(REQUEST, pa.string()),
+    pa.field(POSITION, pa.int64()),
+    pa.field(AT, TIMESTAMP),
+    pa.field(ROLE, pa.string()),
     pa.field("model_version", pa.int64()),
-    pa.field("latency_ms", pa.float64()),
-    pa.field("predict_ms", pa.float64()),
-    pa.field("error", pa.string()),
+    pa.field(LATENCY_MS, pa.float64()),
+    pa.field(PREDICT_MS, pa.float64()),
+    pa.field(ERROR, pa.string()),
 )
-# Rows of files that were scored into the lake: `source` is the file's digest, `row` its number there, from 1.
+# Rows of files that were scored into the lake: `_source` is the file's digest, `_row` its number there, from 1.
 _SCORED = (
-    pa.field("source", pa.string()),
-    pa.field("row", pa.int64()),
+    pa.field(SOURCE, pa.string()),
+    pa.field(ROW, pa.int64()),
     pa.field("model_version", pa.int64()),
     pa.field("scored_at", TIMESTAMP),
 )

@@ -216,6 +216,15 @@ MISTAKES = {
     "a marker in a folder": Mistake(
         "{landing: demand}", "{landing: demand, marker: /ready}", 5, "source.marker", "'/ready'", "without a slash"
     ),
+    "a column called as one of predictions": Mistake(
+        "    place:", "    Prediction:", 13, "contract.columns.Prediction", "a column of predictions", "another name"
+    ),
+    "a column called as a probability": Mistake(
+        "    place:", "    probability_7:", 13, "contract.columns.probability_7", "of predictions", "probability_…"
+    ),
+    "two columns of one name but for the case": Mistake(
+        "    place:", "    ID:", 13, "contract.columns.ID", "'ID' beside 'id'", "differ by more than their case"
+    ),
     "a column's name with a blank": Mistake(
         "    place:", "    pl ace:", 13, "contract.columns.pl ace", "'pl ace'", "pattern"
     ),

@@ -17,6 +17,7 @@ from tasks.stores import candidates, rollouts
 from tasks.stores.audit import Audit
 from tasks.stores.lake import Lake
 from tasks.stores.rollouts import Rollout
+from tasks.stores.tables import AT, ERROR, LATENCY_MS, POSITION, PREDICT_MS, REQUEST, ROLE
 from tasks.stores.tracking import Tracking
 from tests.conftest import World
 
@@ -77,13 +78,13 @@ def serve(
     lines: list[dict[str, Any]] = []
     for row in range(rows):
         theirs = float(rng.normal(0.0, 2.0))
-        shared = {"request": request, "position": row, "at": now, "latency_ms": 12.0, "id": first + row}
+        shared = {REQUEST: request, POSITION: row, AT: now, LATENCY_MS: 12.0, "id": first + row}
         broken = row < failed
-        mine = {"error": "it threw", "prediction": None} if broken else {"error": "", "prediction": theirs + shift}
-        lines.append({**shared, **mine, "role": roles[0], "model_version": rollout.version, "predict_ms": 8.0 * times})
+        mine = {ERROR: "it threw", "prediction": None} if broken else {ERROR: "", "prediction": theirs + shift}
+        lines.append({**shared, **mine, ROLE: roles[0], "model_version": rollout.version, PREDICT_MS: 8.0 * times})
         lines.append(
-            {**shared, "error": "", "prediction": theirs, "role": "champion" if broken else roles[1],
-             "model_version": rollout.champion, "predict_ms": 8.0}
+            {**shared, ERROR: "", "prediction": theirs, ROLE: "champion" if broken else roles[1],
+             "model_version": rollout.champion, PREDICT_MS: 8.0}
         )  # fmt: skip
     lake.append("served", pa.Table.from_pylist(lines, schema=lake.schema("served")))
 

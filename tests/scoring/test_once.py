@@ -108,8 +108,8 @@ def test_a_file_is_scored_into_the_lake_once_by_each_version(two: World, cli: Cl
     ]
     assert {one["table"] for one in told} == {"scored"}
     rows = Lake(two.settings, two.config(NAME)).read("scored").to_pylist()
-    mine = [row for row in rows if row["source"] == told[0]["input_sha256"]]
-    assert Counter((row["row"], row["id"]) for row in mine) == {(row, 8999 + row): 2 for row in range(1, 31)}
+    mine = [row for row in rows if row["_source"] == told[0]["input_sha256"]]
+    assert Counter((row["_row"], row["id"]) for row in mine) == {(row, 8999 + row): 2 for row in range(1, 31)}
     said = cli("score", NAME, "--input", str(first))
     assert "nothing was scored" in said.out
 
@@ -166,7 +166,7 @@ def test_after_kill_9_a_repeat_gives_each_row_once(
     assert not output.exists()
     said = cli(*words, "--json")
     assert (said.code, said.json()["rows"], said.json()["known"]) == (0, KILLED_ROWS, False)
-    mine = pc.field("source") == said.json()["input_sha256"]
+    mine = pc.field("_source") == said.json()["input_sha256"]
     lake = Lake(two.settings, two.config(NAME))
     found = pq.read_table(output) if into == "file" else lake.read("scored", ["id"], where=mine)
     assert sorted(found.column("id").to_pylist()) == list(range(10_000, 10_000 + KILLED_ROWS))

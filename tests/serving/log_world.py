@@ -79,7 +79,7 @@ def rows_of(home: Path, config: PipelineConfig) -> list[dict[str, Any]]:
     from tasks.stores.lake import Lake
 
     found = Lake(Settings(home=home), config).read("served").to_pylist()
-    return sorted(found, key=lambda row: (row["request"], row["position"], row["role"]))
+    return sorted(found, key=lambda row: (row["_request"], row["_position"], row["_role"]))
 
 
 def await_that(what: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -53,18 +53,18 @@ def test_an_answer_comes_as_rows_of_served(world: World) -> None:
     log.put(answer("b", [7], role="shadow", predictions=None, error="timeout"))
     log.close()
     first, second, third = rows_of(world.home, config)
-    assert [first["position"], second["position"]] == [4, 7]
-    assert {name: first[name] for name in ("request", "role", "model_version", "error")} == {
-        "request": "a",
-        "role": "canary",
+    assert [first["_position"], second["_position"]] == [4, 7]
+    assert {name: first[name] for name in ("_request", "_role", "model_version", "_error")} == {
+        "_request": "a",
+        "_role": "canary",
         "model_version": 3,
-        "error": "",
+        "_error": "",
     }
     assert (first["prediction"], second["prediction"]) == (1 / 8, 1 / 9)
     assert (first["id"], first["x1"], first["x2"], first["kind"]) == (5, 0.5, None, "bus")
-    assert (first["latency_ms"], first["predict_ms"]) == (2.0, 1.0)
-    assert int(first["at"].timestamp() * 1_000_000) == AT
-    assert (third["prediction"], third["error"]) == (None, "timeout")
+    assert (first["_latency_ms"], first["_predict_ms"]) == (2.0, 1.0)
+    assert int(first["_at"].timestamp() * 1_000_000) == AT
+    assert (third["prediction"], third["_error"]) == (None, "timeout")
     assert meters.rows == {"written": 3, "shipped": 3}
     assert not files(world)
     assert not files(world, ".count")
@@ -135,9 +135,9 @@ def test_the_sample_keeps_a_key_always_or_never_and_a_rollout_all(world: World) 
     log.close()
     found: dict[str, list[int]] = {}
     for row in rows_of(world.home, config):
-        assert row["position"] == row["id"]
+        assert row["_position"] == row["id"]
         assert row["prediction"] == 1 / (row["id"] + 3)
-        found.setdefault(row["request"], []).append(row["id"])
+        found.setdefault(row["_request"], []).append(row["id"])
     assert found["a"] == found["b"]
     assert 250 < len(found["a"]) < 350
     assert found["paired"] == found["canary"] == ids
@@ -150,7 +150,7 @@ def test_without_a_key_whole_requests_are_drawn(world: World) -> None:
         log.put(answer(str(number), [1, 2], columns={"x1": [0.5, 1.5]}))
     log.close()
     rows = rows_of(world.home, config)
-    requests = {row["request"] for row in rows}
+    requests = {row["_request"] for row in rows}
     assert 30 < len(requests) < 70
     assert len(rows) == 2 * len(requests)
 
@@ -240,7 +240,7 @@ def test_what_the_lake_does_not_take_waits_and_is_told_once(world: World, caplog
         blocked.unlink()
         await_that(lambda: not files(world))
         log.close()
-    assert [row["request"] for row in rows_of(world.home, config)] == ["a", "b"]
+    assert [row["_request"] for row in rows_of(world.home, config)] == ["a", "b"]
     assert sum("answers wait on disk" in one.message for one in caplog.records) == 1
     assert sum("takes answers again" in one.message for one in caplog.records) == 1
 
@@ -253,7 +253,7 @@ def test_a_row_that_does_not_fit_is_set_aside_and_holds_up_no_other(world: World
     log.put(answer("mixed", [1, 2, 3], columns=columns))
     log.put(answer("right", [4]))
     log.close()
-    assert [(row["request"], row["id"]) for row in rows_of(world.home, config)] == [("mixed", 1), ("right", 4)]
+    assert [(row["_request"], row["id"]) for row in rows_of(world.home, config)] == [("mixed", 1), ("right", 4)]
     (path,) = (world.settings.state / "served" / "bad" / "served").iterdir()
     told = [json.loads(line) for line in path.read_text().splitlines()]
     assert [one["why"] for one in told] == ["id is no int64", "x1 is no double"]
@@ -267,7 +267,7 @@ def test_what_json_cannot_hold_is_dropped_and_holds_up_no_other(world: World) ->
     log.put(answer("wrong", [1], columns={"id": [object()], "x1": [1.0]}))
     log.put(answer("right", [4]))
     log.close()
-    assert [row["request"] for row in rows_of(world.home, config)] == ["right"]
+    assert [row["_request"] for row in rows_of(world.home, config)] == ["right"]
     assert meters.why == {"unfit": 1}
     assert [(one["why"], one["rows"]) for one in lost(world.settings.state / "served")] == [("dropped", 1)]
 
@@ -284,7 +284,7 @@ def test_a_damaged_line_is_set_aside(world: World) -> None:
         handle.write(bytes(20))
     log.close()
     log_of(world.home, config).close()
-    assert [row["request"] for row in rows_of(world.home, config)] == ["0", "2"]
+    assert [row["_request"] for row in rows_of(world.home, config)] == ["0", "2"]
     assert len(list((world.settings.state / "served" / "bad" / "served").iterdir())) == 1
 
 
@@ -300,7 +300,7 @@ def test_several_workers_ship_each_row_once_and_in_a_rollout_sooner(world: World
     await_that(lambda: meters.rows["shipped"] == 6)
     for log in logs:
         log.close()
-    assert [(row["request"], row["position"]) for row in rows_of(world.home, config)] == [
+    assert [(row["_request"], row["_position"]) for row in rows_of(world.home, config)] == [
         (str(number), position) for number in range(3) for position in range(2)
     ]
 

@@ -43,7 +43,7 @@ def test_what_killed_workers_lose_is_told_and_nothing_comes_twice(world: World) 
     meters = Remembered()
     log_of(world.home, config, meters, close_seconds=30.0).close()  # the next worker takes over
 
-    rows = [(row["request"], row["position"]) for row in rows_of(world.home, config)]
+    rows = [(row["_request"], row["_position"]) for row in rows_of(world.home, config)]
     assert len(rows) == len(set(rows))
     shipped = Counter(int(request.partition("-")[0]) for request, _ in rows)
     told: Counter[int] = Counter()
@@ -98,7 +98,7 @@ def test_a_torn_line_is_cut_off_and_counts_as_lost(world: World) -> None:
 
     meters = Remembered()
     log_of(world.home, config, meters).close()
-    assert [row["request"] for row in rows_of(world.home, config)] == ["0", "0", "1", "1"]
+    assert [row["_request"] for row in rows_of(world.home, config)] == ["0", "0", "1", "1"]
     assert [(one["rows"], one["bound"]) for one in lost(root)] == [(2, 7)]
     assert meters.rows["lost"] == 2
 
