@@ -5,6 +5,7 @@ What is replaced: host names by loopback ports, and the S3 gateway by folders.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from tests.postgres import services as team
 
 pytestmark = pytest.mark.postgres
 NAME = "breast_cancer"
+TOKEN = "of-the-stack-under-test"  # noqa: S105  # of no other
 CLI = "import sys; sys.argv[0] = 'prefect'; from prefect.cli import app; app()"
 
 
@@ -35,6 +37,7 @@ class Stack:
 
     folder: Path
     mlflow: str
+    serving: httpx.Client
     env: Mapping[str, str]
 
     def perennial(self, *words: str) -> str:
@@ -62,9 +65,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             if os.environ.get("CI") == "true":
                 raise
             pytest.skip(str(absent))
-        ports = {"prefect": team.free_port(), "mlflow": team.free_port()}
+        ports = {name: team.free_port() for name in ("prefect", "mlflow", "serving")}
         variables = {
             **dict.fromkeys(required_variables(), "unused"),
+            "SERVE_TOKEN": TOKEN,
             "POSTGRES_PASSWORD": postgres.password,
             "REDIS_PASSWORD": redis.split(":")[2].split("@")[0],
             "MLFLOW_PORT": str(ports["mlflow"]),
@@ -78,6 +82,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             "//127.0.0.1:4200": f"//127.0.0.1:{ports['prefect']}",
             "//mlflow:5000": f"//127.0.0.1:{ports['mlflow']}",
             "//127.0.0.1:5000": f"//127.0.0.1:{ports['mlflow']}",
+            "//127.0.0.1:8000": f"//127.0.0.1:{ports['serving']}",
             "s3://": f"{folder}/s3/",
             "0.0.0.0": "127.0.0.1",  # noqa: S104  # which compose binds to, inside a container
         }
@@ -89,8 +94,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         start(running, found, ("prefect-services", "worker"), folder)
         deploy = found["deploy"]
         subprocess.run(program(deploy["command"]), cwd=ROOT, env=deploy["environment"], capture_output=True, check=True)
-        start(running, found, ("sensor",), folder)
-        yield Stack(folder, f"http://127.0.0.1:{ports['mlflow']}", found["worker"]["environment"])
+        found["serving"]["environment"]["PERENNIAL_SERVE_PORT"] = str(ports["serving"])
+        found["serving"]["environment"]["PERENNIAL_HOME"] = str(folder / "serving")  # a volume of its own
+        start(running, found, ("sensor", "serving"), folder)
+        client = running.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{ports['serving']}", timeout=20))
+        yield Stack(folder, f"http://127.0.0.1:{ports['mlflow']}", client, found["worker"]["environment"])
 
 
 def prepare_databases(postgres: team.Postgres) -> None:
@@ -180,6 +188,21 @@ def test_a_landed_file_becomes_a_champion(stack: Stack) -> None:
     assert "[MLflow run](<http://localhost:5000/#/runs/" in told
     assert (stack.folder / "s3" / "lake" / NAME / "observations" / "_delta_log").is_dir()
     assert list((stack.folder / "s3" / "models").rglob("model.skops"))
+
+
+def test_the_service_answers_by_that_champion_who_has_the_token(stack: Stack) -> None:
+    path, headers = f"/pipelines/{NAME}/invocations", {"Authorization": f"Bearer {TOKEN}"}
+    document = stack.serving.get("/openapi.json", headers=headers).json()
+    row = document["components"]["schemas"][f"{NAME}_row"]["example"]
+    assert stack.serving.post(path, json={"dataframe_records": [row]}).status_code == 401
+    answer = stack.serving.post(path, json={"dataframe_records": [row]}, headers=headers)
+    assert answer.json()["model"] == {"pipeline": NAME, "version": 1, "role": "champion"}
+    assert stack.serving.get("/metrics").status_code == 401
+    assert f'perennial_model_version{{pipeline="{NAME}"' in stack.serving.get("/metrics", headers=headers).text
+    deadline = time.monotonic() + 60
+    while not (told := json.loads(stack.perennial("data", NAME, "--table", "served", "--json")))["rows"]:
+        assert time.monotonic() < deadline
+    assert answer.headers["x-request-id"] in told["first"][0].values()
 
 
 def test_mlflow_answers_those_that_it_is_told_of_only(stack: Stack) -> None:
