@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,10 @@ SETTING = "MISBEHAVE"
 
 
 class Moody(Ridge):
-    """Ridge, but where MISBEHAVE names this one's mood: throws, slow, nonsense, or nan."""
+    """Ridge, but where MISBEHAVE names this one's mood: throws, slow, stuck, nonsense, or nan.
+
+    A mood of `told` is whatever the file tells that MISBEHAVE names: several versions of one model, each with its mood.
+    """
 
     def __init__(self, mood: str = "sound", random_state: int = 0) -> None:
         super().__init__(alpha=1.0)
@@ -29,12 +33,21 @@ class Moody(Ridge):
         """As Ridge does, or not."""
         found: npt.NDArray[np.float64] = super().predict(X)
         # The sample stored with a model has twenty rows; a version is taken into service by it.
-        if self.mood not in os.environ.get(SETTING, "").split(",") or len(X) == 20:
+        mood = self._now()
+        if not mood or len(X) == 20:
             return found
-        if self.mood == "throws":
+        if mood == "throws":
             raise RuntimeError(f"something about {X}")
-        if self.mood == "slow":
+        if mood == "slow":
             time.sleep(0.05)
-        if self.mood == "nan":
+        if mood == "stuck":
+            time.sleep(5.0)
+        if mood == "nan":
             return np.full_like(found, np.nan)
-        return found * 0.0 + 1000.0 if self.mood == "nonsense" else found
+        return found * 0.0 + 1000.0 if mood == "nonsense" else found
+
+    def _now(self) -> str:
+        setting = os.environ.get(SETTING, "")
+        if self.mood == "told":
+            return Path(setting).read_text(encoding="utf-8") if setting else ""
+        return self.mood if self.mood in setting.split(",") else ""
