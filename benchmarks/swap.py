@@ -66,6 +66,9 @@ def main() -> None:
             moved = bench.load(lambda: moves.extend(_move(options.moves, options.pause)))
             after = bench.load(lambda: time.sleep(seconds))
             _tell(before, moved, after, moves)
+        for line in (base / "serving.log").read_text().splitlines():
+            if '"level":"info"' not in line:
+                print(f"the service says: {line}")
 
 
 def _second(yaml: Path, environment: dict[str, str]) -> None:

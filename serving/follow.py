@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -150,11 +150,20 @@ class Follower:
         if champion is None:
             return
         slot.live = live(slot.config, champion, challenger, exposure)
-        slot.held = {key: one for key, one in slot.held.items() if one in (champion, challenger)}
+        slot.held = self._kept(slot.held, (champion, challenger), before)
         if champion.version == aliases.champion.version:
             named = aliases.challenger if challenger is not None else None
             self._copy.remember(slot.config.name, Aliases(aliases.champion, named))
         self._tell(slot, before, time.monotonic() - began)
+
+    @staticmethod
+    def _kept(held: dict[_Key, Loaded], now: Sequence[Loaded | None], before: Live | None) -> dict[_Key, Loaded]:
+        """What stays in memory: what serves, and what served last, as the way back is to take no time."""
+        left = [] if before is None else [one for one in (before.champion, before.challenger) if one not in now]
+        if not left:  # nothing went: what was kept before stays
+            left = [one for one in held.values() if one not in now]
+        wanted = [*(one for one in now if one is not None), *left[:1]]
+        return {key: one for key, one in held.items() if any(one is other for other in wanted)}
 
     def _challenger(self, slot: Slot, aliases: Aliases) -> tuple[Loaded | None, Exposure | None]:
         named, champion = aliases.challenger, aliases.champion

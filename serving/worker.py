@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import socket
+import sys
 
 import uvicorn
 
@@ -24,6 +25,8 @@ def work(settings: Settings, serve: ServeSettings, only: tuple[str, ...], listen
         UsageError: a pipeline has no YAML, or one with a mistake.
     """
     telling.configure()
+    # While a model is loaded in one thread the others ask for the interpreter: they get it after half a millisecond.
+    sys.setswitchinterval(0.0005)
     service = Service(settings, serve, only)
     service.load()
     gc.collect()

@@ -1,12 +1,15 @@
-"""The shipped pipelines: a scored file holds what the loaded model answers, and the pieces do not matter."""
+"""The shipped pipelines: a scored file, and the service, have what the loaded model answers."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +17,7 @@ import pytest
 from tasks.scoring import predict
 from tests.conftest import ROOT, Cli, World, write
 from tests.scoring.asked import asked
+from tests.serving.running import serving
 
 HOURS = ROOT.parent / "shared" / "data" / "bike_sharing" / "hour.csv"
 
@@ -54,6 +58,28 @@ SHIPPED = [
 ]
 
 
+def _service_answers_alike(
+    world: World, name: str, source: Path, log: Path, predicted: npt.NDArray[np.generic]
+) -> None:
+    """An MLflow client as it comes, and curl as the README has it, get what the loaded model answers, each digit."""
+    from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+
+    with serving(world.home, world.configs, log, name) as service:
+        host, _, port = service.url.removeprefix("http://").partition(":")
+        answers = ScoringServerClient(host, int(port)).invoke(pd.read_csv(source)).get_predictions()
+        assert answers.iloc[:, 0].tolist() == predicted.tolist()
+        address = f"{service.url}/pipelines/{name}/invocations"
+        words = ["curl", "--silent", "-H", "Content-Type: text/csv", "--data-binary", f"@{source}", address]
+        told = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        assert told["predictions"] == predicted.tolist()
+        row = json.loads(pd.read_csv(source).iloc[:1].to_json(orient="records"))
+        alone = service.ask(name, row).json()["predictions"]
+        if isinstance(alone[0], float):
+            np.testing.assert_allclose(alone, predicted[:1].astype(float), rtol=1e-12)
+        else:
+            assert alone == predicted[:1].tolist()
+
+
 @pytest.mark.parametrize(("name", "land", "now"), SHIPPED)
 def test_a_scored_file_holds_the_model_s_answers(
     module_world: World,
@@ -79,6 +105,7 @@ def test_a_scored_file_holds_the_model_s_answers(
         assert said.code == 0, said
         found[piece] = pq.read_table(output).to_pandas()
         assert len(found[piece]) == len(rows)
+    _service_answers_alike(module_world, name, source, tmp_path / "serving.log", predicted)
     whole, pieces = found.values()
     assert whole["prediction"].tolist() == predicted.tolist()
     if likely is None:  # trees answer each row by itself
