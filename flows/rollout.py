@@ -20,6 +20,7 @@ from tasks.retry import passes
 from tasks.stores import rollouts
 from tasks.stores.audit import Audit
 from tasks.stores.lake import Lake
+from tasks.stores.rollout_looks import note_look
 from tasks.stores.rollouts import EndOutcome, Rollout
 from tasks.stores.settings import Settings
 from tasks.stores.tracking import Tracking
@@ -66,8 +67,8 @@ class _Watch:
         """One look, and what it leads to; the rollout as it is now."""
         now = clock(None)
         tracking = Tracking(self.settings, self.config.name)
-        self.decision = look.judge(self.config, tracking, self.lake, rollout, now)
-        rollouts.note_look(self.settings, rollout, self.decision, now)
+        self.decision = look.judge(self.config, tracking, self.audit, self.lake, rollout, now)
+        note_look(self.settings, rollout, self.decision, now)
         with writing(self.settings, self.config.name, "alias"):
             after = move(self.config, rollout, self.decision, now, actor(), self.tell)
         self.show(after)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
+from tasks.stores.audit import SERVING_REFUSED
 from tasks.stores.settings import Settings
 
 _log = logging.getLogger("perennial.serving")
-REFUSED = "serving_refused"
 
 
 def report(settings: Settings, pipeline: str, version: int, alias: str, reason: str) -> None:
@@ -25,11 +25,11 @@ def report(settings: Settings, pipeline: str, version: int, alias: str, reason: 
     details: dict[str, JsonValue] = {"version": version, "alias": alias, "host": os.uname().nodename}
     try:
         audit = Audit(settings)
-        known = [(one.details, one.reason) for one in audit.entries(pipeline, REFUSED)]
+        known = [(one.details, one.reason) for one in audit.entries(pipeline, SERVING_REFUSED)]
         if (details, reason) in known:
             return
         now = datetime.now(UTC)
-        audit.write(pipeline, REFUSED, "done", at=now, actor="serving", reason=reason, details=details)
+        audit.write(pipeline, SERVING_REFUSED, "done", at=now, actor="serving", reason=reason, details=details)
         outbox = Outbox(settings)
         outbox.put("perennial.model.refused", pipeline, {**details, "reason": reason})
         outbox.send()  # what can't be sent now, the sweep sends

@@ -16,7 +16,8 @@ from tasks.stores.approvals import Approvals, Request
 from tasks.stores.audit import Audit, Reign
 from tasks.stores.candidates import endings, judged
 from tasks.stores.lake import Lake
-from tasks.stores.rollouts import Look, Rollout
+from tasks.stores.rollout_looks import Look, last_look
+from tasks.stores.rollouts import Rollout
 from tasks.stores.settings import Settings
 
 
@@ -142,7 +143,7 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
 
 def _rollout(settings: Settings, one: Rollout) -> RolloutLine:
     shown, ending = one.exposure, one.ending
-    found = rollouts.last_look(settings, one) if one.closed is None else None
+    found = last_look(settings, one) if one.closed is None else None
     return RolloutLine(
         version=one.version,
         champion=one.champion,

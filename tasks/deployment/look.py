@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from configs.schema import PipelineConfig
 from tasks.deployment.ending import Desk, finish, supersede
 from tasks.refs import RolloutDecision
 from tasks.stores import rollouts
+from tasks.stores.audit import Audit
 from tasks.stores.lake import Lake
 from tasks.stores.rollouts import Ending, Rollout
 from tasks.stores.tracking import Tracking
@@ -17,13 +19,15 @@ if TYPE_CHECKING:
     from tasks.deployment.rollout import Evidence
 
 
-def judge(config: PipelineConfig, tracking: Tracking, lake: Lake, rollout: Rollout, now: datetime) -> RolloutDecision:
+def judge(
+    config: PipelineConfig, tracking: Tracking, audit: Audit, lake: Lake, rollout: Rollout, now: datetime
+) -> RolloutDecision:
     """What is to become of a rollout, by its records. No lock is needed: nothing is moved."""
     from tasks.deployment.rollout import Rules, decide
 
     evaluation = config.evaluation
     rules = Rules(rollout.plan, config.task, evaluation.primary, evaluation.comparison, config.seed)
-    found = _evidence(config, tracking, lake, rollout)
+    found = replace(_evidence(config, tracking, lake, rollout), refused=rollouts.refused(audit, rollout))
     return decide(rules, rollout.step, found, began=rollout.began, since=rollout.since, now=now)
 
 

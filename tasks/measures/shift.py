@@ -11,15 +11,21 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
 Floats = npt.NDArray[np.float64]
+_ROUNDING, _TINY = 1e-9, 1e-300
 
 
 def number_shift(challenger: Floats, champion: Floats) -> float:
     """Wasserstein distance in standard deviations of the champion's answers, both of shape (n_rows,).
 
-    Where the champion gives one and the same answer the unit is its size, or 1 where it is 0.
+    Where the champion gives one and the same answer, but for rounding, the unit is its size, or 1 where it is 0.
     """
-    spread = float(np.std(champion)) or abs(float(np.mean(champion))) or 1.0
-    return float(wasserstein_distance(challenger, champion)) / spread
+    return float(wasserstein_distance(challenger, champion)) / _unit(champion)
+
+
+def _unit(champion: Floats) -> float:
+    spread, size = float(np.std(champion)), float(np.max(np.abs(champion)))
+    unit = spread if spread > _ROUNDING * size else size
+    return unit if unit > _TINY else 1.0
 
 
 def class_shift(challenger: npt.NDArray[Any], champion: npt.NDArray[Any]) -> float:

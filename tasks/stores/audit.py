@@ -17,6 +17,7 @@ from tasks.stores.settings import Settings
 
 Phase = Literal["intent", "done", "abandoned"]
 MOVE_CHAMPION = "move_champion"
+SERVING_REFUSED = "serving_refused"
 
 _metadata = sa.MetaData()
 _entries = sa.Table(

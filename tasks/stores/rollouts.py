@@ -8,15 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from configs.serving import Rollout as Plan
-from tasks.refs import Exposure, Record, RolloutDecision
-from tasks.stores.audit import MOVE_CHAMPION, Audit, Entry
-from tasks.stores.settings import Settings
+from tasks.refs import Exposure, Record
+from tasks.stores.audit import MOVE_CHAMPION, SERVING_REFUSED, Audit, Entry
 
 ROLLOUT, ROLLBACK = "rollout", "rollback"
 _MOVE = "rollout_step"
@@ -205,34 +203,11 @@ def rolled_back(audit: Audit, pipeline: str) -> dict[int, str]:
     return found
 
 
-def note_look(settings: Settings, rollout: Rollout, decision: RolloutDecision, at: datetime) -> None:
-    """Keep what the last look at a rollout found, for people: losing it does no harm."""
-    path = _path(settings, rollout.pipeline)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
-    draft.write_text(Look(rollout=rollout.id, at=at, decision=decision).model_dump_json(), encoding="utf-8")
-    draft.replace(path)
-
-
-class Look(Record):
-    """What a look at a rollout found."""
-
-    rollout: int
-    at: datetime
-    decision: RolloutDecision
-
-
-def last_look(settings: Settings, rollout: Rollout) -> Look | None:
-    """What the last look at a rollout found; None before any, or where another machine looked."""
-    try:
-        found = Look.model_validate_json(_path(settings, rollout.pipeline).read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
-    return found if found.rollout == rollout.id else None
-
-
-def _path(settings: Settings, pipeline: str) -> Path:
-    return settings.state / "rollouts" / f"{pipeline}.json"
+def refused(audit: Audit, rollout: Rollout) -> str:
+    """Why a service refused to load the version since it is rolled out; empty where none did."""
+    lines = [one for one in audit.entries(rollout.pipeline, SERVING_REFUSED) if one.id > rollout.id]
+    found = [one.reason for one in lines if one.details.get("version") == rollout.version]
+    return found[-1] if found else ""
 
 
 def _rollout(line: Entry, moves: Sequence[Entry], closed: datetime | None) -> Rollout:

@@ -97,12 +97,26 @@ def test_too_little_by_the_deadline_goes_back() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "failed", "action"),
-    [(200, 0, "advance"), (200, 3, "advance"), (200, 10, "roll_back"), (20, 20, "roll_back"), (1, 1, "roll_back")],
+    [
+        (200, 0, "advance"),
+        (200, 3, "advance"),
+        (200, 10, "roll_back"),
+        (20, 20, "roll_back"),
+        (20, 2, "advance"),
+        (3, 3, "roll_back"),
+    ],
 )
 def test_errors_beyond_what_may_be_by_an_interval(asked: int, failed: int, action: str) -> None:
     found = decided(Evidence(answered=200, asked=asked, failed=failed, pairs=pairs()))
     assert found.action == action
     assert check(found, "errors").figures["failed"] == failed
+
+
+@pytest.mark.parametrize(("asked", "action"), [(0, "roll_back"), (200, "roll_back")])
+def test_what_the_service_refuses_to_load_goes_back(asked: int, action: str) -> None:
+    found = decided(Evidence(answered=asked, asked=asked, failed=0, pairs=pairs(), refused="it does not load"))
+    assert found.action == action
+    assert found.reasons == ("errors: the service refused it: it does not load",)
 
 
 @pytest.mark.parametrize(
@@ -158,10 +172,17 @@ def test_the_shift_is_what_it_was_moved_by_in_any_unit(values: list[float], move
     theirs = np.array(values)
     found = number_shift(theirs + moved, theirs)
     assert np.isfinite(found)
-    spread = float(np.std(theirs)) or abs(float(np.mean(theirs))) or 1.0
+    spread, size = float(np.std(theirs)), float(np.max(np.abs(theirs)))
+    spread = spread if spread > 1e-9 * size else size if size > 1e-300 else 1.0
     assert found * spread == pytest.approx(abs(moved), rel=1e-6, abs=1e-6)
-    if np.std(theirs) > 1e-3:
+    if np.std(theirs) > 1e-2:
         assert number_shift((theirs + moved) * unit, theirs * unit) == pytest.approx(found, rel=1e-3, abs=1e-6)
+
+
+def test_rounding_is_no_spread() -> None:
+    always = np.full(1000, 0.1) * 3.0
+    always[::2] = 0.3
+    assert number_shift(np.full(1000, 0.3003), always) == pytest.approx(0.001, rel=1e-6)
 
 
 @given(
