@@ -94,17 +94,16 @@ def _looks(app: FastAPI, service: Service) -> None:
         return _json(openapi.document(service))
 
     @app.get("/docs")
-    async def docs() -> Response:
-        return Response(page.html(service), media_type="text/html; charset=utf-8")
+    async def docs(request: Request) -> Response:
+        address = str(request.base_url).rstrip("/")
+        return Response(page.html(service, address), media_type="text/html; charset=utf-8")
 
 
 async def _answered(request: Request, service: Service, slot: Slot) -> Response:
     state = request.state
     state.pipeline = slot.config.name
     live = service.live(slot)
-    sent = body.read(
-        _content_type(request), state.body, live.champion.ref.feature_columns, slot.config.serving.max_rows
-    )
+    sent = body.read(_content_type(request), state.body, live.champion.order, slot.config.serving.max_rows)
     result = await service.answering.answer(live, sent, state.request, state.at_us, state.began)
     return _json(*_form(live, result))
 

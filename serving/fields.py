@@ -131,10 +131,14 @@ class Field:
         if column.allowed is not None and self._unknown == "reject":
             told = f"one of {', '.join(str(one) for one in column.allowed)}"
         elif self._low is not None or self._high is not None:
-            low = "" if column.minimum is None else f" from {column.minimum}"
-            high = "" if column.maximum is None else f" to {column.maximum}"
+            low = "" if column.minimum is None else f" from {_plain(column.minimum)}"
+            high = "" if column.maximum is None else f" to {_plain(column.maximum)}"
             told = f"{told}{low}{high}"
         return f"{told}, or null" if column.nullable else told
+
+
+def _plain(limit: float | str) -> str:
+    return limit if isinstance(limit, str) else f"{limit:.15g}"
 
 
 def _text(value: Any) -> str:

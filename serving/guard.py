@@ -65,6 +65,7 @@ class Guard:
             await send(message)
 
         self.in_work += 1
+        self._metrics.in_work.inc()
         try:
             await self._judged(scope, headers, receive, answer)
         except RefusedError as refused:
@@ -78,6 +79,7 @@ class Guard:
             )
         finally:
             self.in_work -= 1
+            self._metrics.in_work.dec()
             self._tell(scope, state, status, time.perf_counter() - began)
 
     async def _judged(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:

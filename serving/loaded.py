@@ -69,7 +69,9 @@ class Loaded:
             raise RefusedModelError(difference)
         self.pipeline, self.version = config.name, named.version
         zone, rules = config.contract.timezone, config.serving
-        self.fields = tuple(Field(name, column, rules, zone) for name, column in self.ref.columns.items())
+        # As it was fitted, and as MLflow's signature has them: a record's own order was not kept.
+        self.order = tuple(str(name) for name in getattr(self.model, "feature_names_in_", self.ref.feature_columns))
+        self.fields = tuple(Field(name, self.ref.columns[name], rules, zone) for name in self.order)
         self._types = {name: ARROW_TYPES[column.type] for name, column in self.ref.columns.items()}
         self.takes = frozenset(self._types)
 

@@ -21,9 +21,9 @@ pre{background:#f3f5f7;padding:.7rem;overflow-x:auto;border-radius:4px}h2{margin
 """
 
 
-def html(service: Service) -> str:
-    """The page."""
-    parts = [_part(name, slot.live, slot.problem) for name, slot in sorted(service.slots.items())]
+def html(service: Service, address: str) -> str:
+    """The page, for callers who reach the service at an address."""
+    parts = [_part(name, slot.live, slot.problem, address) for name, slot in sorted(service.slots.items())]
     token = " -H 'Authorization: Bearer TOKEN'" if service.serve.token is not None else ""
     told = "".join(parts).replace("{token}", token) or "<p>No pipeline is served.</p>"
     return (
@@ -34,12 +34,12 @@ def html(service: Service) -> str:
     )
 
 
-def _part(name: str, live: Live | None, problem: str) -> str:
+def _part(name: str, live: Live | None, problem: str, address: str) -> str:
     wrong = f"<p><b>{escape(problem)}</b></p>" if problem else ""
     if live is None:
         return f"<h2>{escape(name)}</h2><p>It has no champion yet.</p>{wrong}"
     body = orjson.dumps({"dataframe_records": [example(live)]}).decode()
-    call = f"curl{{token}} -H 'Content-Type: application/json' -d '{body}' ADDRESS/pipelines/{name}/invocations"
+    call = f"curl{{token}} -H 'Content-Type: application/json' -d '{body}' {address}/pipelines/{name}/invocations"
     rows = "".join(
         f"<tr><td><code>{escape(one.name)}</code><td>{escape(one.told)}"
         f"<td>{escape(one.column.unit or '')}<td>{escape(one.column.description or '')}"

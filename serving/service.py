@@ -20,6 +20,7 @@ from serving.settings import ServeSettings
 from tasks.stores.settings import Settings
 
 _log = logging.getLogger("perennial.serving")
+_GAUGE_SECONDS = 1.0
 
 
 class Service:
@@ -51,6 +52,7 @@ class Service:
         self.log: PredictionLog
         self.feedback: Feedback
         self.answering: Answering
+        self._gauging: asyncio.Task[None]
 
     def load(self) -> None:
         """Load what the registry, or the local copy, names, and follow it from now on."""
@@ -63,10 +65,12 @@ class Service:
         """Answer from now on."""
         self._loop = loop
         self.answering = Answering(self.serve, self.metrics, self.log, loop)
+        self._gauging = loop.create_task(self._gauge())
 
     async def end(self) -> None:
         """Answer no more; what was answered is in the log."""
         self.draining = True
+        self._gauging.cancel()
         await self.answering.drain(self.serve.drain_seconds)
         await asyncio.to_thread(self._follower.stop)
         await asyncio.to_thread(self.log.close)
@@ -137,8 +141,14 @@ class Service:
         self.metrics.labels.labels(slot.config.name).inc(len(rows))
         return len(rows), key
 
+    async def _gauge(self) -> None:
+        """Bring up to date what is a state, not a count; each process its own, whoever is asked for the metrics."""
+        while True:
+            self.gauge()
+            await asyncio.sleep(_GAUGE_SECONDS)
+
     def gauge(self) -> None:
-        """Bring up to date what is a state, not a count."""
+        """What is a state, as it is now."""
         for name, rows in self.answering.waiting().items():
             self.metrics.waiting.labels(name).set(rows)
         self.metrics.pending.set(self.log.pending)

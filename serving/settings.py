@@ -21,7 +21,7 @@ class ServeSettings(BaseSettings):
         token: What callers must send as `Authorization: Bearer ...`; without one, anybody who reaches it may ask.
         default: The pipeline that `/invocations` stands for; needed only where several are served.
         poll_seconds: Between two looks at the registry. With the time a model takes to load it makes up the grace.
-        grace_seconds: Within which a promotion is in force: later, `perennial_model_late_seconds` tells.
+        grace_seconds: Within which a promotion is in force; of one that took longer the log warns.
         body_mebibytes: Most that a request may hold.
         body_seconds: Most that a request's head, and its body, may take to come.
         most_requests: Requests in work at once in a process; more are answered 503.

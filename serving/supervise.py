@@ -21,6 +21,7 @@ from tasks.stores.settings import Settings
 _log = logging.getLogger("perennial.serving")
 _PAUSE, _LONGEST = 0.5, 30.0
 _STEADY_SECONDS = 30.0
+_ENDING_SECONDS = 30.0  # after the last request: the log, and labels, to where they go
 
 
 class _StopError(Exception):
@@ -51,7 +52,7 @@ def supervise(settings: Settings, serve: ServeSettings, only: tuple[str, ...], l
     except _StopError:
         _log.info("ending")
     finally:
-        _end(children, serve.drain_seconds + 10.0)
+        _end(children, 2 * serve.drain_seconds + _ENDING_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -48,7 +49,7 @@ class LocalCopy:
         folder = self._root / pipeline
         folder.mkdir(parents=True, exist_ok=True)
         known = {alias: named for alias, named in aliases._asdict().items() if named is not None}
-        temporary = folder / f".{_LIVE}.{os.getpid()}"
+        temporary = folder / f".{_LIVE}.{_draft()}"
         temporary.write_text(json.dumps(known), encoding="utf-8")
         temporary.replace(folder / _LIVE)
         live = {_name(named) for named in known.values()}
@@ -66,7 +67,7 @@ class LocalCopy:
         if place.is_dir():
             return place
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = place.with_name(f".{place.name}.{os.getpid()}")
+        temporary = place.with_name(f".{place.name}.{_draft()}")
         shutil.rmtree(temporary, ignore_errors=True)
         try:
             self._fetch(pipeline, named, temporary)
@@ -111,6 +112,11 @@ class LocalCopy:
                             _save(server, f"{path}{name}", to / name.lstrip("/"))
         except (httpx.HTTPError, ValueError) as error:
             raise FetchError(f"files of {path} can't be had of the MLflow server: {error}") from None
+
+
+def _draft() -> str:
+    """An ending that no other process has: in containers their numbers are alike."""
+    return secrets.token_hex(8)
 
 
 def _plain(name: str) -> str:

@@ -57,12 +57,12 @@ def test_every_form_gives_what_the_loaded_model_gives(pair: Home, service: Runni
     rows, expected = _rows(frame), _expected(pair, frame)
     names = list(rows[0])
     split = {"columns": names, "index": list(range(40)), "data": [list(row.values()) for row in rows]}
-    ref, _ = _model(pair)
+    order = pair.world.config(NAME).feature_columns
     bodies: list[dict[str, Any]] = [
         {"dataframe_split": split},
         {"dataframe_records": rows},
         {"instances": rows},
-        {"instances": [[row[name] for name in ref.feature_columns] for row in rows]},
+        {"instances": [[row[name] for name in order] for row in rows]},
         {"inputs": {name: [row[name] for row in rows] for name in names}},
         {"inputs": rows, "params": {}},
     ]
