@@ -15,7 +15,7 @@ SETTING = "MISBEHAVE"
 
 
 class Moody(Ridge):
-    """Ridge, but where MISBEHAVE names this one's mood: throws, slow, stuck, nonsense, or nan.
+    """Ridge, but where MISBEHAVE names this one's mood: throws, slow, stuck, nonsense, nan, or unlike.
 
     A mood of `told` is whatever the file tells that MISBEHAVE names: several versions of one model, each with its mood.
     """
@@ -34,6 +34,8 @@ class Moody(Ridge):
         found: npt.NDArray[np.float64] = super().predict(X)
         # The sample stored with a model has twenty rows; a version is taken into service by it.
         mood = self._now()
+        if mood == "unlike":
+            return found + 1.0
         if not mood or len(X) == 20:
             return found
         if mood == "throws":
