@@ -40,12 +40,24 @@ def segment(path: Path) -> Segment | None:
 
 def segments(folder: Path, ending: str) -> list[Path]:
     """The files of an ending, in the order of their workers and numbers."""
-    return sorted(path for path in folder.glob(f"*{ending}") if segment(path) is not None)
+    found = ((segment(path), path) for path in folder.glob(f"*{ending}"))
+    return [path for _, path in sorted((one, path) for one, path in found if one is not None)]
+
+
+def in_order(folder: Path) -> list[Segment]:
+    """Closed files, none of which has an older one of its worker that is not among them, in their order.
+
+    A worker closes its files in their order. A folder that changes while it is listed may show a file and not the one
+    closed before; the second listing has all that were closed before any that the first one shows.
+    """
+    last = {one.worker: one.number for one in map(segment, segments(folder, CLOSED)) if one is not None}
+    found = (segment(path) for path in segments(folder, CLOSED))
+    return [one for one in found if one is not None and one.number <= last.get(one.worker, -1)]
 
 
 def new_worker(now: str) -> str:
     """A name that no other process has."""
-    return f"{now}-{os.getpid()}-{secrets.token_hex(3)}"
+    return f"{now}-{os.getpid()}-{secrets.token_hex(6)}"
 
 
 class Counts:

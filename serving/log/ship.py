@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import orjson
 
 from configs.schema import PipelineConfig
 from serving.log.answer import Meters
-from serving.log.files import CLOSED, segments
+from serving.log.files import CLOSED, Segment, in_order, segment
 
 if TYPE_CHECKING:
     from serving.log.rows import Read
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 BAD = "bad"
 _MOST_FILES, _MOST_BYTES = 64, 96 << 20
+_DAY = 86400.0
 
 
 def ship(root: Path, config: PipelineConfig, lake: Lake, meters: Meters) -> int:
@@ -35,10 +37,48 @@ def ship(root: Path, config: PipelineConfig, lake: Lake, meters: Meters) -> int:
     Raises:
         Exception: what the lake raises where it can't be reached; the files stay.
     """
-    rows = 0
-    for group in _groups(segments(root / config.name, CLOSED)):
-        rows += _commit(root, config, lake, meters, group)
-    return rows
+    folder = root / config.name
+    found = [one.path(folder, CLOSED) for one in in_order(folder)]
+    fresh = [path for path in found if not _outdated(root, config.name, path)]
+    known = lake.transactions("served", {_transaction(path) for path in fresh})
+    due = [path for path in fresh if _version(path) > known.get(_transaction(path), 0)]
+    _remove([path for path in fresh if path not in due])  # committed by one who was killed before he removed them
+    return sum(_commit(root, config, lake, meters, group) for group in _groups(due))
+
+
+def _named(path: Path) -> Segment:
+    found = segment(path)
+    if found is None:
+        raise ValueError(f"{path}: not a file of the prediction log")
+    return found
+
+
+def _transaction(path: Path) -> str:
+    """One a worker: the lake would else keep, and look through, thousands a day."""
+    return f"served:{_named(path).worker}"
+
+
+def _version(path: Path) -> int:
+    return _named(path).number + 1
+
+
+def _outdated(root: Path, pipeline: str, path: Path) -> bool:
+    """Put a file aside that the lake may have, and have forgotten that it has."""
+    from tasks.stores.tables import SERVED_DAYS
+
+    if time.time() - path.stat().st_mtime < (SERVED_DAYS - 1) * _DAY:
+        return False
+    folder = root / BAD / pipeline
+    folder.mkdir(parents=True, exist_ok=True)
+    path.replace(folder / path.name)
+    _log.error(
+        "%s: found a file of the prediction log that waited for %d days; it is not shipped, for the table `served` "
+        "can't tell any more whether it has its rows. It is now %s: look there, and delete it",
+        pipeline,
+        SERVED_DAYS - 1,
+        folder / path.name,
+    )
+    return True
 
 
 def _groups(files: Sequence[Path]) -> Iterator[list[Path]]:
@@ -68,7 +108,10 @@ def _commit(root: Path, config: PipelineConfig, lake: Lake, meters: Meters, file
     if full:
         schema = unify([table.schema.empty_table() for _, table in full]).schema
         tables = [unify([schema.empty_table(), table]) for _, table in full]
-        parts = [Part(f"served:{path.stem}", 1, table) for (path, _), table in zip(full, tables, strict=True)]
+        parts = [
+            Part(_transaction(path), _version(path), table, rising=True)
+            for (path, _), table in zip(full, tables, strict=True)
+        ]
         lake.append_parts_once("served", parts)
     _remove(files)
     for one in found:

@@ -44,6 +44,7 @@ class Spool:
         self._next = 0
         self._handle = -1
         self._open: Segment | None = None
+        self._left: Segment | None = None  # written to no more, and not renamed yet
         self._rows = self._size = 0
         self._synced = True
         self._failing = False
@@ -135,18 +136,34 @@ class Spool:
         Raises:
             OSError: the disk does not take the new name.
         """
+        self._close_left()
         if self._open is None:
             return None
         old, handle = self._open, self._handle
         # How many rows are settled must be told by a file of this worker, also should it be killed right now.
         self._begin()
-        self.closed = old.path(self.folder, CLOSED)
-        old.path(self.folder, OPEN).rename(self.closed)
+        self._left = old
+        try:
+            self._close_left()
+        except OSError:
+            os.close(handle)
+            raise
         return handle
+
+    def _close_left(self) -> None:
+        """Files are closed in their order: the lake knows by the number of the last one what it has of a worker."""
+        if self._left is not None:
+            self.closed = self._left.path(self.folder, CLOSED)
+            try:
+                self._left.path(self.folder, OPEN).rename(self.closed)
+            except FileNotFoundError:
+                _log.error("%s: %s was taken away while it was written", self.pipeline, self.closed.stem)
+            self._left = None
 
     def end(self) -> int | None:
         """All is settled: close the file and remove the numbers; the handle, to be synced and closed."""
         handle = None if self._open is None else self._handle
+        self._close_left()
         if self._open is not None:
             path = self._open.path(self.folder, OPEN)
             path.rename(self._open.path(self.folder, CLOSED)) if self._size else path.unlink()

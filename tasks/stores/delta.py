@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -42,11 +43,20 @@ class Stream(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Rows and the application transaction that they are written under."""
+    """Rows and the application transaction that they are written under.
+
+    Attributes:
+        app_id: The transaction's.
+        version: Its version.
+        rows: The rows.
+        rising: Whether versions of `app_id` are written in their order, so that the last one stands for all before it.
+            Such a transaction is forgotten when the table's `delta.setTransactionRetentionDuration` has passed.
+    """
 
     app_id: str
     version: int
     rows: pa.Table | Stream
+    rising: bool = False
 
 
 def open_table(url: str, version: int | None = None) -> Table | None:
@@ -57,9 +67,9 @@ def open_table(url: str, version: int | None = None) -> Table | None:
         return None
 
 
-def create(url: str, schema: pa.Schema) -> Table:
-    """Make a table, unless it is there, with the retention that models need."""
-    return DeltaTable.create(url, schema, mode="ignore", configuration=dict(_CONFIGURATION))
+def create(url: str, schema: pa.Schema, properties: Mapping[str, str] | None = None) -> Table:
+    """Make a table, unless it is there, with the retention that models need, or with other properties."""
+    return DeltaTable.create(url, schema, mode="ignore", configuration={**_CONFIGURATION, **(properties or {})})
 
 
 def append(url: str, schema: pa.Schema, rows: pa.Table) -> None:
@@ -67,13 +77,14 @@ def append(url: str, schema: pa.Schema, rows: pa.Table) -> None:
     write_deltalake(open_table(url) or create(url, schema), rows, mode="append", schema_mode="merge")
 
 
-def append_once(url: str, schema: pa.Schema, parts: Sequence[Part]) -> int:
+def append_once(url: str, schema: pa.Schema, parts: Sequence[Part], properties: Mapping[str, str] | None = None) -> int:
     """Append several parts in one commit, each under its own application transaction, each once.
 
     Args:
         url: The table's.
         schema: Its schema, should it not be there yet.
         parts: What is to be appended.
+        properties: Its properties beside those of all tables, should it not be there yet.
 
     Returns:
         How many parts this call wrote; the others were committed before.
@@ -85,7 +96,7 @@ def append_once(url: str, schema: pa.Schema, parts: Sequence[Part]) -> int:
     def write(opened: Table, due: Sequence[Part]) -> None:
         write_deltalake(opened, _rows(due), mode="append", schema_mode="merge", commit_properties=_commit(due))
 
-    return _once(url, schema, parts, write)
+    return _once(url, schema, parts, write, properties)
 
 
 def merge_once(url: str, schema: pa.Schema, parts: Sequence[Part], on: Sequence[str]) -> int:
@@ -119,13 +130,20 @@ def merge_once(url: str, schema: pa.Schema, parts: Sequence[Part], on: Sequence[
     return _once(url, schema, parts, write)
 
 
-def _once(url: str, schema: pa.Schema, parts: Sequence[Part], write: Callable[[Table, Sequence[Part]], None]) -> int:
+def _once(
+    url: str,
+    schema: pa.Schema,
+    parts: Sequence[Part],
+    write: Callable[[Table, Sequence[Part]], None],
+    properties: Mapping[str, str] | None = None,
+) -> int:
     # The transactions are looked up in, and written with, the same open table: a writer that raced with this one makes
     # the commit fail, and the look-up is done again.
-    distinct = {part.app_id: part for part in parts}.values()
+    distinct = {(part.app_id, part.version if part.rising else None): part for part in parts}.values()
     for _ in range(_MAX_TRIES):
-        opened = open_table(url) or create(url, schema)
-        due = [part for part in distinct if opened.transaction_version(part.app_id) is None]
+        opened = open_table(url) or create(url, schema, properties)
+        known = {part.app_id: opened.transaction_version(part.app_id) for part in distinct}
+        due = [part for part in distinct if _is_due(part, known[part.app_id])]
         if not due:
             return 0
         try:
@@ -136,8 +154,15 @@ def _once(url: str, schema: pa.Schema, parts: Sequence[Part], write: Callable[[T
     raise LakeConflictError(f"{url}: {_MAX_TRIES} commits lost against other writers")
 
 
+def _is_due(part: Part, known: int | None) -> bool:
+    return known is None or (part.rising and known < part.version)
+
+
 def _commit(parts: Sequence[Part], *more: Transaction) -> CommitProperties:
-    return CommitProperties(app_transactions=[*(Transaction(part.app_id, part.version) for part in parts), *more])
+    last = {part.app_id: part for part in sorted(parts, key=lambda part: part.version)}
+    now = time.time_ns() // 1_000_000
+    written = [Transaction(one.app_id, one.version, now if one.rising else None) for one in last.values()]
+    return CommitProperties(app_transactions=[*written, *more])
 
 
 def _rows(parts: Sequence[Part]) -> pa.Table | pa.RecordBatchReader:

@@ -14,7 +14,7 @@ from tasks.refs import BatchRecord, DatasetRef, Feed, digest
 from tasks.stores import delta
 from tasks.stores.delta import Part
 from tasks.stores.settings import Settings
-from tasks.stores.tables import BATCH, LEDGER, ROW_ID, TableName, schemas
+from tasks.stores.tables import BATCH, LEDGER, PROPERTIES, ROW_ID, TableName, schemas
 from tasks.stores.versions import AsOf, snapshot
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,7 +63,7 @@ class Lake:
         for name, schema in self._schemas.items():
             opened = self.open(name)
             if opened is None:
-                delta.create(self.url(name), schema)
+                delta.create(self.url(name), schema, PROPERTIES.get(name))
             else:
                 self._refuse_other_types(name, schema, opened)
 
@@ -114,7 +114,7 @@ class Lake:
         Raises:
             LakeConflictError: others won every try.
         """
-        return delta.append_once(self.url(table), self._schemas[table], parts)
+        return delta.append_once(self.url(table), self._schemas[table], parts, PROPERTIES.get(table))
 
     def merge_parts_once(self, table: TableName, parts: Sequence[Part], on: Sequence[str]) -> int:
         """Put parts into a table in one commit, each once, in place of rows equal in `on`; how many this call wrote.

@@ -34,6 +34,19 @@ ORIGIN = "_quarantine"
 # Columns of a file that the contract does not have, as text by name, where the contract says to keep them.
 EXTRA = pa.field("_extra", pa.map_(pa.string(), pa.string()))
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+# `served` gets thousands of commits a day, and nothing refers to a version of it: what its log says of the past is
+# short. Its transactions outlast any file of the service that waits for it.
+SERVED_DAYS = 90
+PROPERTIES: dict[TableName, dict[str, str]] = {
+    "served": {
+        "delta.setTransactionRetentionDuration": f"interval {SERVED_DAYS} days",
+        "delta.logRetentionDuration": "interval 2 days",
+        "delta.enableExpiredLogCleanup": "true",
+        "delta.deletedFileRetentionDuration": "interval 1 days",
+    }
+}
+# Days after which a replaced version need not be read any more, where that is less than a pipeline's `keep_days`.
+KEPT_DAYS: dict[TableName, float] = {"served": 1.0}
 ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
     "integer": pa.int64(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tasks.refs import Record
 from tasks.stores.markdown import cell
+from tasks.stores.tables import KEPT_DAYS
 
 
 class KeptVersion(Record):
@@ -102,9 +103,10 @@ def reasons(report: UpkeepReport) -> list[str]:
 
 def page(report: UpkeepReport) -> str:
     """The run's page in markdown."""
+    short = "".join(f" Of `{name}`: in the last {24 * days:g} hours." for name, days in KEPT_DAYS.items())
     lines = [
         f"# {headline(report)}",
-        f"Every version is kept that was current in the last {report.keep_days:g} days.",
+        f"Every version is kept that was current in the last {report.keep_days:g} days.{short}",
         "",
         f"| {' | '.join(HEAD)} |",
         f"|{' --- |' * len(HEAD)}",

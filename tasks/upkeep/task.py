@@ -18,7 +18,7 @@ from tasks.stores import candidates, delta, upkeep, versions
 from tasks.stores.audit import Audit
 from tasks.stores.lake import Lake
 from tasks.stores.settings import load_settings
-from tasks.stores.tables import TableName
+from tasks.stores.tables import KEPT_DAYS, TableName
 from tasks.upkeep import references, report
 from tasks.upkeep.references import Reference
 
@@ -69,7 +69,8 @@ def tend(
         merged = upkeep.compact(opened) if merged else 0
         upkeep.checkpoint(opened)
     newest = opened.version()
-    since = _since(opened, config.upkeep.keep_days, now, all_of_them=bool(references.unknown(refer, table)))
+    keep_days = min(config.upkeep.keep_days, KEPT_DAYS.get(table, config.upkeep.keep_days))
+    since = _since(opened, keep_days, now, all_of_them=bool(references.unknown(refer, table)))
     kept = tuple(
         report.KeptVersion(version=version, why=why, lost=upkeep.gone(url, version))
         for version, why in references.by_version(refer, table).items()
