@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from typing import Literal
 
 from prefect import flow
@@ -12,16 +14,21 @@ from prefect.states import Completed
 from configs.schema import PipelineConfig
 from flows.context import actor, clock, open_pipeline, writing
 from flows.events import teller
+from flows.openlineage import telling
 from flows.progress import say
 from tasks.deployment import look
+from tasks.deployment.ending import OUTCOMES
 from tasks.deployment.task import move, show_rollout
-from tasks.refs import Record, RolloutDecision
+from tasks.refs import Promotion, Record, RolloutDecision
 from tasks.retry import passes
 from tasks.stores import rollouts
 from tasks.stores.audit import Audit
 from tasks.stores.lake import Lake
+from tasks.stores.openlineage.emitting import Running as Stage
+from tasks.stores.openlineage.emitting import emitting
+from tasks.stores.openlineage.work import Work
 from tasks.stores.rollout_looks import note_look
-from tasks.stores.rollouts import EndOutcome, Rollout
+from tasks.stores.rollouts import Ending, EndOutcome, Rollout
 from tasks.stores.settings import Settings
 from tasks.stores.tracking import Tracking
 
@@ -71,10 +78,20 @@ class _Watch:
         self.decision = look.judge(self.config, tracking, self.audit, self.lake, rollout, now)
         self.read = time.monotonic() - started
         note_look(self.settings, rollout, self.decision, now)
-        with writing(self.settings, self.config.name, "alias"):
+        with writing(self.settings, self.config.name, "alias"), self._ending(tracking, rollout, now) as stage:
             after = move(self.config, rollout, self.decision, now, actor(), self.tell)
+            if stage is not None and after.ending is not None:
+                stage.made(_promotion(after, after.ending))
         self.show(after)
         return after
+
+    def _ending(
+        self, tracking: Tracking, rollout: Rollout, now: datetime
+    ) -> AbstractContextManager[Stage] | nullcontext[None]:
+        """Tells of the block as of a deployment, if the rollout is about to end."""
+        if self.decision is None or self.decision.action in ("go_on", "advance"):
+            return nullcontext()
+        return emitting(self.config, "deployment", Work(model=tracking.model(rollout.version)), at=now)
 
     def show(self, rollout: Rollout) -> None:
         """Tell of a look: in the log where something changed, as a page also from time to time."""
@@ -99,6 +116,13 @@ def rollout(pipeline: str, once: bool = False) -> State[RolloutReport]:
     """
     config, settings = open_pipeline(pipeline)
     watch = _Watch(config, settings)
+    with telling(settings, pipeline):
+        last = _watched(watch, once=once)
+    return _ended(_report(pipeline, watch, last))
+
+
+def _watched(watch: _Watch, *, once: bool) -> Rollout | None:
+    """Look until the rollout ends; the rollout as it was seen last."""
     found, failed = watch.under_way(), 0
     last = found
     while found is not None and found.closed is None:
@@ -114,7 +138,18 @@ def rollout(pipeline: str, once: bool = False) -> State[RolloutReport]:
             break
         if found.closed is None:
             time.sleep(max(found.plan.look_seconds, _IDLE * watch.read))
-    return _ended(_report(pipeline, watch, last))
+    return last
+
+
+def _promotion(rollout: Rollout, ending: Ending) -> Promotion:
+    champion = rollout.version if ending.outcome == "promoted" else rollout.champion
+    return Promotion(
+        outcome=OUTCOMES[ending.outcome],
+        version=rollout.version,
+        champion=champion,
+        previous=rollout.champion,
+        reasons=ending.reasons,
+    )
 
 
 def _report(pipeline: str, watch: _Watch, rollout: Rollout | None) -> RolloutReport:

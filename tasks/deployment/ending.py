@@ -19,7 +19,7 @@ from tasks.stores.tables import decision_row
 from tasks.stores.tracking import Tracking
 
 Tell = Callable[[EventName, Mapping[str, JsonValue]], None]
-_OUTCOMES: dict[EndOutcome, Outcome] = {
+OUTCOMES: dict[EndOutcome, Outcome] = {
     "promoted": "promoted",
     "rolled_back": "rolled_back",
     "stopped": "rolled_back",
@@ -75,7 +75,7 @@ def finish(desk: Desk, rollout: Rollout, at: datetime) -> Rollout:
         raise ValueError(f"the rollout {rollout.id} of {rollout.pipeline} is not to end")
     if desk.tracking.challenger_version() is not None:
         desk.tracking.hide()
-    reason, outcome = "; ".join(ending.reasons), _OUTCOMES[ending.outcome]
+    reason, outcome = "; ".join(ending.reasons), OUTCOMES[ending.outcome]
     if outcome == "rolled_back":
         desk.tracking.mark(rollout.version, reason)
     champion = rollout.version if outcome == "promoted" else desk.tracking.champion_version()

@@ -152,7 +152,7 @@ def errors(checks: RolloutChecks, evidence: Evidence) -> RolloutCheck:
     share = evidence.failed / evidence.asked
     told = (
         f"{evidence.failed} of {evidence.asked} rows failed ({share:.2%}, surely more than {low:.2%}); "
-        f"{checks.max_error_share:.2%} may, and fewer than {LEAST_FAILED} rows"
+        f"{checks.max_error_share:.2%} may, or {LEAST_FAILED - 1} rows"
     )
     figures = {"asked": float(evidence.asked), "failed": float(evidence.failed), "share": share, "at_least": low}
     failed = low > checks.max_error_share and evidence.failed >= LEAST_FAILED

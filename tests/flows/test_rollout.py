@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -20,10 +22,12 @@ from tasks.refs import Exposure
 from tasks.stores import candidates, rollouts
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.lake import Lake
-from tasks.stores.rollouts import Rollout
+from tasks.stores.rollout_looks import last_look
+from tasks.stores.rollouts import Ending, Rollout
 from tasks.stores.tracking import Tracking
-from tests.conftest import NEVER_RETRAIN, Cli, World, trips
+from tests.conftest import NEVER_RETRAIN, Cli, World, perennial, trips
 from tests.flows.rollouts import another, begun, deployed, ended, events, page, serve, tags, under_way
+from tests.openlineage_spec import read_events
 
 NAME = "shown"
 STEPS: dict[str, Any] = {
@@ -145,6 +149,10 @@ def test_the_last_step_ends_as_champion(shown: World) -> None:
     assert "| predictions | **pass** |" in page("shown-rollout")
     rows = Lake(shown.settings, shown.config(NAME)).read("decisions").to_pylist()
     assert [row["outcome"] for row in rows if row["kind"] == "rollout"] == ["promoted"]
+    told = read_events(shown.home / "lineage" / "events" / f"{NAME}.jsonl")
+    deployed_last = [one for one in told if one["job"]["name"].endswith("deployment")][-1]
+    assert deployed_last["eventType"] == "COMPLETE"
+    assert any(one["name"].endswith("champion") for one in deployed_last["outputs"])
     waited = deployed(NAME)
     assert (waited.outcome, waited.version) == ("kept_champion", 3)
     assert waited.reasons == ("it was judged against champion 1, but now there is champion 2",)
@@ -248,24 +256,22 @@ class KilledError(Exception):
     """Stands for the end of the process between two writes."""
 
 
-def dies(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, *, before: bool) -> None:
-    """A function that ends the process, before or after it has done its work."""
+def dies(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> None:
+    """A function that ends the process once it has done its work."""
     real: Callable[..., Any] = getattr(where, name)
 
     def end(*args: Any, **options: Any) -> Any:
-        if not before:
-            real(*args, **options)
+        real(*args, **options)
         raise KilledError(name)
 
     monkeypatch.setattr(where, name, end)
 
 
-@pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize(("where", "name"), [(rollouts, "begin"), (looking, "show")])
-def test_killed_while_it_begins(calm: World, where: Any, name: str, before: bool) -> None:
+def test_killed_while_it_begins(calm: World, cli: Cli, where: Any, name: str) -> None:
     another(calm, NAME)
     with pytest.MonkeyPatch.context() as patch:
-        dies(patch, where, name, before=before)
+        dies(patch, where, name)
         with pytest.raises(KilledError):
             deploy(NAME)
     champion = calm.alias(NAME)
@@ -274,16 +280,15 @@ def test_killed_while_it_begins(calm: World, where: Any, name: str, before: bool
     one = under_way(calm, NAME)
     assert exposed(calm) == (one.version, one.exposure)
     assert calm.alias(NAME) == champion
-    assert whole(calm, one).outcome == "promoted"
+    assert cli("rollback", NAME).code == 0
 
 
-@pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("name", ["hide", "mark"])
-def test_killed_while_it_is_moved_back(calm: World, name: str, before: bool) -> None:
+def test_killed_while_it_is_moved_back(calm: World, name: str) -> None:
     one = begun(calm, NAME)
     champion, told = calm.alias(NAME), len(events(calm, NAME))
     with pytest.MonkeyPatch.context() as patch:
-        dies(patch, Tracking, name, before=before)
+        dies(patch, Tracking, name)
         with pytest.raises(KilledError):
             whole(calm, one, failed=50)
     assert calm.alias(NAME) == champion
@@ -296,19 +301,11 @@ def test_killed_while_it_is_moved_back(calm: World, name: str, before: bool) -> 
     assert events(calm, NAME)[told:] == [("model.rolled_back", one.version)]
 
 
-@pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize(
-    ("where", "name"),
-    [
-        (Tracking, "set_champion"),
-        (candidates, "settle"),
-        (rollouts, "close"),
-    ],
-)
-def test_killed_while_it_becomes_champion(calm: World, where: Any, name: str, before: bool) -> None:
+@pytest.mark.parametrize(("where", "name"), [(Tracking, "set_champion"), (candidates, "settle")])
+def test_killed_while_it_becomes_champion(calm: World, where: Any, name: str) -> None:
     one = begun(calm, NAME)
     with pytest.MonkeyPatch.context() as patch:
-        dies(patch, where, name, before=before)
+        dies(patch, where, name)
         with pytest.raises(KilledError):
             whole(calm, one)
     deploy(NAME)  # either heals it, the other finds nothing to do
@@ -320,6 +317,40 @@ def test_killed_while_it_becomes_champion(calm: World, where: Any, name: str, be
     assert audit.open_intents(NAME, MOVE_CHAMPION) == []
     done = [line for line in audit.entries(NAME, "candidate") if line.details.get("version") == one.version]
     assert len(done) == 1
+
+
+def test_kill_9_of_who_watches_while_it_is_moved_back(calm: World, server: str) -> None:
+    one = begun(calm, NAME)
+    champion, audit = calm.alias(NAME), Audit(calm.settings)
+    environment = {"PREFECT_API_URL": server, "PERENNIAL_ACTOR": "who watches"}
+    watch = perennial("rollout", NAME, home=calm.home, configs=calm.configs, env=environment)
+    try:
+        wait(lambda: last_look(calm.settings, one) is not None)
+        serve(calm, one, 50, failed=50)
+        wait(lambda: decided(audit, one))
+    finally:
+        watch.kill()  # between what it decided and what it carries out
+        watch.communicate()
+    assert watch.returncode == -signal.SIGKILL
+    look()
+    assert rollouts.under_way(audit, NAME) is None
+    assert (calm.alias(NAME), exposed(calm)) == (champion, None)
+    assert ended(calm, one.version, NAME)[0] == "rolled_back"
+    assert rollouts.history(audit, NAME)[-1].ending == decided(audit, one)
+    assert events(calm, NAME)[-1] == ("model.rolled_back", one.version)
+    assert "perennial.rolled_back" in tags(calm, NAME, one.version)
+
+
+def decided(audit: Audit, rollout: Rollout) -> Ending | None:
+    found: Ending | None = next(one.ending for one in rollouts.history(audit, NAME) if one.id == rollout.id)
+    return found
+
+
+def wait(reached: Callable[[], Any], seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < until
+        time.sleep(0.002)
 
 
 # ------------------------------------------------------------------------------------------------ without a service
