@@ -1,4 +1,4 @@
-"""The moves of benchmarks.swap: `python -m benchmarks.swap_moves NUMBER PAUSE`, in turns a rollback and a move back to 2.
+"""The moves of benchmarks.swap, a rollback and a move back in turns: `python -m benchmarks.swap_moves NUMBER PAUSE`.
 
 Each is what `perennial rollback` does. Prints, as JSON, when the registry was given each move, and the version.
 """
