@@ -18,7 +18,7 @@ from flows.openlineage import telling
 from flows.progress import say
 from tasks.deployment import look
 from tasks.deployment.ending import OUTCOMES
-from tasks.deployment.task import move, show_rollout
+from tasks.deployment.task import desk, move, show_rollout
 from tasks.refs import Promotion, Record, RolloutDecision
 from tasks.retry import passes
 from tasks.stores import rollouts
@@ -79,7 +79,10 @@ class _Watch:
         self.read = time.monotonic() - started
         note_look(self.settings, rollout, self.decision, now)
         with writing(self.settings, self.config.name, "alias"), self._ending(tracking, rollout, now) as stage:
-            after = move(self.config, rollout, self.decision, now, actor(), self.tell)
+            if self.decision.action == "go_on":  # no task: looks may be very many
+                after = look.act(desk(self.config, self.settings, self.tell), rollout, self.decision, now, actor())
+            else:
+                after = move(self.config, rollout, self.decision, now, actor(), self.tell)
             if stage is not None and after.ending is not None:
                 stage.made(_promotion(after, after.ending))
         self.show(after)

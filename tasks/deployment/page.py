@@ -94,7 +94,7 @@ def rollout_page(config: PipelineConfig, rollout: Rollout, decision: RolloutDeci
     lines = [
         f"# {config.name}: {'rolling out' if ending is None else ending.outcome.replace('_', ' ')}",
         "",
-        f"Version {rollout.version}, held against champion {rollout.champion}. {rollout.told}.",
+        f"Version {rollout.version}, held against champion {rollout.champion}.",
         "",
         *(f"- {cell(reason)}" for reason in reasons),
         "",

@@ -171,9 +171,9 @@ def latency(checks: RolloutChecks, pairs: Pairs | None) -> RolloutCheck:
     ratio = mine / max(theirs, 1e-6)
     slow = ratio > checks.max_latency_ratio and mine > checks.latency_floor_ms
     told = (
-        f"median {mine:.3g} ms on {rows} rows, the champion's {theirs:.3g} ms on "
-        f"{'others of that time' if waited else 'the same'} ({ratio:.2f} times; "
-        f"{checks.max_latency_ratio:g} times may be, and anything up to {checks.latency_floor_ms:g} ms)"
+        f"median {mine:.3g} ms on {rows} rows, champion {theirs:.3g} ms on "
+        f"{'others meanwhile' if waited else 'the same'}: {ratio:.2f} times; "
+        f"{checks.max_latency_ratio:g} may be, or {checks.latency_floor_ms:g} ms"
     )
     figures = {"rows": float(rows), "challenger_ms": mine, "champion_ms": theirs, "ratio": ratio}
     return RolloutCheck(name="latency", outcome="fail" if slow else "pass", reason=told, figures=figures)
