@@ -21,6 +21,7 @@ from serving.settings import ServeSettings
 
 _log = logging.getLogger("perennial.serving")
 _FULL_SECONDS = 0.005
+_BESIDE_TIMES = 10.0  # of what a canary may take: what nobody waits for
 
 
 class Result(NamedTuple):
@@ -166,11 +167,18 @@ class Answering:
             ) from None
 
     async def _compare(self, asked: _Asked, loaded: Loaded, places: Sequence[int], role: Role) -> None:
-        """What the other version answers for the same rows, which nobody waits for."""
-        columns = asked.some(places)
+        """What the other version answers for the same rows, which nobody waits for; but not for ever."""
+        columns, seconds = asked.some(places), _BESIDE_TIMES * self._serve.canary_seconds
         try:
             self._require(loaded, columns)
-            answers = await self._ask(loaded, columns, len(places), beside=True)
+            async with asyncio.timeout(seconds):
+                answers = await self._ask(loaded, columns, len(places), beside=True)
+        except TimeoutError:
+            if role == "control":  # the champion's: nobody is judged by it
+                self._metrics.shadow_dropped.labels(loaded.pipeline).inc(len(places))
+            else:
+                told = f"no answer within {seconds:g} s"
+                self._failed(asked, loaded, role, places, columns, "timeout", told)
         except BusyError:
             self._metrics.shadow_dropped.labels(loaded.pipeline).inc(len(places))
         except Exception as error:  # a model is anything: it is noted, and judged by it
