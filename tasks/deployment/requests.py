@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,16 +51,23 @@ def evidence(config: PipelineConfig, lake: Lake, rollout: Rollout) -> Evidence:
     )
 
 
-def _version(version: int, since: datetime, roles: tuple[str, ...]) -> pc.Expression:
+class _Asked(NamedTuple):
+    """Which rows are asked for; and what files may have some of them, in SQL: there may be thousands of a day."""
+
+    where: pc.Expression
+    files: str
+
+
+def _version(version: int, since: datetime, roles: tuple[str, ...]) -> _Asked:
     """Rows of a version, in some roles, from a moment on."""
     found = (pc.field("model_version") == version) & (pc.field(AT) >= pa.scalar(since, TIMESTAMP))
-    return found & pc.field(ROLE).isin(roles)
+    return _Asked(found & pc.field(ROLE).isin(roles), f"{AT} >= '{since.astimezone(UTC).isoformat()}'")
 
 
-def _counted(lake: Lake, where: pc.Expression) -> tuple[npt.NDArray[np.int64], int]:
+def _counted(lake: Lake, asked: _Asked) -> tuple[npt.NDArray[np.int64], int]:
     """When each row was asked, microseconds since 1970; and how many of them were answered."""
     times, answered = [np.array([], dtype=np.int64)], 0
-    for batch in lake.scan("served", [AT, ERROR, "prediction"], where):
+    for batch in lake.scan("served", [AT, ERROR, "prediction"], asked.where, files=asked.files):
         table = pa.Table.from_batches([batch])
         times.append(table.column(AT).cast(pa.int64()).to_numpy())
         answered += usable(table).num_rows
@@ -67,13 +75,13 @@ def _counted(lake: Lake, where: pc.Expression) -> tuple[npt.NDArray[np.int64], i
 
 
 def _rows(
-    lake: Lake, where: pc.Expression, more: Sequence[str] = (), keep: Callable[[pa.Table], pa.Table] = lambda one: one
+    lake: Lake, asked: _Asked, more: Sequence[str] = (), keep: Callable[[pa.Table], pa.Table] = lambda one: one
 ) -> pa.Table:
     """Rows with what is compared of them, each place in a request once.
 
     Args:
         lake: The pipeline's.
-        where: Which rows.
+        asked: Which rows.
         more: Further columns.
         keep: Chooses among them, piece by piece.
     """
@@ -81,8 +89,9 @@ def _rows(
     names = [] if opened is None else pa.schema(opened.schema().to_arrow()).names
     wanted = [*_PLACE, PREDICT_MS, ERROR, *answer_names(names), *more]
     columns = [name for name in dict.fromkeys(wanted) if name in names]
-    pieces = [keep(_plain(pa.Table.from_batches([batch]))) for batch in lake.scan("served", columns, where)]
-    table = pa.concat_tables(pieces) if pieces else _plain(lake.read("served", columns, where))
+    found = lake.scan("served", columns, asked.where, files=asked.files)
+    pieces = [keep(_plain(pa.Table.from_batches([batch]))) for batch in found]
+    table = pa.concat_tables(pieces) if pieces else _plain(lake.read("served", columns, asked.where, files=asked.files))
     first = table.append_column("_n", pa.array(np.arange(table.num_rows))).group_by(_PLACE).aggregate([("_n", "min")])
     return table.take(first.column("_n_min"))
 
@@ -106,8 +115,9 @@ def _waited(lake: Lake, rollout: Rollout, since: datetime) -> float:
     """The champion's median time for rows that callers waited for, beside a canary; NaN where there are too few."""
     if rollout.exposure.kind == "shadow":
         return math.nan
-    rows = lake.read("served", [PREDICT_MS], _version(rollout.champion, since, ("champion",))).column(PREDICT_MS)
-    known = rows.drop_null().to_numpy()
+    asked = _version(rollout.champion, since, ("champion",))
+    rows = lake.read("served", [PREDICT_MS], asked.where, files=asked.files)
+    known = rows.column(PREDICT_MS).drop_null().to_numpy()
     return float(np.median(known)) if len(known) >= rollout.plan.checks.min_rows else math.nan
 
 
@@ -118,7 +128,7 @@ def _labelled(config: PipelineConfig, lake: Lake, rollout: Rollout) -> Labelled 
     if not config.contract.key or known.num_rows < needed:
         return None
     keys = [*config.contract.key]
-    where = _version(rollout.version, rollout.began, ("shadow", "canary"))
+    asked = _version(rollout.version, rollout.began, ("shadow", "canary"))
     wanted = list(dict.fromkeys([*keys, *_unit_columns(config)]))
     ids = known.column(ROW_ID).combine_chunks()
 
@@ -126,7 +136,7 @@ def _labelled(config: PipelineConfig, lake: Lake, rollout: Rollout) -> Labelled 
         found = table.append_column(ROW_ID, pa.array(row_hash(table, keys)))
         return found.filter(pc.is_in(found.column(ROW_ID), value_set=ids))
 
-    mine = usable(_rows(lake, where, [*wanted, AT], labelled))
+    mine = usable(_rows(lake, asked, [*wanted, AT], labelled))
     if mine.num_rows < needed:
         return None
     mine = mine.sort_by([(AT, "descending")]).slice(0, NEWEST)

@@ -143,8 +143,12 @@ class Lake:
         columns: Sequence[str] | None = None,
         where: pc.Expression | None = None,
         version: AsOf | None = None,
+        *,
+        files: str | None = None,
     ) -> pa.Table:
         """Rows of a table: the named columns, the rows that the filter keeps. Columns it lacks are left out.
+
+        `files` is as of delta's `scan`.
 
         Raises:
             UsageError: there is no such version, or it can't be read any more.
@@ -152,7 +156,7 @@ class Lake:
         opened = self.open(table, version)
         if opened is None:
             return self._schemas[table].empty_table()
-        return delta.read(opened, columns, where)
+        return delta.read(opened, columns, where, files)
 
     def scan(
         self,
@@ -161,10 +165,11 @@ class Lake:
         where: pc.Expression | None = None,
         *,
         ahead: bool = True,
+        files: str | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of `read`, batch by batch, for a table that may be larger than memory; `ahead` as of delta's."""
+        """The rows of `read`, batch by batch, for a table that may be larger than memory, as of delta's `scan`."""
         opened = self.open(table)
-        return iter(()) if opened is None else delta.scan(opened, columns, where, ahead=ahead)
+        return iter(()) if opened is None else delta.scan(opened, columns, where, ahead=ahead, files=files)
 
     def ledger(self) -> list[BatchRecord]:
         """Every batch ever taken, oldest first, each with its newest verdict.

@@ -35,7 +35,8 @@ def small(opened: delta.Table) -> list[str]:
 def compact(opened: delta.Table) -> int:
     """Merge small files, rows in their order; how many files went into others. The opened table is the newest then."""
     # One at a time: memory stays that of one merged file.
-    return int(opened.optimize.compact(target_size=_TARGET_BYTES, max_concurrent_tasks=1)["numFilesRemoved"])
+    merged = opened.optimize.compact(target_size=_TARGET_BYTES, max_concurrent_tasks=1, writer_properties=delta.MERGED)
+    return int(merged["numFilesRemoved"])
 
 
 def checkpoint(opened: delta.Table) -> bool:

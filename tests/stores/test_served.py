@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.deployment.requests import _version
 from tasks.stores import delta, upkeep, versions
 from tasks.stores.delta import Part
 from tasks.stores.lake import Lake
-from tasks.stores.tables import PROPERTIES, REQUEST, SERVED_DAYS, TableName
+from tasks.stores.tables import AT, PROPERTIES, REQUEST, SERVED_DAYS, TableName
 from tests.conftest import World, make_world
 from tests.stores.ageing import age
 
@@ -110,6 +112,40 @@ def test_the_log_is_cut_and_upkeep_goes_on(lake: Lake, monkeypatch: pytest.Monke
     assert (len(freed), len(versions.files(merged))) == (100, 1)
     assert put(lake, "a", 100, 101) == 1
     assert len(requests(lake)) == 101
+
+
+def at(lake: Lake, *moments: datetime) -> None:
+    """A commit, and so a file, for each moment, with a row of it."""
+    for moment in moments:
+        lake.append(NAME, pa.Table.from_pylist([{AT: moment, "model_version": 1}], schema=lake.schema(NAME)))
+
+
+def test_what_is_asked_from_a_moment_on_needs_no_older_file(lake: Lake) -> None:
+    edge = datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=UTC)
+    micro, eastern = timedelta(microseconds=1), timezone(timedelta(hours=-5))
+    at(lake, edge - timedelta(hours=1), edge - timedelta(seconds=1))
+    older = list(Path(lake.url(NAME)).glob("*.parquet"))
+    at(lake, edge - micro, edge, edge + micro, edge + timedelta(days=1))
+    for path in older:
+        path.unlink()
+    asked = _version(1, edge.astimezone(eastern), ("champion",))
+    assert lake.read(NAME, [AT], files=asked.files).num_rows in (3, 4)  # statistics may tell milliseconds only
+    found = lake.read(NAME, [AT], pc.field(AT) >= pa.scalar(edge), files=asked.files)
+    assert sorted(found.column(AT).to_pylist()) == [edge, edge + micro, edge + timedelta(days=1)]
+    with pytest.raises(FileNotFoundError):
+        lake.read(NAME, [AT])
+
+
+def test_merged_files_have_groups_of_rows_of_which_few_are_read(lake: Lake) -> None:
+    edge = datetime(2026, 3, 1, tzinfo=UTC)
+    for half in range(2):
+        rows = pa.table({AT: pa.array([edge + timedelta(seconds=120_000 * half + one) for one in range(120_000)])})
+        lake.append(NAME, rows.cast(pa.schema([lake.schema(NAME).field(AT)])))
+    assert upkeep.compact(opened(lake)) == 2
+    (name,) = versions.files(opened(lake))
+    found = pq.ParquetFile(Path(lake.url(NAME)) / name).metadata
+    assert [found.row_group(one).num_rows for one in range(found.num_row_groups)] == [100_000, 100_000, 40_000]
+    assert found.row_group(0).column(0).compression == "ZSTD"
 
 
 def test_it_is_made_with_its_properties_whoever_is_first(lake: Lake) -> None:
