@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tasks.refs import Exposure
-from tasks.stores.aliases import connect
 from tasks.stores.audit import Audit
 from tasks.stores.outbox import Outbox
 from tasks.stores.tracking import Tracking
@@ -194,19 +193,3 @@ def test_a_challenger_is_shown_what_its_tag_says(pair: Home, own: Running) -> No
     finally:
         tracking.hide()
     own.wait(NAME, challenger=None)
-
-
-def test_the_tables_and_the_server_say_the_same(pair: Home, tmp_path: Path) -> None:
-    """MLflow's REST API and its tables, both read without MLflow."""
-    from tests.serving.registry import mlflow_server
-
-    settings = pair.world.settings
-    with mlflow_server(settings, tmp_path / "mlflow.log") as address:
-        rest = connect(settings.model_copy(update={"mlflow_tracking_uri": address})).read()
-    tables = connect(settings).read()
-    assert rest.keys() == tables.keys() == {NAME}
-    one, other = rest[NAME].champion, tables[NAME].champion
-    assert one is not None
-    assert other is not None
-    assert (one.version, one.ref) == (other.version, other.ref)
-    assert one.place.rstrip("/") == other.place.rstrip("/")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.stores.aliases import connect
 from tasks.stores.settings import Settings
 from tests.conftest import NEVER_RETRAIN, World, trips
 from tests.serving.conftest import NAME, ROW
@@ -32,6 +33,12 @@ def test_it_follows_a_server_and_serves_on_without_it(
             assert module_world.run(NAME).outcome == "promoted"
             assert service.wait(NAME, champion=1) < 5.0
             expected = service.ask(NAME, [ROW]).json()
+            # MLflow's REST API and its tables, both read without MLflow.
+            rest, tables = (
+                connect(elsewhere.model_copy(update={"mlflow_tracking_uri": one})) for one in (address, None)
+            )
+            assert rest.read() == tables.read()
+            assert rest.read()[NAME].champion is not None
             monkeypatch.undo()
             before = service.metric("perennial_registry_reachable")
     assert before == 1
