@@ -10,6 +10,18 @@ from configs.base import Section
 
 Format = Literal["csv", "parquet", "jsonl", "feather", "excel"]
 Compression = Literal["none", "gzip", "zstd", "zip"]
+# What the ending of a file's name says of it.
+ENDINGS: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".feather": "feather",
+    ".arrow": "feather",
+    ".xlsx": "excel",
+}
+COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".zip": "zip"}
 MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from serving.body import Sent
 from serving.loaded import Answers, Live, Loaded
-from serving.log.answer import Answer, Role
+from serving.log.answer import Role
 from serving.log.record import PredictionLog
 from serving.metrics import Metrics
+from serving.noting import Asked, Noting
 from serving.problem import RefusedError
 from serving.rows import MissingColumnsError, Typed, fraction, keys, typed
 from serving.runner import BusyError, Runner
@@ -40,25 +40,6 @@ class Result(NamedTuple):
     roles: list[Role]
 
 
-class _Asked(NamedTuple):
-    """A request while it is answered."""
-
-    live: Live
-    request: str
-    at_us: int
-    began: float
-    columns: Typed
-    rows: int
-
-    def latency(self) -> float:
-        return (time.perf_counter() - self.began) * 1000.0
-
-    def some(self, places: Sequence[int]) -> Typed:
-        if len(places) == self.rows:
-            return self.columns
-        return {name: [values[place] for place in places] for name, values in self.columns.items()}
-
-
 class Answering:
     """Answers requests of all pipelines in one process.
 
@@ -72,7 +53,8 @@ class Answering:
     def __init__(
         self, serve: ServeSettings, metrics: Metrics, log: PredictionLog, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._serve, self._metrics, self._log, self._loop = serve, metrics, log, loop
+        self._serve, self._metrics, self._loop = serve, metrics, loop
+        self._noting = Noting(metrics, log)
         # Two threads: models hold Python's lock most of the time. What nobody waits for has threads of its own, so that
         # a slow challenger keeps no caller of the champion waiting.
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="champion")
@@ -95,10 +77,10 @@ class Answering:
         """
         if not sent.columns and not sent.rows:
             return Result([], {}, [], [])
-        asked = _Asked(live, request, at_us, began, typed(live, sent), sent.rows)
+        asked = Asked(live, request, at_us, began, typed(live, sent), sent.rows)
         if not sent.rows:
             return Result([], {}, [], [])
-        if self._log.full:
+        if self._noting.full:
             await asyncio.sleep(_FULL_SECONDS)
         exposure = live.exposure
         if live.challenger is None or exposure is None:
@@ -110,14 +92,14 @@ class Answering:
             return result
         return await self._split(asked, live.challenger, exposure.share, exposure.rollout)
 
-    def _one(self, asked: _Asked, answers: Answers, *, keep: bool) -> Result:
+    def _one(self, asked: Asked, answers: Answers, *, keep: bool) -> Result:
         champion = asked.live.champion
-        self._note(asked, champion, "champion", range(asked.rows), answers, asked.columns, keep=keep)
+        self._noting.note(asked, champion, "champion", range(asked.rows), answers, keep=keep)
         versions: list[int] = [champion.version] * asked.rows
         roles: list[Role] = ["champion"] * asked.rows
         return Result(answers.predictions, answers.probabilities, versions, roles)
 
-    async def _split(self, asked: _Asked, challenger: Loaded, share: float, salt: int) -> Result:
+    async def _split(self, asked: Asked, challenger: Loaded, share: float, salt: int) -> Result:
         """By each row's key, some rows to the canary, the others to the champion."""
         known_by = keys(asked.live, asked.columns)
         mine = [place for place, key in enumerate(known_by) if fraction(key, salt) < share]
@@ -129,13 +111,13 @@ class Answering:
                 mine, rest = [], list(range(asked.rows))
         others = await self._champion(asked, rest) if rest else None
         if others is not None:
-            self._note(asked, asked.live.champion, "champion", rest, others, asked.some(rest), keep=True)
+            self._noting.note(asked, asked.live.champion, "champion", rest, others, keep=True)
         if canary is not None:
-            self._note(asked, challenger, "canary", mine, canary, asked.some(mine), keep=True)
+            self._noting.note(asked, challenger, "canary", mine, canary, keep=True)
             self._later(self._compare(asked, asked.live.champion, mine, "control"))
         return _merged(asked, challenger, (mine, canary), (rest, others))
 
-    async def _canary(self, asked: _Asked, challenger: Loaded, places: Sequence[int]) -> Answers | None:
+    async def _canary(self, asked: Asked, challenger: Loaded, places: Sequence[int]) -> Answers | None:
         """The canary's answers; None where it failed, which is noted."""
         columns = asked.some(places)
         try:
@@ -143,15 +125,16 @@ class Answering:
             async with asyncio.timeout(self._serve.canary_seconds):
                 return await self._ask(challenger, columns, len(places), beside=True)
         except TimeoutError:
-            kind, told = "timeout", f"no answer within {self._serve.canary_seconds:g} s"
+            kind: Literal["exception", "timeout", "busy"] = "timeout"
+            told = f"no answer within {self._serve.canary_seconds:g} s"
         except BusyError:
             kind, told = "busy", "too many rows waited"
         except Exception as error:  # a model is anything
-            kind, told = "exception", type(error).__name__
-        self._failed(asked, challenger, "canary", places, columns, kind, told)
+            kind, told = "exception", _why(error)
+        self._noting.failed(asked, challenger, "canary", places, kind, told)
         return None
 
-    async def _champion(self, asked: _Asked, places: Sequence[int]) -> Answers:
+    async def _champion(self, asked: Asked, places: Sequence[int]) -> Answers:
         champion = asked.live.champion
         try:
             return await self._ask(champion, asked.some(places), len(places), beside=False)
@@ -160,13 +143,13 @@ class Answering:
                 429, f"More than {self._serve.most_rows} rows wait for this model. Try again.", retry_after=1
             ) from None
         except Exception as error:
-            self._failed(asked, champion, "champion", places, asked.some(places), "exception", type(error).__name__)
+            self._noting.failed(asked, champion, "champion", places, "exception", _why(error))
             _log.exception("the champion failed", extra={"pipeline": champion.pipeline, "request": asked.request})
             raise RefusedError(
                 500, f"The model failed on this request; the log tells where (request {asked.request})."
             ) from None
 
-    async def _compare(self, asked: _Asked, loaded: Loaded, places: Sequence[int], role: Role) -> None:
+    async def _compare(self, asked: Asked, loaded: Loaded, places: Sequence[int], role: Role) -> None:
         """What the other version answers for the same rows, which nobody waits for; but not for ever."""
         columns, seconds = asked.some(places), _BESIDE_TIMES * self._serve.canary_seconds
         try:
@@ -178,13 +161,13 @@ class Answering:
                 self._metrics.shadow_dropped.labels(loaded.pipeline).inc(len(places))
             else:
                 told = f"no answer within {seconds:g} s"
-                self._failed(asked, loaded, role, places, columns, "timeout", told)
+                self._noting.failed(asked, loaded, role, places, "timeout", told)
         except BusyError:
             self._metrics.shadow_dropped.labels(loaded.pipeline).inc(len(places))
         except Exception as error:  # a model is anything: it is noted, and judged by it
-            self._failed(asked, loaded, role, places, columns, "exception", type(error).__name__)
+            self._noting.failed(asked, loaded, role, places, "exception", _why(error))
         else:
-            self._note(asked, loaded, role, places, answers, columns, keep=True)
+            self._noting.note(asked, loaded, role, places, answers, keep=True)
 
     def _require(self, loaded: Loaded, columns: Mapping[str, Sequence[Any]]) -> None:
         absent = loaded.takes - columns.keys()
@@ -236,70 +219,15 @@ class Answering:
         if self._beside:
             await asyncio.wait(list(self._beside), timeout=seconds)
 
-    def _note(
-        self,
-        asked: _Asked,
-        loaded: Loaded,
-        role: Role,
-        places: Sequence[int],
-        answers: Answers,
-        columns: Typed,
-        *,
-        keep: bool,
-    ) -> None:
-        self._metrics.predictions.labels(loaded.pipeline, str(loaded.version), role).inc(len(places))
-        self._metrics.logged.labels(loaded.pipeline).inc(len(places))
-        self._log.put(
-            Answer(
-                loaded.pipeline,
-                asked.request,
-                asked.at_us,
-                role,
-                loaded.version,
-                places,
-                columns,
-                answers.predictions,
-                answers.probabilities,
-                asked.latency(),
-                answers.seconds * 1000.0,
-                "",
-                keep,
-            )
-        )
 
-    def _failed(
-        self,
-        asked: _Asked,
-        loaded: Loaded,
-        role: Role,
-        places: Sequence[int],
-        columns: Typed,
-        kind: str,
-        told: str,
-    ) -> None:
-        self._metrics.errors.labels(loaded.pipeline, str(loaded.version), role, kind).inc(len(places))
-        self._metrics.logged.labels(loaded.pipeline).inc(len(places))
-        self._log.put(
-            Answer(
-                loaded.pipeline,
-                asked.request,
-                asked.at_us,
-                role,
-                loaded.version,
-                places,
-                columns,
-                None,
-                {},
-                asked.latency(),
-                0.0,
-                told,
-                True,
-            )
-        )
+def _why(error: Exception) -> str:
+    """What is kept of a model's trouble: not its own words, which may hold what it was asked."""
+    told = f": callers do not send {error}" if isinstance(error, MissingColumnsError) else ""
+    return f"{type(error).__name__}{told}"
 
 
 def _merged(
-    asked: _Asked,
+    asked: Asked,
     challenger: Loaded,
     canary: tuple[Sequence[int], Answers | None],
     others: tuple[Sequence[int], Answers | None],

@@ -15,22 +15,11 @@ import orjson
 import pyarrow as pa
 
 from configs.contract import Column
-from configs.source import Source
+from configs.source import COMPRESSIONS, ENDINGS, Source
 from tasks.errors import UsageError
 from tasks.stores.tables import column_schema
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ENDINGS = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".feather": "feather",
-    ".arrow": "feather",
-    ".xlsx": "excel",
-}
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".zip": "zip"}
 _OF_FORMAT = {"csv": ".csv", "parquet": ".parquet", "jsonl": ".jsonl", "feather": ".feather", "excel": ".xlsx"}
 Columns = Mapping[str, Sequence[Any]]
 
@@ -84,9 +73,9 @@ def content(source: Source, name: str, columns: Columns, contract: Mapping[str, 
 def _ends(name: str) -> tuple[str, str]:
     """Format and compression by a name's ending; empty where it tells none."""
     lower = name.lower()
-    packed = next((ending for ending in _COMPRESSIONS if lower.endswith(ending)), "")
+    packed = next((ending for ending in COMPRESSIONS if lower.endswith(ending)), "")
     bare = lower.removesuffix(packed)
-    return next((form for ending, form in _ENDINGS.items() if bare.endswith(ending)), ""), _COMPRESSIONS.get(packed, "")
+    return next((form for ending, form in ENDINGS.items() if bare.endswith(ending)), ""), COMPRESSIONS.get(packed, "")
 
 
 def _form(source: Source, name: str) -> str | None:

@@ -8,23 +8,12 @@ from collections.abc import Sequence
 from typing import BinaryIO, Literal, NamedTuple
 
 from configs.schema import PipelineConfig
-from configs.source import Compression, Source
+from configs.source import Source
 from tasks.refs import FOR_GOOD, BatchRecord, Feed, LandedFile, digest
 from tasks.stores.landing import Found, Landing, Tell
 from tasks.stores.settings import Settings
 
 _BLOCK = 1 << 20
-ENDINGS = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".feather": "feather",
-    ".arrow": "feather",
-    ".xlsx": "excel",
-}
-COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".zip": "zip"}
 Origin = Literal["landing", "readmitted"]
 
 

@@ -147,7 +147,7 @@ def _returned(columns: Mapping[str, Column]) -> dict[str, Column]:
 
 def _as_returned(name: str, source: Source) -> Source:
     """How a file that quarantine gave back is written; its format is left out where the name's ending tells one."""
-    from tasks.ingestion.discover import COMPRESSIONS, ENDINGS
+    from configs.source import COMPRESSIONS, ENDINGS
 
     endings = [one.lower() for one in Path(name).suffixes[-2:]]
     tells = bool(endings) and (

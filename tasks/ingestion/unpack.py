@@ -11,10 +11,9 @@ from typing import BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
-from configs.source import Compression, Format, Limits, Source
+from configs.source import COMPRESSIONS, ENDINGS, Compression, Format, Limits, Source
 from tasks.errors import DataRejectedError
 from tasks.ingestion.damage import refuse_other_kind
-from tasks.ingestion.discover import COMPRESSIONS, ENDINGS
 from tasks.ingestion.limits import check_size, check_unpacked, refusing
 
 _BLOCK = 1 << 20
