@@ -89,7 +89,7 @@ def _plain(path: Path, name: str, source: Source) -> Plain:
         raise DataRejectedError(f"{called!r} has {found}; expected {expected}, or set source.format")
     with path.open("rb") as handle:
         refuse_other_kind(handle.read(_HEAD), kind)
-    return Plain(path, cast("Format", kind), ending)
+    return Plain(path, kind, ending)
 
 
 def _ending(name: str) -> str:
