@@ -65,8 +65,9 @@ class PredictionLog:
     def put(self, answer: Answer) -> bool:
         """Take an answer; to be called before it is sent, from any thread. Whether it will be kept, sampling aside.
 
-        Takes microseconds. Where `lose_rows` would be passed, it first writes what waits to the disk, itself: heed
-        `full`. It never raises for the disk's sake: what can't be kept is dropped and counted.
+        Takes microseconds where `quick` says so. Where `lose_rows` would be passed, it first writes what waits to the
+        disk, itself: an event loop has a thread call it. It never raises for the disk's sake: what can't be kept is
+        dropped and counted.
 
         Raises:
             KeyError: no such pipeline.
@@ -112,6 +113,10 @@ class PredictionLog:
     def pending(self) -> int:
         """Rows in memory that are not on disk yet; never more than `lose_rows`."""
         return self._pending
+
+    def quick(self, rows: int) -> bool:
+        """Whether a put of so many rows need not write to the disk."""
+        return self._pending + rows <= self._most
 
     @property
     def full(self) -> bool:

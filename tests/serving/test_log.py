@@ -224,6 +224,20 @@ def test_where_the_folder_cannot_be_written_the_service_goes_on(world: World) ->
     log.close()
 
 
+def test_what_must_write_to_the_disk_is_told_before(world: World) -> None:
+    log = log_of(world.home, world.pipeline("served"), lose_rows=10, flush_seconds=30.0)
+    await_that(lambda: log.pending == 0)
+    assert log.quick(10)
+    assert not log.quick(11)
+    log.put(answer("a", [1, 2, 3]))
+    assert (log.quick(7), log.quick(8)) == (True, False)
+    log.put(answer("b", list(range(25))))  # more than may be lost: what was before is on disk by now
+    assert log.pending <= 10
+    assert [path.stat().st_size > 0 for path in files(world, ".open")] == [True]
+    log.close()
+    assert len(rows_of(world.home, world.config("served"))) == 28
+
+
 # ------------------------------------------------------------------------------------------------ the lake
 def test_what_the_lake_does_not_take_waits_and_is_told_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
     config = world.pipeline("served")
