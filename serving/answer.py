@@ -104,12 +104,12 @@ class Answering:
         known_by = keys(asked.live, asked.columns)
         mine = [place for place, key in enumerate(known_by) if fraction(key, salt) < share]
         rest = sorted({*range(asked.rows)} - {*mine})
-        canary = None
-        if mine:
-            canary = await self._canary(asked, challenger, mine)
-            if canary is None:  # the champion answers in its place
-                mine, rest = [], list(range(asked.rows))
+        # The champion first: who is asked first finds the processor cold, and the challenger is judged by its time.
         others = await self._champion(asked, rest) if rest else None
+        canary = await self._canary(asked, challenger, mine) if mine else None
+        if mine and canary is None:  # the champion answers in its place
+            mine, rest = [], list(range(asked.rows))
+            others = await self._champion(asked, rest)
         if others is not None:
             self._noting.note(asked, asked.live.champion, "champion", rest, others, keep=True)
         if canary is not None:
