@@ -16,7 +16,7 @@ from tasks.stores.rollouts import Ending, Rollout
 from tasks.stores.tracking import Tracking
 
 if TYPE_CHECKING:
-    from tasks.deployment.rollout import Evidence
+    from tasks.deployment.evidence import Evidence
 
 
 def judge(

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
 from tasks.deployment.answered import THEIRS, beside, both, milliseconds, usable
-from tasks.deployment.rollout import Evidence, Labelled, Pairs
+from tasks.deployment.evidence import Evidence, Labelled, Pairs
 from tasks.features.frame import feature_frame, target_values
 from tasks.features.training_set import TARGET, resample_units, with_targets
 from tasks.refs import BatchRecord, ModelRef

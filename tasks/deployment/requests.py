@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
 from tasks.deployment.answered import THEIRS, answer_names, beside, both, milliseconds, usable
-from tasks.deployment.rollout import Evidence, Labelled, Pairs
+from tasks.deployment.evidence import Evidence, Labelled, Pairs
 from tasks.features.frame import target_values
 from tasks.features.training_set import resample_units
 from tasks.refs import Feed
@@ -106,19 +105,25 @@ def _champion(lake: Lake, rollout: Rollout, roles: tuple[str, ...], since: datet
     return usable(_rows(lake, _version(rollout.champion, since - _EARLIER, roles)))
 
 
-def _pairs(config: PipelineConfig, table: pa.Table, waited: float) -> Pairs:
+def _pairs(config: PipelineConfig, table: pa.Table, waited: npt.NDArray[np.float64]) -> Pairs:
     challenger, champion = both(config, table)
-    return Pairs(challenger, champion, milliseconds(table, ""), milliseconds(table, THEIRS), waited)
+    once = _requests(table)
+    return Pairs(challenger, champion, milliseconds(once, ""), milliseconds(once, THEIRS), waited)
 
 
-def _waited(lake: Lake, rollout: Rollout, since: datetime) -> float:
-    """The champion's median time for rows that callers waited for, beside a canary; NaN where there are too few."""
+def _requests(table: pa.Table) -> pa.Table:
+    """One row of each request: those that are predicted together take the same time."""
+    numbered = table.select([REQUEST]).append_column("_n", pa.array(np.arange(table.num_rows)))
+    return table.take(numbered.group_by(REQUEST).aggregate([("_n", "min")]).column("_n_min"))
+
+
+def _waited(lake: Lake, rollout: Rollout, since: datetime) -> npt.NDArray[np.float64]:
+    """The champion's time for each request that callers waited for, beside a canary; none in a shadow."""
     if rollout.exposure.kind == "shadow":
-        return math.nan
+        return np.array([])
     asked = _version(rollout.champion, since, ("champion",))
-    rows = lake.read("served", [PREDICT_MS], asked.where, files=asked.files)
-    known = rows.column(PREDICT_MS).drop_null().to_numpy()
-    return float(np.median(known)) if len(known) >= rollout.plan.checks.min_rows else math.nan
+    rows = _plain(lake.read("served", [REQUEST, PREDICT_MS], asked.where, files=asked.files))
+    return milliseconds(_requests(rows), "")
 
 
 def _labelled(config: PipelineConfig, lake: Lake, rollout: Rollout) -> Labelled | None:

@@ -5,68 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from configs.schema import Comparison, Metric
 from configs.serving import Rollout, RolloutChecks
+from tasks.deployment.evidence import Evidence, Labelled, Pairs
 from tasks.measures.bootstrap import improvements
-from tasks.measures.metrics import Answers
-from tasks.measures.shift import class_shift, number_shift, wilson_low
+from tasks.measures.shift import class_shift, median_interval, number_shift, wilson_low
 from tasks.refs import Interval, RolloutCheck, RolloutDecision
 
 Floats = npt.NDArray[np.float64]
 # One failed row of the first few is a share of which even the interval's lower end is large: it may be the caller's.
 LEAST_FAILED = 3
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Rows that both versions answered: their answers, and milliseconds within each model, shape (n_rows,).
-
-    Attributes:
-        waited_ms: The champion's median for rows of other keys that callers waited for in the same time; NaN where
-            there is none. In a canary callers wait for the challenger, and the champion answers its rows at leisure.
-    """
-
-    challenger: Answers
-    champion: Answers
-    challenger_ms: Floats
-    champion_ms: Floats
-    waited_ms: float = float("nan")
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Rows that both answered and whose label is known. `units`: what the bootstrap draws, shape (n_rows,)."""
-
-    truth: npt.NDArray[Any]
-    challenger: Answers
-    champion: Answers
-    units: npt.NDArray[np.int64] | None
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is known of a step.
-
-    Attributes:
-        answered: Rows that the challenger answered in it.
-        asked: The newest rows that it was asked, as many as are looked at.
-        failed: Those of them that it did not answer.
-        pairs: Those of them that both answered; None where there is none.
-        labelled: Rows of the whole rollout with a label; None where there is none.
-        refused: Why the service refused to load it; empty where it did not.
-    """
-
-    answered: int
-    asked: int
-    failed: int
-    pairs: Pairs | None = None
-    labelled: Labelled | None = None
-    refused: str = ""
+LEAST_TIMES = 10
 
 
 @dataclass(frozen=True)
@@ -160,22 +114,27 @@ def errors(checks: RolloutChecks, evidence: Evidence) -> RolloutCheck:
 
 
 def latency(checks: RolloutChecks, pairs: Pairs | None) -> RolloutCheck:
-    """Is its median time for a prediction too long beside the champion's for the same rows?"""
-    both = None if pairs is None else np.isfinite(pairs.challenger_ms) & np.isfinite(pairs.champion_ms)
-    rows = 0 if both is None else int(both.sum())
+    """Is its median time for a prediction too long beside the champion's, by the near ends of 95 % intervals?"""
+    rows = 0 if pairs is None else len(pairs.champion.point)
     if pairs is None or rows < checks.min_rows:
         return _few("latency", rows, checks.min_rows)
-    mine, theirs = float(np.median(pairs.challenger_ms[both])), float(np.median(pairs.champion_ms[both]))
-    waited = np.isfinite(pairs.waited_ms) and pairs.waited_ms > theirs
-    theirs = pairs.waited_ms if waited else theirs
-    ratio = mine / max(theirs, 1e-6)
-    slow = ratio > checks.max_latency_ratio and mine > checks.latency_floor_ms
+    both = np.isfinite(pairs.challenger_ms) & np.isfinite(pairs.champion_ms)
+    times, needed = int(both.sum()), min(LEAST_TIMES, checks.min_rows)
+    if times < needed:
+        told = f"both were timed on {times} requests, {needed} are needed to compare"
+        return RolloutCheck(name="latency", outcome="not_applicable", reason=told, figures={"times": float(times)})
+    mine, theirs = median_interval(pairs.challenger_ms[both]), median_interval(pairs.champion_ms[both])
+    others = pairs.waited_ms[np.isfinite(pairs.waited_ms)]
+    waited = len(others) >= needed and np.median(others) > theirs.estimate
+    theirs = median_interval(others) if waited else theirs
+    ratio = mine.estimate / max(theirs.estimate, 1e-6)
+    slow = mine.low > checks.max_latency_ratio * theirs.high and mine.low > checks.latency_floor_ms
     told = (
-        f"median {mine:.3g} ms on {rows} rows, champion {theirs:.3g} ms on "
-        f"{'others meanwhile' if waited else 'the same'}: {ratio:.2f} times; "
+        f"median {mine.estimate:.3g} ms ({mine.low:.3g} to {mine.high:.3g}), champion {theirs.estimate:.3g} ms "
+        f"({theirs.low:.3g} to {theirs.high:.3g}){' for others meanwhile' if waited else ''}: {ratio:.2f} times; "
         f"{checks.max_latency_ratio:g} may be, or {checks.latency_floor_ms:g} ms"
     )
-    figures = {"rows": float(rows), "challenger_ms": mine, "champion_ms": theirs, "ratio": ratio}
+    figures = {"times": float(times), "challenger_ms": mine.estimate, "champion_ms": theirs.estimate, "ratio": ratio}
     return RolloutCheck(name="latency", outcome="fail" if slow else "pass", reason=told, figures=figures)
 
 

@@ -10,8 +10,11 @@ import numpy.typing as npt
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
+from tasks.refs import Interval
+
 Floats = npt.NDArray[np.float64]
 _ROUNDING, _TINY = 1e-9, 1e-300
+_Z = 1.959964  # of 95 %
 
 
 def number_shift(challenger: Floats, champion: Floats) -> float:
@@ -36,11 +39,20 @@ def class_shift(challenger: npt.NDArray[Any], champion: npt.NDArray[Any]) -> flo
     return found if np.isfinite(found) else 0.0  # rounding may take the root of less than nothing
 
 
-def wilson_low(found: int, rows: int, z: float = 1.959964) -> float:
+def median_interval(values: Floats) -> Interval:
+    """The median and its 95 % interval by order statistics, of values of shape (n,), n > 0: Conover (1999), 3.2."""
+    found = np.sort(values)
+    half = _Z * math.sqrt(len(found)) / 2.0
+    low, high = math.floor(len(found) / 2.0 - half), math.ceil(len(found) / 2.0 + half)
+    ends = [float(found[max(low, 0)]), float(found[min(high, len(found) - 1)])]
+    return Interval(estimate=float(np.median(found)), low=ends[0], high=ends[1], confidence=0.95)
+
+
+def wilson_low(found: int, rows: int) -> float:
     """Lower end of the 95 % interval of a share of rows: Wilson (1927), as Brown, Cai and DasGupta (2001) advise."""
     if rows == 0:
         return 0.0
-    share, square = found / rows, z * z
+    share, square = found / rows, _Z * _Z
     middle = share + square / (2 * rows)
-    half = z * math.sqrt((share * (1 - share) + square / (4 * rows)) / rows)
+    half = _Z * math.sqrt((share * (1 - share) + square / (4 * rows)) / rows)
     return max(0.0, (middle - half) / (1 + square / rows))

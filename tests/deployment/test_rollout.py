@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from configs.schema import Comparison
 from configs.serving import Rollout
-from tasks.deployment.rollout import Evidence, Labelled, Pairs, Rules, decide
+from tasks.deployment.evidence import Evidence, Labelled, Pairs
+from tasks.deployment.rollout import Rules, decide
 from tasks.measures.metrics import Answers
 from tasks.measures.shift import class_shift, number_shift, wilson_low
 from tasks.refs import RolloutCheck, RolloutDecision
@@ -130,8 +131,19 @@ def test_slowness_counts_from_a_ratio_and_a_floor_on(times: float, base: float, 
 
 def test_beside_a_canary_the_champion_is_timed_where_callers_waited_for_it() -> None:
     three = pairs(times=3.0)
-    assert decided(replace(FINE, pairs=replace(three, waited_ms=25.0))).action == "advance"
-    assert decided(replace(FINE, pairs=replace(three, waited_ms=1.0))).action == "roll_back"
+    assert decided(replace(FINE, pairs=replace(three, waited_ms=np.full(200, 25.0)))).action == "advance"
+    assert decided(replace(FINE, pairs=replace(three, waited_ms=np.full(200, 1.0)))).action == "roll_back"
+
+
+def test_few_or_scattered_times_are_no_slowness() -> None:
+    slow = pairs(times=3.0)
+    few = replace(slow, challenger_ms=slow.challenger_ms[:9], champion_ms=slow.champion_ms[:9])
+    waits = decided(replace(FINE, pairs=few))
+    assert waits.action == "go_on"
+    assert waits.reasons == ("latency: both were timed on 9 requests, 10 are needed to compare",)
+    times = np.array([8.0, 9.0, 11.0, 12.0, 13.0, 24.0, 25.0, 26.0, 30.0, 31.0, 33.0, 40.0])
+    scattered = replace(slow, challenger_ms=times, champion_ms=np.full(12, 10.0))
+    assert decided(replace(FINE, pairs=scattered)).action == "advance", "its median is 2.45 times, but not surely"
 
 
 @pytest.mark.parametrize(("shift", "action"), [(0.0, "advance"), (0.3, "advance"), (0.7, "roll_back")])

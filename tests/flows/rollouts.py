@@ -74,11 +74,11 @@ def serve(
     config = world.config(rollout.pipeline)
     lake = Lake(world.settings, config)
     roles = ("shadow", "champion") if rollout.exposure.kind == "shadow" else ("canary", "control")
-    rng, request, now = np.random.default_rng(first), uuid4().hex, at or datetime.now(UTC)
+    rng, now = np.random.default_rng(first), at or datetime.now(UTC)
     lines: list[dict[str, Any]] = []
     for row in range(rows):
         theirs = float(rng.normal(0.0, 2.0))
-        shared = {REQUEST: request, POSITION: row, AT: now, LATENCY_MS: 12.0, "id": first + row}
+        shared = {REQUEST: uuid4().hex, POSITION: 0, AT: now, LATENCY_MS: 12.0, "id": first + row}
         broken = row < failed
         mine = {ERROR: "it threw", "prediction": None} if broken else {ERROR: "", "prediction": theirs + shift}
         lines.append({**shared, **mine, ROLE: roles[0], "model_version": rollout.version, PREDICT_MS: 8.0 * times})
