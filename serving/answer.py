@@ -21,6 +21,7 @@ from serving.settings import ServeSettings
 
 _log = logging.getLogger("perennial.serving")
 _FULL_SECONDS = 0.005
+_FEW_ROWS = 200
 _BESIDE_TIMES = 10.0  # of what a canary may take: what nobody waits for
 
 
@@ -77,24 +78,26 @@ class Answering:
         """
         if not sent.columns and not sent.rows:
             return Result([], {}, [], [])
-        asked = Asked(live, request, at_us, began, typed(live, sent), sent.rows)
+        # Many rows take their time, which other callers are not to wait for.
+        columns = typed(live, sent) if sent.rows <= _FEW_ROWS else await asyncio.to_thread(typed, live, sent)
+        asked = Asked(live, request, at_us, began, columns, sent.rows)
         if not sent.rows:
             return Result([], {}, [], [])
         if self._noting.full:
             await asyncio.sleep(_FULL_SECONDS)
         exposure = live.exposure
         if live.challenger is None or exposure is None:
-            return self._one(asked, await self._champion(asked, range(sent.rows)), keep=False)
+            return await self._one(asked, await self._champion(asked, range(sent.rows)), keep=False)
         if exposure.kind == "shadow":
             answers = await self._champion(asked, range(sent.rows))
-            result = self._one(asked, answers, keep=True)
+            result = await self._one(asked, answers, keep=True)
             self._later(self._compare(asked, live.challenger, range(sent.rows), "shadow"))
             return result
         return await self._split(asked, live.challenger, exposure.share, exposure.rollout)
 
-    def _one(self, asked: Asked, answers: Answers, *, keep: bool) -> Result:
+    async def _one(self, asked: Asked, answers: Answers, *, keep: bool) -> Result:
         champion = asked.live.champion
-        self._noting.note(asked, champion, "champion", range(asked.rows), answers, keep=keep)
+        await self._noting.note(asked, champion, "champion", range(asked.rows), answers, keep=keep)
         versions: list[int] = [champion.version] * asked.rows
         roles: list[Role] = ["champion"] * asked.rows
         return Result(answers.predictions, answers.probabilities, versions, roles)
@@ -111,9 +114,9 @@ class Answering:
             mine, rest = [], list(range(asked.rows))
             others = await self._champion(asked, rest)
         if others is not None:
-            self._noting.note(asked, asked.live.champion, "champion", rest, others, keep=True)
+            await self._noting.note(asked, asked.live.champion, "champion", rest, others, keep=True)
         if canary is not None:
-            self._noting.note(asked, challenger, "canary", mine, canary, keep=True)
+            await self._noting.note(asked, challenger, "canary", mine, canary, keep=True)
             self._later(self._compare(asked, asked.live.champion, mine, "control"))
         return _merged(asked, challenger, (mine, canary), (rest, others))
 
@@ -131,7 +134,7 @@ class Answering:
             kind, told = "busy", "too many rows waited"
         except Exception as error:  # a model is anything
             kind, told = "exception", _why(error)
-        self._noting.failed(asked, challenger, "canary", places, kind, told)
+        await self._noting.failed(asked, challenger, "canary", places, kind, told)
         return None
 
     async def _champion(self, asked: Asked, places: Sequence[int]) -> Answers:
@@ -143,7 +146,7 @@ class Answering:
                 429, f"More than {self._serve.most_rows} rows wait for this model. Try again.", retry_after=1
             ) from None
         except Exception as error:
-            self._noting.failed(asked, champion, "champion", places, "exception", _why(error))
+            await self._noting.failed(asked, champion, "champion", places, "exception", _why(error))
             _log.exception("the champion failed", extra={"pipeline": champion.pipeline, "request": asked.request})
             raise RefusedError(
                 500, f"The model failed on this request; the log tells where (request {asked.request})."
@@ -161,13 +164,13 @@ class Answering:
                 self._metrics.shadow_dropped.labels(loaded.pipeline).inc(len(places))
             else:
                 told = f"no answer within {seconds:g} s"
-                self._noting.failed(asked, loaded, role, places, "timeout", told)
+                await self._noting.failed(asked, loaded, role, places, "timeout", told)
         except BusyError:
             self._metrics.shadow_dropped.labels(loaded.pipeline).inc(len(places))
         except Exception as error:  # a model is anything: it is noted, and judged by it
-            self._noting.failed(asked, loaded, role, places, "exception", _why(error))
+            await self._noting.failed(asked, loaded, role, places, "exception", _why(error))
         else:
-            self._noting.note(asked, loaded, role, places, answers, keep=True)
+            await self._noting.note(asked, loaded, role, places, answers, keep=True)
 
     def _require(self, loaded: Loaded, columns: Mapping[str, Sequence[Any]]) -> None:
         absent = loaded.takes - columns.keys()

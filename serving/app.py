@@ -20,6 +20,7 @@ from serving.problem import RefusedError
 from serving.service import Service
 
 _JSON = "application/json"
+_SMALL_BYTES = 32 << 10  # larger ones are read in a thread: other callers are not to wait for it
 
 
 def create(service: Service) -> FastAPI:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -52,7 +53,7 @@ class Noting:
         """Whether the log needs a moment before it can take more."""
         return self._log.full
 
-    def note(
+    async def note(
         self, asked: Asked, loaded: Loaded, role: Role, places: Sequence[int], answers: Answers, *, keep: bool
     ) -> None:
         """A version answered some of a request's rows.
@@ -66,9 +67,9 @@ class Noting:
             keep: Kept whatever the sample says: another version is asked the same rows.
         """
         self._metrics.predictions.labels(loaded.pipeline, str(loaded.version), role).inc(len(places))
-        self._put(asked, loaded, role, places, answers, "", keep=keep)
+        await self._put(asked, loaded, role, places, answers, "", keep=keep)
 
-    def failed(
+    async def failed(
         self,
         asked: Asked,
         loaded: Loaded,
@@ -79,9 +80,9 @@ class Noting:
     ) -> None:
         """A version gave no answer for some of a request's rows, and why."""
         self._metrics.errors.labels(loaded.pipeline, str(loaded.version), role, kind).inc(len(places))
-        self._put(asked, loaded, role, places, None, told, keep=True)
+        await self._put(asked, loaded, role, places, None, told, keep=True)
 
-    def _put(
+    async def _put(
         self,
         asked: Asked,
         loaded: Loaded,
@@ -94,20 +95,22 @@ class Noting:
     ) -> None:
         found = answers or _NOTHING
         self._metrics.logged.labels(loaded.pipeline).inc(len(places))
-        self._log.put(
-            Answer(
-                pipeline=loaded.pipeline,
-                request=asked.request,
-                at_us=asked.at_us,
-                role=role,
-                version=loaded.version,
-                positions=places,
-                columns=asked.some(places),
-                predictions=None if answers is None else answers.predictions,
-                probabilities=found.probabilities,
-                latency_ms=asked.latency(),
-                predict_ms=found.seconds * 1000.0,
-                error=error,
-                keep=keep,
-            )
+        answer = Answer(
+            pipeline=loaded.pipeline,
+            request=asked.request,
+            at_us=asked.at_us,
+            role=role,
+            version=loaded.version,
+            positions=places,
+            columns=asked.some(places),
+            predictions=None if answers is None else answers.predictions,
+            probabilities=found.probabilities,
+            latency_ms=asked.latency(),
+            predict_ms=found.seconds * 1000.0,
+            error=error,
+            keep=keep,
         )
+        if self._log.quick(len(places)):
+            self._log.put(answer)
+        else:  # it goes to the disk by itself, which other callers are not to wait for
+            await asyncio.to_thread(self._log.put, answer)

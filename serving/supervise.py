@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 from serving.listen import told
@@ -19,6 +22,7 @@ from serving.settings import ServeSettings
 from tasks.stores.settings import Settings
 
 _log = logging.getLogger("perennial.serving")
+_METRICS, _HELD = "metrics-", "held"
 _PAUSE, _LONGEST = 0.5, 30.0
 _STEADY_SECONDS = 30.0
 _ENDING_SECONDS = 30.0  # after the last request: the log, and labels, to where they go
@@ -38,7 +42,7 @@ def supervise(settings: Settings, serve: ServeSettings, only: tuple[str, ...], l
         listening: The socket that they share.
     """
     told(serve, listening)
-    folder = tempfile.mkdtemp(prefix="metrics-", dir=settings.state)
+    folder = _folder(settings.state)
     os.set_inheritable(listening.fileno(), True)
     command = [sys.executable, "-m", "serving.child", str(listening.fileno()), *only]
     environment = {**os.environ, FOLDER: folder}
@@ -55,6 +59,18 @@ def supervise(settings: Settings, serve: ServeSettings, only: tuple[str, ...], l
         _end(children, 2 * serve.drain_seconds + _ENDING_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
     return 0
+
+
+def _folder(state: Path) -> str:
+    """A folder for the processes' numbers, held by a lock; those of services that were killed are removed."""
+    for left in state.glob(f"{_METRICS}*"):
+        with suppress(OSError), (left / _HELD).open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+    found = tempfile.mkdtemp(prefix=_METRICS, dir=state)
+    held = os.open(Path(found) / _HELD, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+    fcntl.flock(held, fcntl.LOCK_EX)  # until this process ends, however
+    return found
 
 
 def _stop(_: int, __: FrameType | None) -> None:
