@@ -15,7 +15,7 @@ _NUMBERS = ("integer", "number", "boolean")
 
 
 def input_counts(config: PipelineConfig, answers: Sequence[Answer]) -> dict[str, InputCounts]:
-    """What came in for each feature column. A row that two versions were asked counts once.
+    """What came in for each feature column that is not left out. A row that two versions were asked counts once.
 
     Args:
         config: The pipeline's.
@@ -23,7 +23,7 @@ def input_counts(config: PipelineConfig, answers: Sequence[Answer]) -> dict[str,
     """
     asked = [one for one in answers if one.role == "champion" or (one.role == "canary" and not one.error)]
     found = {}
-    for name in config.feature_columns:
+    for name in (one for one in config.feature_columns if one not in config.serving.log.leave_out):
         values: list[Any] = []
         for answer in asked:
             column = answer.columns.get(name)

@@ -360,6 +360,8 @@ def test_what_came_in_is_counted_once_a_row_kept_or_not(world: World) -> None:
     failed = answer("c", [1], role="canary", error="it threw", predictions=None)  # the champion's answer counts
     once = answer("c", [1])
     assert input_counts(config, [failed, once]) == input_counts(config, [once])
+    assert "x1" in input_counts(config, [once])
+    assert "x1" not in input_counts(kept(world, {"leave_out": ["x1"]}), [once])
 
 
 def test_the_import_is_light() -> None:
