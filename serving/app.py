@@ -41,6 +41,7 @@ def create(service: Service) -> FastAPI:
     app = FastAPI(title="Perennial", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _refused)  # and the guard's log tells where it was
     _predictions(app, service)
     _looks(app, service)
     return app

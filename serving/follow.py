@@ -190,13 +190,13 @@ class Follower:
         except (RefusedModelError, FetchError, MissingFilesError) as error:
             if isinstance(error, RefusedModelError):
                 self._copy.discard(slot.config.name, named)  # the next try fetches it anew
-            self._refuse(slot, named, alias, str(error))
+            self._refuse(slot, named, alias, str(error), fetched=isinstance(error, RefusedModelError))
             return None
         slot.refused.pop(key, None)
         slot.held[key] = loaded
         return loaded
 
-    def _refuse(self, slot: Slot, named: Named, alias: str, reason: str) -> None:
+    def _refuse(self, slot: Slot, named: Named, alias: str, reason: str, *, fetched: bool) -> None:
         key = (named.version, named.place)
         known = slot.refused.get(key)
         slot.refused[key] = _Refused(time.monotonic(), reason)
@@ -206,7 +206,7 @@ class Follower:
         _log.error("a version can't be served; what serves goes on", extra=about)
         self._metrics.refused.labels(slot.config.name).inc()
         given = (self._settings, slot.config.name, named.version, alias, reason)
-        threading.Thread(target=report, args=given, name="report", daemon=True).start()
+        threading.Thread(target=report, args=given, kwargs={"fetched": fetched}, name="report", daemon=True).start()
 
     def _tell(self, slot: Slot, before: Live | None, seconds: float) -> None:
         name, now = slot.config.name, slot.live

@@ -55,12 +55,12 @@ class Guard:
         request = _request_id(headers.get(b"x-request-id", b""))
         state = scope.setdefault("state", {})
         state.update(request=request, began=began, at_us=int(arrived * 1e6), pipeline="")
-        status = 500
+        status, begun = 500, False
 
         async def answer(message: MutableMapping[str, Any]) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request.encode())]
             await send(message)
 
@@ -74,9 +74,9 @@ class Guard:
             status = 499  # the caller went away: nobody is answered
         except Exception:
             _log.exception("a request failed", extra={"request": request, "path": _path(scope)})
-            await _refuse(
-                answer, RefusedError(500, f"An error of the service; its log tells where (request {request}).")
-            )
+            if not begun:
+                told = f"An error of the service; its log tells where (request {request})."
+                await _refuse(answer, RefusedError(500, told))
         finally:
             self.in_work -= 1
             self._metrics.in_work.dec()

@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import logging
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
 
-from tasks.stores.audit import SERVING_REFUSED
 from tasks.stores.settings import Settings
 
 _log = logging.getLogger("perennial.serving")
+_LATELY = timedelta(minutes=1)
 
 
-def report(settings: Settings, pipeline: str, version: int, alias: str, reason: str) -> None:
-    """Tell that a version was refused, once for the same reason. What can't be told is in the log at least."""
+def report(settings: Settings, pipeline: str, version: int, alias: str, reason: str, *, fetched: bool) -> None:
+    """Tell that a version was refused, once for several processes. What can't be told is in the log at least.
+
+    Args:
+        settings: Where the state is.
+        pipeline: Its name.
+        version: The version.
+        alias: What pointed to it.
+        reason: Why.
+        fetched: Whether its files were there. If not, nothing is known of the version itself.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
     from tasks.errors import PerennialError
-    from tasks.stores.audit import Audit
+    from tasks.stores.audit import SERVING_REFUSED, Audit
     from tasks.stores.outbox import Outbox
 
     details: dict[str, JsonValue] = {"version": version, "alias": alias, "host": os.uname().nodename}
+    details["fetched"] = fetched
+    now = datetime.now(UTC)
     try:
         audit = Audit(settings)
-        known = [(one.details, one.reason) for one in audit.entries(pipeline, SERVING_REFUSED)]
-        if (details, reason) in known:
+        lately = [one for one in audit.entries(pipeline, SERVING_REFUSED) if one.at > now - _LATELY]
+        if (details, reason) in [(one.details, one.reason) for one in lately]:
             return
-        now = datetime.now(UTC)
         audit.write(pipeline, SERVING_REFUSED, "done", at=now, actor="serving", reason=reason, details=details)
         outbox = Outbox(settings)
         outbox.put("perennial.model.refused", pipeline, {**details, "reason": reason})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+import os
 import signal
 import socket
 import sys
@@ -53,3 +55,6 @@ def work(settings: Settings, serve: ServeSettings, only: tuple[str, ...], listen
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     server.run(sockets=[listening])
+    # Everything is closed by now. A thread in which a model hangs must not keep the process from ending.
+    logging.shutdown()
+    os._exit(0 if server.started else 1)

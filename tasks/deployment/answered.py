@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from configs.contract import Column
 from configs.schema import PipelineConfig
 from tasks.features.frame import target_values
+from tasks.measures.classes import probability_columns
 from tasks.measures.metrics import Answers
 from tasks.stores.tables import ERROR, PREDICT_MS
 
@@ -57,12 +57,7 @@ def answers(config: PipelineConfig, table: pa.Table, prefix: str, more: tuple[An
     if config.task == "regression":
         return Answers(point)
     start = f"{prefix}{_PROBABILITY}"
-    # A class that only other versions know is null in all rows of this one.
-    known = {
-        _class(name.removeprefix(start), column): name
-        for name in table.column_names
-        if name.startswith(start) and table.column(name).null_count < table.num_rows
-    }
+    known = probability_columns(table, column, start)
     if not known:
         return Answers(point, None, tuple(sorted({*point.tolist(), *more})))
     classes = tuple(sorted(known))
@@ -73,12 +68,3 @@ def answers(config: PipelineConfig, table: pa.Table, prefix: str, more: tuple[An
 def milliseconds(table: pa.Table, prefix: str) -> npt.NDArray[np.float64]:
     """How long each row's prediction took, shape (n_rows,); NaN where that is not known."""
     return np.asarray(table.column(f"{prefix}{PREDICT_MS}").cast(pa.float64()).to_numpy())
-
-
-def _class(name: str, column: Column) -> Any:
-    """A class, as the target has it, from its name in a column's name."""
-    if column.type == "integer":
-        return int(name)
-    if column.type == "number":
-        return float(name)
-    return name == "True" if column.type == "boolean" else name

@@ -105,7 +105,7 @@ def errors(checks: RolloutChecks, evidence: Evidence) -> RolloutCheck:
     low = wilson_low(evidence.failed, evidence.asked)
     share = evidence.failed / evidence.asked
     told = (
-        f"{evidence.failed} of {evidence.asked} rows failed ({share:.2%}, surely more than {low:.2%}); "
+        f"{evidence.failed} of {evidence.asked} rows failed ({share:.2%}; its 95 % interval begins at {low:.2%}); "
         f"{checks.max_error_share:.2%} may, or {LEAST_FAILED - 1} rows"
     )
     figures = {"asked": float(evidence.asked), "failed": float(evidence.failed), "share": share, "at_least": low}

@@ -14,6 +14,7 @@ from configs.schema import Metric, PipelineConfig
 from tasks.features.frame import target_values
 from tasks.features.training_set import TARGET, resample_units, with_targets
 from tasks.measures.bootstrap import interval
+from tasks.measures.classes import probability_columns
 from tasks.measures.metrics import KINDS, Answers
 from tasks.refs import Interval, WatchState
 from tasks.stores.tables import ROW_ID, SEQ
@@ -97,25 +98,11 @@ def _answers(config: PipelineConfig, table: pa.Table, column: Column, truth: npt
     point = target_values(table.select(["prediction"]), column)
     if config.task == "regression":
         return Answers(point)
-    # A class that only other versions know is null in all rows of this one.
-    known = {
-        _class(name.removeprefix(_PROBABILITY), column): name
-        for name in table.column_names
-        if name.startswith(_PROBABILITY) and table.column(name).null_count < table.num_rows
-    }
+    known = probability_columns(table, column, _PROBABILITY)
     if not known:
         return Answers(point, None, tuple(sorted({*point.tolist(), *truth.tolist()})))
     classes = tuple(sorted(known))
     return Answers(point, np.column_stack([table.column(known[name]).to_numpy() for name in classes]), classes)
-
-
-def _class(name: str, column: Column) -> Any:
-    """A class, as the target has it, from its name in a column's name."""
-    if column.type == "integer":
-        return int(name)
-    if column.type == "number":
-        return float(name)
-    return name == "True" if column.type == "boolean" else name
 
 
 def verdict(

@@ -204,9 +204,12 @@ def rolled_back(audit: Audit, pipeline: str) -> dict[int, str]:
 
 
 def refused(audit: Audit, rollout: Rollout) -> str:
-    """Why a service refused to load the version since it is rolled out; empty where none did."""
+    """Why a service refused to load the version since it is rolled out; empty where none did.
+
+    That its files could not be had tells nothing of the version: they are fetched again.
+    """
     lines = [one for one in audit.entries(rollout.pipeline, SERVING_REFUSED) if one.id > rollout.id]
-    found = [one.reason for one in lines if one.details.get("version") == rollout.version]
+    found = [one.reason for one in lines if one.details.get("version") == rollout.version and one.details["fetched"]]
     return found[-1] if found else ""
 
 
