@@ -1,4 +1,4 @@
-"""The command `perennial serve`: becomes the prediction service, a process without anything that is not needed there."""
+"""The command `perennial serve`: becomes the prediction service, a process without what is not needed there."""
 
 from __future__ import annotations
 

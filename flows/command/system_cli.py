@@ -23,7 +23,7 @@ deployments = typer.Typer(
 
 
 def up(prefect_port: _Port = None, mlflow_port: _Port = None, serve_port: _Port = None) -> None:
-    """Start Prefect, MLflow, the prediction service, the worker and the sensor here, and keep them alive until Ctrl-C."""
+    """Start Prefect, MLflow, the prediction service, worker and sensor here, and keep them alive until Ctrl-C."""
     from flows.system.up import up as start
 
     ports = {"prefect_port": prefect_port, "mlflow_port": mlflow_port, "serve_port": serve_port}
