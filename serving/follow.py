@@ -257,8 +257,5 @@ class Follower:
         if slot is None:
             self.slots[config.name] = Slot(config)
         elif slot.config != config:
-            slot.config, slot.held, slot.pointed = (
-                config,
-                {},
-                Aliases(),
-            )  # what is served goes on until it is loaded anew
+            slot.config = config
+            slot.held, slot.pointed = {}, Aliases()  # what is served goes on until it is loaded anew

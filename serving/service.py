@@ -41,14 +41,13 @@ class Service:
         self.draining = False
         self._follower = Follower(settings, serve, self.metrics, only, self._changed)
         self._loop: asyncio.AbstractEventLoop | None = None
-        bounds = LogSettings(
+        self._bounds = LogSettings(
             folder=settings.state / "served",
             lose_rows=serve.log_lose_rows,
             ship_seconds=serve.log_ship_seconds,
             hurry_seconds=serve.log_hurry_seconds,
             spill_mebibytes=serve.log_spill_mebibytes,
         )
-        self._bounds = bounds
         self.log: PredictionLog
         self.feedback: Feedback
         self.answering: Answering

@@ -115,8 +115,9 @@ def supersede(audit: Audit, rollout: Rollout, champion: int | None, at: datetime
 
 def _note(desk: Desk, rollout: Rollout, ending: Ending) -> None:
     """Keep the decision in the lake, once."""
-    found = [one.model.recipe for intent, one in candidates.waiting(desk.audit, desk.pipeline)
-             if intent == rollout.candidate]  # fmt: skip
+    found = [
+        one.model.recipe for intent, one in candidates.waiting(desk.audit, desk.pipeline) if intent == rollout.candidate
+    ]
     row = decision_row(ending.at, "rollout", ending.outcome, "".join(found), rollout.model_dump_json())
     desk.lake.append_once("decisions", row, f"rollout:{rollout.id}:{ending.outcome}", 1)
 
@@ -126,9 +127,15 @@ def complete(desk: Desk, intent: Entry, at: datetime) -> str:
     back = Back.model_validate(intent.details)
     if desk.tracking.champion_version() != back.to:
         desk.audit.write(
-            desk.pipeline, ROLLBACK, "abandoned", at=at, actor=intent.actor, reason="the alias was not moved",
-            details=intent.details, intent=intent.id,
-        )  # fmt: skip
+            desk.pipeline,
+            ROLLBACK,
+            "abandoned",
+            at=at,
+            actor=intent.actor,
+            reason="the alias was not moved",
+            details=intent.details,
+            intent=intent.id,
+        )
         return f"rollback to version {back.to}: abandoned"
     if back.marks:
         desk.tracking.mark(back.version, intent.reason)
@@ -138,7 +145,13 @@ def complete(desk: Desk, intent: Entry, at: datetime) -> str:
     row = decision_row(intent.at, "rollback", "rolled_back", "", back.model_dump_json())
     desk.lake.append_once("decisions", row, f"rollback:{intent.id}", 1)
     desk.audit.write(
-        desk.pipeline, ROLLBACK, "done", at=at, actor=intent.actor, reason=intent.reason, details=intent.details,
+        desk.pipeline,
+        ROLLBACK,
+        "done",
+        at=at,
+        actor=intent.actor,
+        reason=intent.reason,
+        details=intent.details,
         intent=intent.id,
-    )  # fmt: skip
+    )
     return f"rollback to version {back.to}: done"

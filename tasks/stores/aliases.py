@@ -128,14 +128,12 @@ class _Rest:
 
     def __init__(self, address: str) -> None:
         self._address = address.rstrip("/")
-        self._client: httpx.Client | None = None
+        self._client = client(address.rstrip("/"))
         self._known: dict[tuple[str, int], Named] = {}
 
     def read(self) -> dict[str, Aliases]:
         import httpx
 
-        if self._client is None:
-            self._client = client(self._address)
         try:
             return {name: aliases for name, aliases in self._all() if aliases != Aliases()}
         except (httpx.HTTPError, ValueError) as error:
@@ -171,7 +169,6 @@ class _Rest:
         return named
 
     def _get(self, path: str, parameters: Mapping[str, str]) -> dict[str, Any]:
-        assert self._client is not None  # noqa: S101  # read() made it
         given = {name: value for name, value in parameters.items() if value}
         answer = self._client.get(f"/api/2.0/mlflow/{path}", params=given)
         answer.raise_for_status()

@@ -9,12 +9,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tasks.errors import PerennialError
 from tasks.stores import artifacts
 from tasks.stores.aliases import Aliases, Named, client
 from tasks.stores.settings import Settings
+
+if TYPE_CHECKING:
+    import httpx
 
 _KEPT = 4
 _FETCH_SECONDS = 300.0
@@ -127,10 +131,7 @@ def _plain(name: str) -> str:
     return last
 
 
-def _save(server: object, path: str, to: Path) -> None:
-    import httpx
-
-    assert isinstance(server, httpx.Client)  # noqa: S101
+def _save(server: httpx.Client, path: str, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     with server.stream("GET", f"/api/2.0/mlflow-artifacts/artifacts/{quote(path)}") as answer, to.open("wb") as file:
         answer.raise_for_status()
