@@ -242,6 +242,18 @@ class Said:
 Cli = Callable[..., Said]
 
 
+def showing(*heavy: str) -> str:
+    """A program: the command line with its arguments, then a line with its exit code and which of these it loaded."""
+    return (
+        "import sys\n"
+        "from flows.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as ended:\n    code = ended.code\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
+        f"print(code, *sorted(loaded & {set(heavy)!r}))\n"
+    )
+
+
 @pytest.fixture
 def cli(server: str, capfd: pytest.CaptureFixture[str]) -> Cli:
     """The command line in this process, with the session's server."""

@@ -24,18 +24,11 @@ from tasks.stores.approvals import APPROVAL, Approvals, Request
 from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.people import People
 from tasks.stores.tracking import Tracking
-from tests.conftest import ROOT, Cli, Said, World, trips
+from tests.conftest import ROOT, Cli, Said, World, showing, trips
 
 NAME = "asked"
 ASK: dict[str, Any] = {"approval": {"required": True}}
-SHOW = (
-    "import sys\n"
-    "from flows.cli import main\n"
-    "try:\n    main(sys.argv[1:])\n"
-    "except SystemExit as ended:\n    code = ended.code\n"
-    "loaded = {name.partition('.')[0] for name in sys.modules}\n"
-    "print(code, *sorted(loaded & {'pandas', 'mlflow', 'prefect', 'sklearn', 'great_expectations', 'evidently'}))\n"
-)
+SHOW = showing("pandas", "mlflow", "prefect", "sklearn", "great_expectations", "evidently")
 
 
 @pytest.fixture(scope="module")

@@ -20,19 +20,12 @@ from tasks.stores.audit import Audit
 from tasks.stores.lake import Lake
 from tasks.stores.rollouts import ROLLBACK
 from tasks.stores.tracking import Tracking
-from tests.conftest import NEVER_RETRAIN, ROOT, Cli, World, trips
+from tests.conftest import NEVER_RETRAIN, ROOT, Cli, World, showing, trips
 from tests.flows.rollouts import another, begun, deployed, ended, events, page, tags
 
 NAME = "back"
 SHOWN: dict[str, Any] = {"rollout": {"steps": [{"kind": "canary", "share": 0.5, "requests": 40}]}}
-SHOW = (
-    "import sys\n"
-    "from flows.cli import main\n"
-    "try:\n    main(sys.argv[1:])\n"
-    "except SystemExit as ended:\n    code = ended.code\n"
-    "loaded = {name.partition('.')[0] for name in sys.modules}\n"
-    "print(code, *sorted(loaded & {'prefect', 'great_expectations', 'evidently'}))\n"
-)
+SHOW = showing("prefect", "great_expectations", "evidently")
 
 
 @pytest.fixture(scope="module")

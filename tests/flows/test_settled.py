@@ -10,18 +10,11 @@ import sys
 import pytest
 
 from flows.settled import nothing_new
-from tests.conftest import ROOT, World, trips
+from tests.conftest import ROOT, World, showing, trips
 
 NAME = "calm"
 LANDED = trips(0, 150, seed=1)
-SHOW = (
-    "import sys\n"
-    "from flows.cli import main\n"
-    "try:\n    main(['run', sys.argv[1]])\n"
-    "except SystemExit as ended:\n    code = ended.code\n"
-    "loaded = {name.partition('.')[0] for name in sys.modules}\n"
-    "print(code, *sorted(loaded & {'pandas', 'mlflow', 'prefect', 'sklearn', 'great_expectations', 'evidently'}))\n"
-)
+SHOW = showing("pandas", "mlflow", "prefect", "sklearn", "great_expectations", "evidently")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +35,13 @@ def said(calm: World) -> list[str]:
     """Lines of a run that has nothing to do; the last: exit code, and which vendors it imported."""
     env = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     done = subprocess.run(
-        [sys.executable, "-c", SHOW, NAME], cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", SHOW, "run", NAME],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     return done.stdout.splitlines()
 
