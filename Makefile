@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system test-postgres lint types format lock schema bench clean
+.PHONY: help setup demo test test-unit test-integration test-e2e test-system test-postgres test-images coverage lint types format lock schema bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -27,15 +27,32 @@ demo: $(READY) ## watch a model live, on a simulated city
 
 # Half of a test's time is waiting for servers and processes, so three work at once on two cores, too. Each has one
 # thread for sums, or they would wait for each other.
-test: $(READY) ## run the tests, three at once
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
-test-system: $(READY) ## run the tests of `perennial up` as a whole
-	@$(BIN)/python -m pytest -m system tests/flows/system
+test: $(READY) ## run the unit, integration and end-to-end tests
+	@$(PYTEST) tests/unit tests/integration tests/e2e
+
+test-unit: $(READY) ## run the tests of logic alone
+	@$(PYTEST) tests/unit
+
+test-integration: $(READY) ## run the tests with real stores, servers and processes
+	@$(PYTEST) tests/integration
+
+test-e2e: $(READY) ## run the tests of whole flows and commands
+	@$(PYTEST) tests/e2e
+
+test-system: $(READY) ## run `perennial up` as a whole, long kills and races
+	@$(BIN)/python -m pytest -m 'not postgres and not images' tests/system
 
 test-postgres: $(READY) ## run the tests of a team's installation, on PostgreSQL and Redis
-	@tests/postgres/install.sh
-	@$(BIN)/python -m pytest -m postgres tests/postgres tests/docker
+	@tests/system/postgres/install.sh
+	@$(BIN)/python -m pytest -m postgres tests/system/postgres
+
+coverage: $(READY) ## branch coverage of the tests and the system's tests together
+	@rm -f .coverage .coverage.*
+	@$(PYTEST) --cov --cov-report= tests/unit tests/integration tests/e2e
+	@$(BIN)/python -m pytest --cov --cov-append --cov-report= -m 'not postgres and not images' tests/system
+	@$(BIN)/coverage report --format=total --precision=2
 
 lint: $(READY) ## ruff, format check, import contracts
 	@$(BIN)/ruff check .
