@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any
-
 import pytest
 
-from tests.support.command import Cli, perennial
+from tests.support.backfill import ROWS, land_days, steps, taken
+from tests.support.command import Cli
 from tests.support.world import NEVER_RETRAIN, World, trips
-
-if TYPE_CHECKING:
-    from tasks.refs import Feed
-
-ROWS = 80
-DAYS = (9, 10, 11, 12)
-
-
-def land_days(world: World, name: str, *, labels: bool = False) -> None:
-    """A file a day, an hour a row from 2026-01-01 on: day 9 has the first rows. Names are not in their order."""
-    for place, day in enumerate(DAYS):
-        rows = trips(place * ROWS, ROWS, seed=day)
-        if labels:
-            world.land(f"{name}_labels", f"labels-{day}.csv", rows[["id", "y"]])
-            rows = rows.drop(columns="y")
-        world.land(name, f"day-{day}.csv", rows)
-
-
-def steps(said: dict[str, Any]) -> list[tuple[str, int, int, str]]:
-    return [(one["name"], one["files"], one["rows"], one["outcome"]) for one in said["steps"]]
-
-
-def taken(world: World, name: str, feed: Feed = "observations") -> list[str]:
-    return [path for path, batch in world.ledger(name).items() if batch.feed == feed]
 
 
 def test_names_are_taken_in_order_a_run_each_and_once(module_world: World, cli: Cli) -> None:
@@ -82,33 +56,6 @@ def test_each_step_can_be_a_whole_life_and_a_failed_one_is_gone_on_with(module_w
     assert module_world.alias("lives") == 1
     assert module_world.row_ids("lives") == sorted(set(module_world.row_ids("lives")))
     assert taken(module_world, "lives") == ["day-9.csv", "day-10.csv", "day-11.csv"]
-
-
-def test_killed_in_the_middle_it_goes_on_and_takes_nothing_twice(module_world: World, cli: Cli, server: str) -> None:
-    module_world.pipeline("halted")
-    land_days(module_world, "halted")
-    run = perennial(
-        *("backfill", "halted", "--each", "ingest"),
-        home=module_world.home,
-        configs=module_world.configs,
-        env={"PREFECT_API_URL": server},
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while not taken(module_world, "halted"):
-            assert run.poll() is None, run.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-    finally:
-        run.kill()
-        run.communicate()
-    before = len(taken(module_world, "halted"))
-    assert 0 < before < len(DAYS), "it was to be killed in the middle"
-    said = cli("backfill", "halted", "--each", "ingest", "--json")
-    assert said.code == 0, said.err
-    assert [name for name, *_ in steps(said.json())] == [f"day-{day}.csv" for day in DAYS[before:]]
-    assert taken(module_world, "halted") == [f"day-{day}.csv" for day in DAYS]
-    assert len(set(module_world.row_ids("halted"))) == len(module_world.row_ids("halted")) == len(DAYS) * ROWS
 
 
 def test_a_refused_file_is_told_and_the_next_ones_are_taken(module_world: World, cli: Cli) -> None:

@@ -4,76 +4,37 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from flows.due import due
 from flows.settled import fingerprint, nothing_new
 from tasks.errors import UsageError
-from tasks.stores import candidates, delta, versions
+from tasks.stores import candidates, versions
 from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.tables import ROW_ID
-from tests.support.ageing import age
 from tests.support.command import Cli
-from tests.support.world import ROOT, World, make_world, trips
-
-if TYPE_CHECKING:
-    from tasks.upkeep.report import TableUpkeep, UpkeepReport
-
-NAME = "kept"
-KEEPING: dict[str, Any] = {"upkeep": {"compact_files": 3}, "approval": {"required": True}}
-LABELS = {"labels": {"landing": "kept_labels"}}
-
-
-def land(world: World, numbers: range, rows: int = 100) -> None:
-    """For each number a file of observations and one of labels, taken in by a run of their own."""
-    from flows.ingest import ingest
-
-    for number in numbers:
-        frame = trips(number * rows, rows, seed=number)
-        world.land(NAME, f"part-{number:02}.csv", frame.drop(columns="y"))
-        world.land("kept_labels", f"part-{number:02}.csv", frame[["id", "y"]])
-        ingest(NAME)
-
-
-def lake(world: World) -> Lake:
-    return Lake(world.settings, world.config(NAME))
-
-
-def keep(world: World, **arguments: Any) -> UpkeepReport:
-    from flows.upkeep import upkeep
-
-    found: UpkeepReport = upkeep(NAME, **arguments)
-    return found
-
-
-def of(report: UpkeepReport, table: str) -> TableUpkeep:
-    return next(one for one in report.tables if one.table == table)
-
-
-def content(world: World, table: Any, version: int | None = None) -> pa.Table:
-    found = lake(world).read(table, version=version)
-    return found.sort_by([(ROW_ID, "ascending"), ("_seq", "ascending")])
-
-
-def age_lake(world: World, days: float) -> None:
-    for table in (world.home / "lake" / NAME).iterdir():
-        age(table, days)
-
-
-def models(world: World) -> list[Any]:
-    from tasks.stores.tracking import Tracking
-
-    return sorted(Tracking(world.settings, NAME).registered(), key=lambda one: one.version)
+from tests.support.upkeep import (
+    KEEPING,
+    LABELS,
+    NAME,
+    age_lake,
+    at,
+    content,
+    keep,
+    lake,
+    land,
+    models,
+    newest,
+    of,
+    three_files,
+)
+from tests.support.world import ROOT, World, make_world
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +62,6 @@ def story(module_world: World) -> dict[str, Any]:
     report = keep(world)
     reports = {"first": first, "merged": merged, "report": report}
     return {"world": world, "before": before, "states": (state, still, identity(world)), **reports}
-
-
-def newest(world: World, table: Any) -> int:
-    return int(at(world, table).version())
 
 
 def identity(world: World) -> dict[str, Any]:
@@ -208,14 +165,7 @@ def test_a_waiting_candidate_is_answered_after_upkeep_as_before(story: dict[str,
 @pytest.fixture
 def small(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> World:
     """Three files taken in one by one, no model."""
-    from flows.ingest import ingest
-
-    world = make_world(tmp_path / "home", tmp_path / "configs", monkeypatch)
-    world.pipeline(NAME, {"upkeep": {"compact_files": 3}})
-    for number in range(3):
-        world.land(NAME, f"part-{number}.csv", trips(number * 40, 40, seed=number))
-        ingest(NAME)
-    return world
+    return three_files(make_world(tmp_path / "home", tmp_path / "configs", monkeypatch))
 
 
 def test_young_versions_stay_and_a_dry_run_changes_nothing(small: World, cli: Cli) -> None:
@@ -228,12 +178,6 @@ def test_young_versions_stay_and_a_dry_run_changes_nothing(small: World, cli: Cl
     merged = keep(small)
     assert (of(merged, "observations").merged, merged.freed_files) == (3, 0)
     assert versions.readable(at(small, "observations")) == list(range(first + 2))
-
-
-def at(world: World, table: Any, version: int | None = None) -> delta.Table:
-    found = lake(world).open(table, version)
-    assert found is not None
-    return found
 
 
 def test_the_clock_ahead_frees_nothing_that_was_replaced_within_the_hour(small: World) -> None:
@@ -285,48 +229,3 @@ def test_nobody_else_writes_meanwhile(small: World, monkeypatch: pytest.MonkeyPa
                 keep(small)
         finally:
             holder.communicate("")
-
-
-KILLED = """
-import os, signal, sys
-from datetime import UTC, datetime
-from tasks.stores import upkeep
-real = upkeep.free
-def dies(opened, names):
-    names = list(names)
-    real(opened, names[: len(names) // int(sys.argv[2])] if int(sys.argv[2]) else [])
-    if names:
-        os.kill(os.getpid(), signal.SIGKILL)
-upkeep.free = dies
-from flows.upkeep import upkeep as flow
-flow(sys.argv[1])
-"""
-
-
-@pytest.mark.parametrize("part", [0, 2], ids=["between merging and freeing", "half-way through freeing"])
-def test_killed_it_loses_nothing_and_the_next_run_does_the_rest(small: World, part: int) -> None:
-    from flows.ingest import ingest
-
-    keep(small)
-    age_lake(small, 40)
-    small.pipeline(NAME, {"upkeep": {"compact_files": 2, "keep_days": 1}})
-    small.land(NAME, "last.csv", trips(200, 20, seed=9))
-    ingest(NAME)
-    expected, last = content(small, "observations"), newest(small, "observations")
-    ledger, entered = lake(small).ledger(), newest(small, "batches")
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, NAME, str(part)], cwd=ROOT, capture_output=True, check=False, timeout=120
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert newest(small, "batches") == entered + 1, "it was killed in the first table, which it had merged"
-    assert lake(small).ledger() == ledger
-    assert content(small, "observations") == expected
-    report = keep(small)
-    assert (newest(small, "batches"), newest(small, "observations")) == (entered + 1, last + 1)
-    assert lake(small).ledger() == ledger
-    assert content(small, "observations") == expected == content(small, "observations", last)
-    assert report.freed_files > 0
-    for table, before in (("batches", entered), ("observations", last)):
-        folder = small.home / "lake" / NAME / table
-        young = {*versions.files(at(small, table, before)), *versions.files(at(small, table, before + 1))}
-        assert {path.name for path in folder.glob("*.parquet*")} == young, table
