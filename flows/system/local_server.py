@@ -11,10 +11,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from flows.system.guard import local
 from flows.system.sqlite_server import collect_aside, write_in_turn
 from tasks.errors import PerennialError
+from tasks.origins import loopback
 from tasks.stores.settings import QUIET, Settings
 
 _START_SECONDS = 120.0
@@ -43,7 +47,12 @@ class LocalServer:
         quiet_profile(self._prefect_home)
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/api"
-        child_only = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+        child_only = {
+            "PREFECT_UI_ENABLED": "0",
+            "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": "",  # it has no pages
+            "PREFECT__SERVER_EPHEMERAL": "1",
+            "PREFECT__SERVER_FINAL": "1",
+        }
         environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
         with self._log.open("ab") as log:
             self._child = subprocess.Popen(
@@ -128,14 +137,14 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-def _serve(port: int) -> None:
+def _serve(port: int, pages: Sequence[str]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     collect_aside()
     write_in_turn()
     import uvicorn
 
     uvicorn.run(
-        "prefect.server.api.server:create_app",
+        partial(local, loopback(port), pages),
         factory=True,
         host="127.0.0.1",
         port=port,
@@ -145,4 +154,4 @@ def _serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+    _serve(int(sys.argv[1]), sys.argv[2:])

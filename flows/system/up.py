@@ -18,6 +18,7 @@ from flows.system.local_server import environment, quiet_profile
 from flows.system.stopping import on_signals
 from flows.system.supervise import Service, Supervisor, refuse_taken
 from tasks.errors import PerennialError
+from tasks.origins import hosts, loopback, normal
 from tasks.stores.environment import ROOT
 from tasks.stores.settings import Settings
 
@@ -69,7 +70,7 @@ def _run(
     announce: Callable[[Running], None],
 ) -> None:
     started = time.monotonic()
-    servers, worker, sensor = _services(settings, record)
+    servers, worker, sensor = services(settings, record)
     try:
         supervisor.start(servers, stop)
         supervisor.start([worker], stop)  # it makes the work pool, which deploying needs
@@ -88,13 +89,17 @@ def _run(
         log("up", "ended")
 
 
-def _services(settings: Settings, record: Running) -> tuple[list[Service], Service, Service]:
+def services(settings: Settings, record: Running) -> tuple[list[Service], Service, Service]:
+    """What runs: the servers, the worker and the sensor."""
     common = {
         **environment(settings),
         "PERENNIAL_HOME": str(settings.root),
         "PREFECT_API_URL": record.api,
     }
+    pages = ui_origins(settings)
     server = {
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": ",".join(pages),
+        "PREFECT_SERVER_UI_API_URL": "/api",  # of the server that the pages came from, however it is reached
         "PREFECT_UI_STATIC_DIRECTORY": str(settings.prefect_home / "ui"),  # not into the installed package
         "PREFECT_UI_URL": record.prefect,
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
@@ -103,15 +108,12 @@ def _services(settings: Settings, record: Running) -> tuple[list[Service], Servi
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
     }
     worker = {"PREFECT_WORKER_QUERY_SECONDS": "0.4", "PREFECT_UI_URL": record.prefect}
-    pages = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # its jobs are for language models
-    mlflow = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1"]
-    mlflow += ["--port", str(settings.mlflow_port), "--workers", "1"]
-    mlflow += ["--uvicorn-opts", "--log-level warning"]
+    no_jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # they are for language models
     serving = {"PERENNIAL_SERVE_PORT": str(settings.serve_port)}
-    prefect = ["flows.system.local_server", str(settings.prefect_port)]
+    prefect = ["flows.system.local_server", str(settings.prefect_port), *pages]
     servers = [
         Service("prefect", prefect, {**common, **server}, health=f"{record.api}/health"),
-        Service("mlflow", mlflow, {**common, **pages}, health=f"{record.mlflow}/health"),
+        Service("mlflow", _mlflow(settings), {**common, **no_jobs}, health=f"{record.mlflow}/health"),
         Service("serving", ["serving"], {**common, **serving}, health=f"{record.serving}/health"),
     ]
     return (
@@ -119,6 +121,22 @@ def _services(settings: Settings, record: Running) -> tuple[list[Service], Servi
         Service("worker", ["flows.system.worker"], {**common, **worker}, ready="started!"),
         Service("sensor", ["flows.watch"], common),
     )
+
+
+def ui_origins(settings: Settings) -> tuple[str, ...]:
+    """The origins that people open the pages of Prefect at."""
+    own = (f"http://127.0.0.1:{settings.prefect_port}", f"http://localhost:{settings.prefect_port}")
+    return tuple(dict.fromkeys(map(normal, (*own, *settings.allowed_origins))))
+
+
+def _mlflow(settings: Settings) -> list[str]:
+    """MLflow's server. The hosts that it answers by default include names as 10.example.org, which anybody may own."""
+    answered = sorted(hosts((*loopback(settings.mlflow_port), *settings.allowed_origins)))
+    words = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1"]
+    words += ["--port", str(settings.mlflow_port), "--workers", "1", "--allowed-hosts", ",".join(answered)]
+    if settings.allowed_origins:  # beside those of loopback, which it always allows
+        words += ["--cors-allowed-origins", ",".join(settings.allowed_origins)]
+    return [*words, "--uvicorn-opts", "--log-level warning"]
 
 
 def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]) -> None:

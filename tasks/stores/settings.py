@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.errors import UsageError
+from tasks.origins import normal
 
 QUIET = {
     "DO_NOT_TRACK": "true",
@@ -36,6 +39,8 @@ class Settings(BaseSettings):
         watch_seconds: Seconds between two listings of a landing place by the sensor.
         worker_runs: Flow runs that one worker runs at once.
         prefect_port, mlflow_port, serve_port: Loopback ports that `perennial up` serves on.
+        allowed_origins: Further addresses that people open these servers at, through a proxy or a forwarded port, as
+            browsers show them: `https://prefect.example.org,http://localhost:14200`. Without a path, and no patterns.
         deployments: The deployment file, where it is not the checkout's prefect.yaml.
         lineage_namespace: Namespace of jobs and of what has no address of its own in OpenLineage events.
         lineage_wait: Seconds that a run waits, at its end, for an OpenLineage endpoint to take what was not sent yet.
@@ -53,13 +58,20 @@ class Settings(BaseSettings):
     lock_timeout: float = 3600.0
     watch_seconds: float = Field(default=10.0, gt=0)
     worker_runs: int = 6
-    prefect_port: int = 4200
-    mlflow_port: int = 5000
-    serve_port: int = 8000
+    prefect_port: int = Field(default=4200, ge=1, le=65535)
+    mlflow_port: int = Field(default=5000, ge=1, le=65535)
+    serve_port: int = Field(default=8000, ge=1, le=65535)
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     deployments: Path | None = None
     lineage_namespace: str = Field(default="perennial", min_length=1)
     lineage_wait: float = Field(default=3.0, ge=0)
     notify_url: SecretStr | None = None
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: str | Sequence[str]) -> tuple[str, ...]:
+        words = value.split(",") if isinstance(value, str) else value
+        return tuple(normal(word) for word in words if word.strip())
 
     @property
     def root(self) -> Path:

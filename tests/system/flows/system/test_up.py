@@ -214,6 +214,19 @@ def test_a_file_that_lands_leads_to_a_champion_with_no_command_typed(system: Sys
     assert len(system.rows()) == 14 * 200
 
 
+def test_pages_of_other_sites_and_other_hosts_are_refused(system: System) -> None:
+    prefect, mlflow, _ = system.ports
+    create = f"http://127.0.0.1:{mlflow}/api/2.0/mlflow/experiments/create"
+    for url, port in ((f"{system.api}/flows/", prefect), (create, mlflow)):
+        for headers in ({"origin": "https://evil.example"}, {"host": f"10.evil.example:{port}"}):
+            answer = httpx.post(url, json={"name": "of-a-page"}, headers=headers, timeout=30)
+            assert answer.status_code in (400, 403), (url, headers)
+            assert "access-control-allow-origin" not in answer.headers
+    asked = {"origin": f"http://localhost:{prefect}", "access-control-request-method": "POST"}
+    own = httpx.options(f"{system.api}/flows/", headers=asked, timeout=30)
+    assert own.headers["access-control-allow-origin"] == asked["origin"]
+
+
 def test_ci_starts_a_run_from_a_stage_and_gets_its_outcome_as_exit_code(system: System) -> None:
     words = ("deployment", "run", f"lifecycle/{PIPELINE}", "--param", "start_from=training", "--watch")
     done = system.prefect(*words)
