@@ -124,11 +124,12 @@ def prefect_server(database: str, redis_url: str, folder: Path) -> Iterator[str]
     own = _server_environment(composed["x-prefect"], database, redis_url)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PERENNIAL_"))}
     env = {**inherited, **QUIET, **own, "PREFECT_HOME": str(folder / "prefect")}
-    commands = [service.get("command", ())[1:] for service in composed["services"].values()]
-    apart = (["server", "start", "--no-services"], ["server", "services", "start"])
-    assert all(words in commands for words in apart)
-    api, services = ([*_as(None), sys.executable, "-m", "prefect", *words] for words in apart)
+    api, services = (
+        [*_as(None), sys.executable, "-m", *composed["services"][name]["command"]]
+        for name in ("prefect", "prefect-services")
+    )
     api += ["--host", "127.0.0.1", "--port", str(port)]
+    env["PERENNIAL_ALLOWED_ORIGINS"] = f"http://127.0.0.1:{port}"
     url = f"http://127.0.0.1:{port}/api"
     with (
         running(api, folder / "api.log", lambda: _answers(f"{url}/ready"), env=env, cwd=ROOT),
@@ -145,7 +146,7 @@ def _server_environment(composed: Mapping[str, str], database: str, redis_url: s
         "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL": redis_url,
         "PREFECT_SERVER_DOCKET_URL": redis_url.removesuffix("/0") + "/1",
     }
-    elsewhere = {"PREFECT_SERVER_API_HOST", "PREFECT_SERVER_UI_API_URL"}
+    elsewhere = {"PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"}
     assert own.keys() | elsewhere <= composed.keys()
     return {name: value for name, value in {**composed, **own}.items() if name not in elsewhere}
 

@@ -28,11 +28,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     switches = {name: service["environment"][name] for name in ("PREFECT_SERVER_METRICS_ENABLED", "DO_NOT_TRACK")}
     folder = tmp_path_factory.mktemp("metrics")
     port = free_port()
+    own = {"PREFECT_HOME": str(folder), "PERENNIAL_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}"}
     path = next(one["metrics_path"] for one in scrapes() if one["job_name"] == "prefect")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *service["command"], "--host", "127.0.0.1", "--port", str(port)],
-            env={**os.environ, **switches, "PREFECT_HOME": str(folder)},
+            env={**os.environ, **switches, **own},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -64,6 +64,12 @@ def check(words: list[str]) -> None:
         import mlflow.cli
 
         assert set(options) <= {option for one in mlflow.cli.cli.commands[plain[0]].params for option in one.opts}
+    elif program == "uvicorn":
+        import uvicorn
+        from uvicorn.importer import import_from_string
+
+        assert set(options) <= {option for one in uvicorn.main.params for option in one.opts}
+        assert callable(import_from_string(plain[0]))
     elif program == "python":
         assert (ROOT / plain[0]).is_file() or rest[0] == "-m", f"{plain[0]} is not there"
     else:

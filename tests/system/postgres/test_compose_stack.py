@@ -131,8 +131,8 @@ def placed(service: Mapping[str, Any], replaced: Mapping[str, str], folder: Path
 
 def program(words: list[str]) -> list[str]:
     """A command line with this environment's programs."""
-    own = {"python": [], "perennial": ["-m", "flows.cli"], "prefect": ["-c", CLI], "mlflow": ["-m", "mlflow"]}
-    return [sys.executable, *own[words[0]], *words[1:]]
+    own = {"python": [], "perennial": ["-m", "flows.cli"], "prefect": ["-c", CLI]}
+    return [sys.executable, *own.get(words[0], ["-m", words[0]]), *words[1:]]
 
 
 def start(running: ExitStack, found: Mapping[str, dict[str, Any]], names: Sequence[str], folder: Path) -> None:
