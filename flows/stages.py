@@ -18,7 +18,7 @@ from configs.schema import PipelineConfig
 from flows.progress import Stage, say, stage
 from tasks.errors import UsageError
 from tasks.provenance import STAGES, Manifest, Parts, StageName
-from tasks.refs import Record, StartFrom
+from tasks.refs import StartFrom, StoredRecord
 from tasks.stores.manifests import Manifests
 from tasks.stores.openlineage.emitting import emitting
 from tasks.stores.openlineage.work import Work
@@ -26,7 +26,7 @@ from tasks.stores.recipes import Step
 from tasks.stores.settings import Settings
 from tasks.stores.usage import Meter
 
-Output = TypeVar("Output", bound=Record)
+Output = TypeVar("Output", bound=StoredRecord)
 _TITLES: dict[Step, str] = {"features": "features", "training": "train", "evaluation": "evaluate"}
 _TASKS: dict[Step, str] = {"features": "training-set", "training": "fit", "evaluation": "judge"}
 
@@ -145,13 +145,13 @@ def keep(
     manifests: Manifests,
     step: StageName,
     parts: Parts,
-    output: Record | dict[str, Any],
+    output: StoredRecord | dict[str, Any],
     meter: Meter,
     moment: datetime,
     facts: dict[str, JsonValue] | None = None,
 ) -> None:
     """Keep the manifest of a stage that ended well."""
-    given = output.model_dump(mode="json") if isinstance(output, Record) else output
+    given = output.document() if isinstance(output, StoredRecord) else output
     manifests.put(
         Manifest(
             pipeline=manifests.pipeline,

@@ -17,7 +17,7 @@ from serving.metrics import Metrics
 from serving.report import report
 from serving.settings import ServeSettings
 from tasks.errors import UsageError
-from tasks.refs import Exposure
+from tasks.refs import Exposure, NewerRecordError
 from tasks.stores.aliases import Aliases, Named, connect
 from tasks.stores.artifacts import MissingFilesError, RegistryError
 from tasks.stores.local_copy import FetchError, LocalCopy
@@ -171,7 +171,7 @@ class Follower:
             return None, None
         try:
             exposure = Exposure.model_validate_json(named.exposure)
-        except ValidationError:
+        except (ValidationError, NewerRecordError):
             _log.warning("the challenger's tag can't be read", extra={"pipeline": slot.config.name})
             return None, None
         loaded = self._loaded(slot, named, "challenger")

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from tasks.refs import DatasetRef, Record, SplitRecord, digest
+from tasks.refs import DatasetRef, Record, SplitRecord, StoredRecord, digest
 
 StageName = Literal["ingestion", "features", "training", "evaluation", "deployment"]
 STAGES: tuple[StageName, ...] = ("ingestion", "features", "training", "evaluation", "deployment")
@@ -55,7 +55,7 @@ class Cost(Record):
     peak_mebibytes: float
 
 
-class Manifest(Record):
+class Manifest(StoredRecord):
     """One run of one stage that ended well.
 
     Attributes:
@@ -77,7 +77,7 @@ class Manifest(Record):
     cost: Cost
 
 
-class Provenance(Record):
+class Provenance(StoredRecord):
     """All that a model was made from: enough to build it again and to prove it. Stored with the model's files.
 
     Attributes:

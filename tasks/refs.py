@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic_core import to_json
 
 from configs.contract import Column
 from configs.schema import Metric, PipelineConfig
+from tasks.errors import PerennialError
 
 Feed = Literal["observations", "labels"]
 BatchVerdict = Literal["accepted", "rejected"]
@@ -33,6 +35,8 @@ Outcome = Literal[
 ]
 
 
+# Where a stored record's JSON has the number of its schema.
+SCHEMA = "schema"
 # The rules of a refused file that is never judged anew: it was dropped, or another stands for it.
 FOR_GOOD = "*"
 
@@ -59,6 +63,106 @@ class Record(BaseModel):
     """A frozen fact."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Row = TypeVar("Row", bound=Record)
+
+
+class NewerRecordError(PerennialError):
+    """A stored record of a newer version of Perennial, of which this one can't read what it must."""
+
+
+class StoredRecord(Record):
+    """A record that outlives the process that made it, and is read by other versions of this code.
+
+    Stored as a JSON document that has, beside the fields, the number of its schema: under `schema`, 1 where it is
+    absent. Written by `document` or `stored_json`, read by `model_validate_json`.
+
+    Attributes:
+        schema_number: Goes up with every change of the fields, also of those of records within.
+        upgrades: Makes a document of schema N one of N + 1, by N; where there is none, its fields mean the same.
+    """
+
+    schema_number: ClassVar[int] = 1
+    upgrades: ClassVar[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+
+    def document(self) -> dict[str, JsonValue]:
+        """What is stored."""
+        return {SCHEMA: self.schema_number, **self.model_dump(mode="json")}
+
+    def stored_json(self, indent: int | None = None) -> str:
+        """The same as text."""
+        return to_json(self.document(), indent=indent, inf_nan_mode="null").decode()
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """A stored record of this or another version: fields that are not known are ignored, at any depth.
+
+        Raises:
+            NewerRecordError: a newer version wrote it, and a field that is known here is absent or has another value.
+            ValidationError: it is damaged.
+        """
+        found = _parsed(json_data)
+        number = found.get(SCHEMA, 1) if found else cls.schema_number
+        if number < cls.schema_number:
+            for step in range(number, cls.schema_number):
+                found = cls.upgrades.get(step, _same)(found)
+            json_data = json.dumps(found)
+        try:
+            return super().model_validate_json(json_data, **options, extra="ignore")
+        except ValidationError as error:
+            if number > cls.schema_number:
+                raise NewerRecordError(_newer(cls.__name__, number, cls.schema_number, error)) from error
+            raise
+
+
+def read_row(kind: type[Row], row: Mapping[str, Any], place: str) -> Row:
+    """A record that is stored as a row: columns that are not known, and cells that are empty, are left out.
+
+    Args:
+        kind: The record.
+        row: The row. A column that came later is empty in older rows: the field has its default.
+        place: Where it is stored, for the error.
+
+    Raises:
+        NewerRecordError: a value is none that this code knows.
+    """
+    fields = kind.model_fields
+    known = {name: row[name] for name in row.keys() & fields.keys()}
+    given = {name: value for name, value in known.items() if value is not None or fields[name].is_required()}
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise NewerRecordError(
+            f"{place} has a row that this version of Perennial can't read: {_wrong(error)}. A newer version wrote it, "
+            "or it is damaged. Upgrade Perennial, or restore the table."
+        ) from error
+
+
+def _parsed(json_data: str | bytes | bytearray) -> dict[str, Any]:
+    """The document; empty where it is damaged, of which the reader says what is wrong."""
+    try:
+        found = json.loads(json_data)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get(SCHEMA, 1), int) else {}
+
+
+def _same(document: dict[str, Any]) -> dict[str, Any]:
+    return document
+
+
+def _wrong(error: ValidationError) -> str:
+    wrong = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in wrong["loc"]) or "it"
+    return f"{where}: {wrong['msg']}, found {str(wrong['input'])[:60]!r}"
+
+
+def _newer(kind: str, found: int, known: int, error: ValidationError) -> str:
+    return (
+        f"A stored {kind} was written by a newer version of Perennial: found schema {found}, this version knows "
+        f"{known}, and can't read it: {_wrong(error)}. Upgrade Perennial."
+    )
 
 
 class LandedFile(Record):
@@ -209,7 +313,7 @@ class SplitRecord(Record):
     boundary_us: int | None = None
 
 
-class TrainingSetRef(Record):
+class TrainingSetRef(StoredRecord):
     """Training and holdout rows, stored for the stages that follow.
 
     Attributes:
@@ -225,7 +329,7 @@ class TrainingSetRef(Record):
     newest_event: datetime | None
 
 
-class ModelRef(Record):
+class ModelRef(StoredRecord):
     """One logged model: where it lies and what it was made from.
 
     Attributes:
@@ -294,7 +398,7 @@ class GateResult(Record):
         return self.severity == "block" and self.outcome in ("fail", "not_applicable", "error")
 
 
-class Verdict(Record):
+class Verdict(StoredRecord):
     """The gates' judgement of a candidate against one champion.
 
     Attributes:
@@ -320,7 +424,7 @@ class Verdict(Record):
         return tuple(f"{gate.code} {gate.title}: {gate.reason}" for gate in self.gates if gate.blocks)
 
 
-class Candidate(Record):
+class Candidate(StoredRecord):
     """A judged candidate, waiting for deployment: what the audit keeps of a training.
 
     Attributes:
@@ -346,7 +450,7 @@ class Trained(Record):
     put_forward: bool = False
 
 
-class Promotion(Record):
+class Promotion(StoredRecord):
     """What became of a judged candidate. `approval` is gate A01, where a person was asked and the answer is there."""
 
     outcome: Outcome
@@ -357,7 +461,7 @@ class Promotion(Record):
     approval: GateResult | None = None
 
 
-class Exposure(Record):
+class Exposure(StoredRecord):
     """How much of the traffic a challenger is shown: what its tag in the registry says, and the service goes by.
 
     Attributes:
@@ -390,7 +494,7 @@ class ColumnDrift(Record):
     drifted: bool
 
 
-class DriftVerdict(Record):
+class DriftVerdict(StoredRecord):
     """Whether newest data still look like what the champion was trained on."""
 
     state: WatchState
@@ -403,7 +507,7 @@ class DriftVerdict(Record):
     through_seq: int = 0
 
 
-class PerformanceVerdict(Record):
+class PerformanceVerdict(StoredRecord):
     """Whether the champion's predictions are still as good as on its holdout, now that labels have come for them.
 
     Attributes:
@@ -436,7 +540,7 @@ class MonitorReport(Record):
     performance: PerformanceVerdict
 
 
-class RetrainDecision(Record):
+class RetrainDecision(StoredRecord):
     """Whether a new model is due, why, and from which stage on.
 
     Attributes:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from tasks.errors import UsageError
-from tasks.refs import Record
+from tasks.refs import Record, StoredRecord
 from tasks.stores.settings import Settings
 
 _FILE = "up.json"
@@ -20,7 +20,7 @@ _SECONDS = 1.0
 _LENGTH = 4096
 
 
-class Running(Record):
+class Running(StoredRecord):
     """What an `up` that runs says of itself."""
 
     pid: int
@@ -72,7 +72,7 @@ def only_one(settings: Settings, record: Running) -> Iterator[Callable[[Running]
 
 
 def _write(handle: int, record: Running) -> None:
-    text = record.model_dump_json().encode()
+    text = record.stored_json().encode()
     os.pwrite(handle, text.ljust(_LENGTH), 0)  # one write of one length: who reads meanwhile finds all of it
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -64,7 +65,7 @@ def roll_back(config: PipelineConfig, desk: Desk, approvals: Approvals, to: int 
     promote.settle(desk.tracking, desk.audit, at=asked.at)
     for intent in left:
         complete(desk, intent, asked.at)
-        back = Back.model_validate(intent.details)
+        back = Back.model_validate_json(json.dumps(intent.details))
         if to in (None, back.to) and desk.tracking.champion_version() == back.to:
             one = Asked(intent.actor, back.verified, intent.reason, intent.at)
             return _made(config, back.version, back.to, one, healed=True)
@@ -153,7 +154,7 @@ def _stop(desk: Desk, rollout: Rollout, asked: Asked) -> None:
 def _back(config: PipelineConfig, desk: Desk, champion: int, target: int, asked: Asked) -> Rollback:
     back = Back(version=champion, to=target, marks=target < champion, verified=asked.verified)
     desk.audit.write(
-        config.name, ROLLBACK, "intent", at=asked.at, actor=asked.by, reason=asked.reason, details=back.model_dump()
+        config.name, ROLLBACK, "intent", at=asked.at, actor=asked.by, reason=asked.reason, details=back.document()
     )
     told = f"rollback from version {champion}: {asked.reason}"
     promote.move_champion(desk.tracking, desk.audit, target, champion, at=asked.at, actor=asked.by, reason=told)

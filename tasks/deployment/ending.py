@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from tasks.deployment import promote
-from tasks.refs import Outcome, Record
+from tasks.refs import Outcome, StoredRecord
 from tasks.stores import candidates, rollouts
 from tasks.stores.audit import Audit, Entry
 from tasks.stores.lake import Lake
@@ -48,7 +49,7 @@ class Desk:
         return self.tracking.pipeline
 
 
-class Back(Record):
+class Back(StoredRecord):
     """A rollback: the champion that was left, the one that took its place, and whether the left one is marked."""
 
     version: int
@@ -118,13 +119,13 @@ def _note(desk: Desk, rollout: Rollout, ending: Ending) -> None:
     found = [
         one.model.recipe for intent, one in candidates.waiting(desk.audit, desk.pipeline) if intent == rollout.candidate
     ]
-    row = decision_row(ending.at, "rollout", ending.outcome, "".join(found), rollout.model_dump_json())
+    row = decision_row(ending.at, "rollout", ending.outcome, "".join(found), rollout.stored_json())
     desk.lake.append_once("decisions", row, f"rollout:{rollout.id}:{ending.outcome}", 1)
 
 
 def complete(desk: Desk, intent: Entry, at: datetime) -> str:
     """Carry a rollback to its end, if the champion was moved; what became of it, in words."""
-    back = Back.model_validate(intent.details)
+    back = Back.model_validate_json(json.dumps(intent.details))
     if desk.tracking.champion_version() != back.to:
         desk.audit.write(
             desk.pipeline,
@@ -142,7 +143,7 @@ def complete(desk: Desk, intent: Entry, at: datetime) -> str:
     desk.tracking.mark(back.to, "")
     told: dict[str, JsonValue] = {"version": back.version, "champion": back.to, "reasons": [intent.reason]}
     desk.tell("perennial.model.rolled_back", told)
-    row = decision_row(intent.at, "rollback", "rolled_back", "", back.model_dump_json())
+    row = decision_row(intent.at, "rollback", "rolled_back", "", back.stored_json())
     desk.lake.append_once("decisions", row, f"rollback:{intent.id}", 1)
     desk.audit.write(
         desk.pipeline,

@@ -135,7 +135,7 @@ def conclude(
             audit, config.name, intent, record.outcome, record.version, at=now, actor=actor, reason=reason
         )
     _show(page.promotion_page(config, record), config, "deploy", record)
-    row = decision_row(now, "promotion", record.outcome, candidate.model.recipe, record.model_dump_json())
+    row = decision_row(now, "promotion", record.outcome, candidate.model.recipe, record.stored_json())
     Lake(settings, config).append_once("decisions", row, f"promotion:{intent}:{record.outcome}", 1)
     if record.outcome == "rolling_out" and record.champion is not None:
         began = rollouts.begin(

@@ -112,9 +112,9 @@ def _store(config: PipelineConfig, model: ModelRef, verdict: Verdict, evaluation
     tracking.log_metrics(model.run_id, metrics)
     page = verdict_page(config, verdict)
     tracking.log_text(model.run_id, page, "verdict.md")
-    tracking.log_text(model.run_id, verdict.model_dump_json(indent=2), "verdict.json")
+    tracking.log_text(model.run_id, verdict.stored_json(indent=2), "verdict.json")
     outcome = "passed" if verdict.passed else "rejected"
-    row = decision_row(now, "verdict", outcome, model.recipe, verdict.model_dump_json())
+    row = decision_row(now, "verdict", outcome, model.recipe, verdict.stored_json())
     create_markdown_artifact(page, key=artifact_key(config.name, "evaluate"), description=outcome)
     Lake(settings, config).append_once("decisions", row, f"verdict:{model.run_id}:{evaluation.fingerprint}", 1)
 

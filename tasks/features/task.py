@@ -63,7 +63,7 @@ def training_set(
         newest_event=newest,
     )
     draft = folder / f".{REF}"
-    draft.write_text(ref.model_dump_json(), encoding="utf-8")
+    draft.write_text(ref.stored_json(), encoding="utf-8")
     draft.replace(folder / REF)  # last: a set without it is not whole
     _tell(config, ref)
     return ref

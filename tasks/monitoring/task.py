@@ -54,7 +54,7 @@ def check_drift(config: PipelineConfig, champion: ModelRef | None, now: datetime
     create_markdown_artifact(
         page.drift_page(config.name, verdict), key=artifact_key(config.name, "drift"), description=verdict.state
     )
-    lake.append("decisions", decision_row(now, "drift", verdict.state, "", verdict.model_dump_json()))
+    lake.append("decisions", decision_row(now, "drift", verdict.state, "", verdict.stored_json()))
     return verdict
 
 
@@ -146,7 +146,7 @@ def check_performance(config: PipelineConfig, champion: ModelRef | None, now: da
         key=artifact_key(config.name, "performance"),
         description=verdict.state,
     )
-    lake.append("decisions", decision_row(now, "performance", verdict.state, "", verdict.model_dump_json()))
+    lake.append("decisions", decision_row(now, "performance", verdict.state, "", verdict.stored_json()))
     return verdict
 
 
@@ -225,7 +225,5 @@ def decide_retrain(
     create_markdown_artifact(
         page.decision_page(config.name, decision), key=artifact_key(config.name, "retrain"), description=outcome
     )
-    Lake(settings, config).append(
-        "decisions", decision_row(now, "retrain", outcome, recipe, decision.model_dump_json())
-    )
+    Lake(settings, config).append("decisions", decision_row(now, "retrain", outcome, recipe, decision.stored_json()))
     return decision

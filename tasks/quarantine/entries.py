@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from tasks.errors import UsageError
 from tasks.quarantine.select import KEY_COLUMN, Chosen, Key, Selection, choose, keys_of, short
-from tasks.refs import BatchRecord, Feed, Record
+from tasks.refs import BatchRecord, Feed, Record, read_row
 from tasks.stores.lake import Lake
 from tasks.stores.tables import QUARANTINE
 
@@ -152,7 +152,7 @@ class Quarantine:
     def resolution(self, key: Key) -> Resolved | None:
         """What became of an entry, the last word on it."""
         found = self._last.get(key)
-        return None if found is None else Resolved.model_validate(found)
+        return None if found is None else _resolved(found)
 
     @cached_property
     def _last(self) -> dict[Key, dict[str, Any]]:
@@ -173,7 +173,7 @@ class Quarantine:
         table = pa.table({**{name: self._resolved.column(name) for name in self._resolved.column_names}, **known})
         kept = pc.and_(chosen.mask(table), pc.equal(table.column("action"), "dropped"))
         rows = self._resolved.filter(kept).sort_by([("at", "descending")]).to_pylist()
-        return [Resolved.model_validate(row) for row in rows]
+        return [_resolved(row) for row in rows]
 
     def states(self, keys: Sequence[Key]) -> dict[Key, State]:
         """What became of entries; those that never were are left out."""
@@ -194,6 +194,10 @@ class Quarantine:
             if len(known):
                 state = pc.if_else(pc.is_in(keys, known.combine_chunks()), name, state)
         return table.append_column(KEY_COLUMN, keys).append_column(STATE, state)
+
+
+def _resolved(row: Mapping[str, Any]) -> Resolved:
+    return read_row(Resolved, row, "The lake's table resolutions")
 
 
 def nothing(pipeline: str, selection: Selection) -> UsageError:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 
 from tasks.errors import UsageError
-from tasks.refs import Record
+from tasks.refs import Record, read_row
 from tasks.stores.audit import Audit
 from tasks.stores.database import connect
 from tasks.stores.settings import Settings
@@ -171,7 +171,8 @@ class Approvals:
     def _read(self, where: sa.ColumnElement[bool]) -> list[Request]:
         query = sa.select(_requests).where(where).order_by(_requests.c.candidate)
         with self._engine.connect() as connection:
-            return [Request.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+            rows = connection.execute(query).mappings().all()
+        return [read_row(Request, dict(row), "The state database's table approvals") for row in rows]
 
 
 def note_request(audit: Audit, request: Request, *, at: datetime, actor: str) -> None:

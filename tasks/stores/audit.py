@@ -11,7 +11,7 @@ from typing import Literal
 import sqlalchemy as sa
 from pydantic import JsonValue
 
-from tasks.refs import Record
+from tasks.refs import Record, read_row
 from tasks.stores.database import connect
 from tasks.stores.settings import Settings
 
@@ -102,7 +102,8 @@ class Audit:
             query = query.where(_entries.c.action == action)
         with self._engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
-        return [Entry.model_validate({**row, "details": json.loads(row["details"])}) for row in rows]
+        found = [{**row, "details": json.loads(row["details"])} for row in rows]
+        return [read_row(Entry, row, "The state database's table audit") for row in found]
 
     def open_intents(self, pipeline: str, action: str) -> list[Entry]:
         """Intents that neither ended nor were abandoned: what a crash left."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-
-from pydantic import TypeAdapter
+from typing import get_args
 
 from tasks.refs import Candidate, ModelRef, Outcome, RetrainFrom
 from tasks.stores import rollouts
@@ -27,7 +26,7 @@ def put(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> int 
         at=at,
         actor=actor,
         reason="passed the gates" if candidate.verdict.passed else "; ".join(candidate.verdict.reasons),
-        details={"candidate": candidate.model_dump(mode="json")},
+        details={"candidate": candidate.document()},
     )
 
 
@@ -130,7 +129,7 @@ def last_recipes(audit: Audit, pipeline: str) -> dict[RetrainFrom, str]:
         return {}
     ended = [entry for entry in audit.entries(pipeline, SETTLED) if entry.id > put_forward[-1].id]
     if ended:
-        return TypeAdapter(dict[RetrainFrom, str]).validate_python(ended[-1].details["recipes"])
+        return _recipes(ended[-1])
     return _read(put_forward[-1]).recipes
 
 
@@ -178,6 +177,12 @@ def first_through(audit: Audit, pipeline: str) -> int:
     """Sequence number of the newest batch that the pipeline's first champion was trained on; 0 before any."""
     promoted = [candidate for _, candidate, outcome, _ in judged(audit, pipeline) if outcome == "promoted"]
     return promoted[0].model.through_seq if promoted else 0
+
+
+def _recipes(entry: Entry) -> dict[RetrainFrom, str]:
+    known: tuple[RetrainFrom, ...] = get_args(RetrainFrom)
+    found = entry.details["recipes"]
+    return {stage: str(found[stage]) for stage in known if stage in found} if isinstance(found, dict) else {}
 
 
 def _read(entry: Entry) -> Candidate:

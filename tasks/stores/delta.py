@@ -197,20 +197,29 @@ def replace(url: str, schema: pa.Schema, rows: pa.Table, where: str) -> None:
         where: The predicate.
     """
     opened = open_table(url) or create(url, schema)
-    write_deltalake(opened, rows, mode="overwrite", predicate=where, commit_properties=_commit((), _REWRITTEN))
+    write_deltalake(
+        opened,
+        rows,
+        mode="overwrite",
+        predicate=where,
+        schema_mode="merge",
+        commit_properties=_commit((), _REWRITTEN),
+    )
 
 
-def _dataset(opened: Table, files: str | None = None) -> pads.Dataset:
+def _dataset(opened: Table, files: str | None = None, always: Sequence[pa.Field] = ()) -> pads.Dataset:
     """A table's files, all or those that may hold rows of an SQL predicate. On a local disk Arrow alone reads them.
 
     Arrow's threads would else come back to Python for every byte, and abort a process that ends in that moment.
     """
     address = urlsplit(opened.table_uri)
-    if address.scheme not in ("", "file"):
-        return opened.to_pyarrow_dataset(file_pruning_predicate=files)
-    folder = unquote(address.path) if address.scheme else opened.table_uri
-    place = pafs.SubTreeFileSystem(folder, pafs.LocalFileSystem())
-    return opened.to_pyarrow_dataset(filesystem=place, file_pruning_predicate=files)
+    place = None
+    if address.scheme in ("", "file"):
+        folder = unquote(address.path) if address.scheme else opened.table_uri
+        place = pafs.SubTreeFileSystem(folder, pafs.LocalFileSystem())
+    found = opened.to_pyarrow_dataset(filesystem=place, file_pruning_predicate=files)
+    lacking = [field for field in always if field.name not in found.schema.names]
+    return found.replace_schema(pa.schema([*found.schema, *lacking])) if lacking else found
 
 
 def scan(
@@ -220,6 +229,7 @@ def scan(
     *,
     ahead: bool = True,
     files: str | None = None,
+    always: Sequence[pa.Field] = (),
 ) -> Iterator[pa.RecordBatch]:
     """Rows of a table, batch by batch: the named columns, the rows that the filter keeps.
 
@@ -230,8 +240,9 @@ def scan(
         ahead: Whether what follows is read meanwhile, many batches of it.
         files: An SQL predicate that all rows wanted meet. Files without such a row, as their statistics tell, are left
             alone, which is much sooner done than by the filter where there are thousands.
+        always: Columns that an older table may lack: they are there, and empty.
     """
-    dataset = _dataset(opened, files)
+    dataset = _dataset(opened, files, always)
     present = None if columns is None else [name for name in columns if name in dataset.schema.names]
     how = {} if ahead else _ONE_BY_ONE
     if where is None or opened.transaction_version(_REWRITTEN.app_id) is None:
@@ -257,11 +268,26 @@ def read(
     columns: Sequence[str] | None = None,
     where: pc.Expression | None = None,
     files: str | None = None,
+    always: Sequence[pa.Field] = (),
 ) -> pa.Table:
     """The rows of `scan` as one table."""
-    dataset = _dataset(opened, files)
+    dataset = _dataset(opened, files, always)
     present = [name for name in columns or dataset.schema.names if name in dataset.schema.names]
     if where is None or opened.transaction_version(_REWRITTEN.app_id) is None:
         return dataset.to_table(columns=present, filter=where)
     schema = pa.schema([dataset.schema.field(name) for name in present])
-    return pa.Table.from_batches(scan(opened, columns, where, files=files), schema)
+    return pa.Table.from_batches(scan(opened, columns, where, files=files, always=always), schema)
+
+
+def records(opened: Table, schema: pa.Schema, where: str | None = None) -> pa.Table:
+    """The rows that an SQL predicate keeps, in a schema: columns that an older table lacks are empty.
+
+    Read without pandas, which Arrow's datasets and times import.
+    """
+    there = pa.schema(opened.schema().to_arrow()).names
+    present = [name for name in schema.names if name in there]
+    rows = pa.RecordBatchReader.from_stream(opened.scan(present, where)).read_all()
+    columns = [
+        rows.column(field.name) if field.name in present else pa.nulls(rows.num_rows, field.type) for field in schema
+    ]
+    return pa.table(columns, names=schema.names).cast(schema)

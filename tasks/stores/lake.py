@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
 from tasks.errors import UsageError
-from tasks.refs import BatchRecord, DatasetRef, Feed, digest
+from tasks.refs import BatchRecord, DatasetRef, Feed, digest, read_row
 from tasks.stores import delta
 from tasks.stores.delta import Part
 from tasks.stores.settings import Settings
-from tasks.stores.tables import BATCH, LEDGER, PROPERTIES, ROW_ID, TableName, schemas
+from tasks.stores.tables import BATCH, LEDGER, PROPERTIES, ROW_ID, TableName, own_columns, schemas
 from tasks.stores.versions import AsOf, snapshot
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,6 +32,7 @@ class Lake:
         self.pipeline = config.name
         self._root = f"{settings.lake.rstrip('/')}/{config.name}"
         self._schemas = schemas(config)
+        self._always = {name: own_columns(config, schema) for name, schema in self._schemas.items()}
         self._target = config.contract.target
         self._target_always = not config.contract.columns[config.contract.target].nullable
         self._event_time = config.contract.event_time or ""
@@ -146,8 +147,9 @@ class Lake:
         *,
         files: str | None = None,
     ) -> pa.Table:
-        """Rows of a table: the named columns, the rows that the filter keeps. Columns it lacks are left out.
+        """Rows of a table: the named columns, the rows that the filter keeps.
 
+        Of columns that an older table lacks, those of the contract are left out, and those of our own are empty.
         `files` is as of delta's `scan`.
 
         Raises:
@@ -156,7 +158,7 @@ class Lake:
         opened = self.open(table, version)
         if opened is None:
             return self._schemas[table].empty_table()
-        return delta.read(opened, columns, where, files)
+        return delta.read(opened, columns, where, files, self._always[table])
 
     def scan(
         self,
@@ -169,23 +171,22 @@ class Lake:
     ) -> Iterator[pa.RecordBatch]:
         """The rows of `read`, batch by batch, for a table that may be larger than memory, as of delta's `scan`."""
         opened = self.open(table)
-        return iter(()) if opened is None else delta.scan(opened, columns, where, ahead=ahead, files=files)
+        if opened is None:
+            return iter(())
+        return delta.scan(opened, columns, where, ahead=ahead, files=files, always=self._always[table])
 
     def ledger(self) -> list[BatchRecord]:
-        """Every batch ever taken, oldest first, each with its newest verdict.
-
-        Read without pandas, which Arrow's datasets and times import.
-        """
+        """Every batch ever taken, oldest first, each with its newest verdict."""
         opened = self.open("batches")
         if opened is None:
             return []
-        found = pa.RecordBatchReader.from_stream(opened.scan()).read_all().select(LEDGER.names)
         moments = [field.name for field in LEDGER if pa.types.is_timestamp(field.type)]
         plain = pa.schema([(one.name, pa.int64() if one.name in moments else one.type) for one in LEDGER])
-        rows = found.cast(plain).sort_by("seq").to_pylist()
+        rows = delta.records(opened, plain).sort_by("seq").to_pylist()
         newest = {(row["feed"], row["batch"]): row for row in rows}
         records = [{**row, **{name: _moment(row[name]) for name in moments}} for row in newest.values()]
-        return sorted((BatchRecord.model_validate(row) for row in records), key=lambda one: one.seq)
+        place = f"The ledger {self.url('batches')}"
+        return sorted((read_row(BatchRecord, row, place) for row in records), key=lambda one: one.seq)
 
     def enter(self, records: Sequence[BatchRecord]) -> int:
         """Write batches into the ledger, each once under its rules; how many were new to it."""

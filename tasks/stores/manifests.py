@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from tasks.errors import PerennialError
 from tasks.provenance import Manifest, StageName
-from tasks.refs import Record
+from tasks.refs import NewerRecordError, StoredRecord
 from tasks.stores.database import connect
 from tasks.stores.settings import Settings
 
-Output = TypeVar("Output", bound=Record)
+Output = TypeVar("Output", bound=StoredRecord)
 
 _metadata = sa.MetaData()
 _manifests = sa.Table(
@@ -45,7 +45,7 @@ class Manifests:
             "pipeline": self.pipeline,
             "stage": manifest.stage,
             "fingerprint": manifest.fingerprint,
-            "manifest": manifest.model_dump_json(),
+            "manifest": manifest.stored_json(),
         }
         with self._engine.begin() as connection:
             key = connection.execute(sa.insert(_manifests).values(**row)).inserted_primary_key
@@ -66,8 +66,8 @@ class Manifests:
         try:
             # By way of JSON: the contract's columns within are strict, and take a list for a tuple only there.
             return kind.model_validate_json(json.dumps(manifest.output))
-        except ValidationError as error:
-            raise self._damaged(manifest.stage, f"of fingerprint {manifest.fingerprint[:12]}", error) from None
+        except (ValidationError, NewerRecordError) as error:
+            raise self._unreadable(manifest.stage, f"of fingerprint {manifest.fingerprint[:12]}", error) from None
 
     def all(self, stage: StageName | None = None) -> list[Manifest]:
         """The manifests, of one stage or of all, oldest first."""
@@ -101,14 +101,16 @@ class Manifests:
     def _read(self, number: int, stage: str, text: str) -> Manifest:
         try:
             return Manifest.model_validate_json(text)
-        except ValidationError as error:
-            raise self._damaged(stage, str(number), error) from None
+        except (ValidationError, NewerRecordError) as error:
+            raise self._unreadable(stage, str(number), error) from None
 
-    def _damaged(self, stage: str, which: str, error: ValidationError) -> ManifestError:
+    def _unreadable(self, stage: str, which: str, error: ValidationError | NewerRecordError) -> ManifestError:
+        name = f"{self.pipeline}: manifest {which} ({stage}) in the state database"
+        if isinstance(error, NewerRecordError):
+            return ManifestError(f"{name} can't be read: {error} Nothing was run.")
         wrong = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in wrong["loc"])
         return ManifestError(
-            f"{self.pipeline}: manifest {which} ({stage}) in the state database is damaged: {where or 'it'}: "
-            f"{wrong['msg']}. Nothing was run. Restore the database, or take the line out of its table `manifests`: "
-            "the stage then runs again."
+            f"{name} is damaged: {where or 'it'}: {wrong['msg']}. Nothing was run. Restore the database, or take the "
+            "line out of its table `manifests`: the stage then runs again."
         )

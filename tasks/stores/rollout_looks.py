@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tasks.refs import Record, RolloutDecision
+from tasks.refs import NewerRecordError, RolloutDecision, StoredRecord
 from tasks.stores.rollouts import Rollout
 from tasks.stores.settings import Settings
 
 
-class Look(Record):
+class Look(StoredRecord):
     """What a look at a rollout found."""
 
     rollout: int
@@ -25,7 +25,7 @@ def note_look(settings: Settings, rollout: Rollout, decision: RolloutDecision, a
     path = _path(settings, rollout.pipeline)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".part")
-    draft.write_text(Look(rollout=rollout.id, at=at, decision=decision).model_dump_json(), encoding="utf-8")
+    draft.write_text(Look(rollout=rollout.id, at=at, decision=decision).stored_json(), encoding="utf-8")
     draft.replace(path)
 
 
@@ -33,7 +33,7 @@ def last_look(settings: Settings, rollout: Rollout) -> Look | None:
     """What the last look at a rollout found; None before any, or where another machine looked."""
     try:
         found = Look.model_validate_json(_path(settings, rollout.pipeline).read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (FileNotFoundError, ValidationError, NewerRecordError):
         return None
     return found if found.rollout == rollout.id else None
 

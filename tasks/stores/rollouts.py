@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from configs.serving import Rollout as Plan
-from tasks.refs import Exposure, Record
+from tasks.refs import Exposure, Record, StoredRecord
 from tasks.stores.audit import MOVE_CHAMPION, SERVING_REFUSED, Audit, Entry
 
 ROLLOUT, ROLLBACK = "rollout", "rollback"
@@ -29,7 +29,7 @@ class Moved(Record):
     at: datetime
 
 
-class Ending(Record):
+class Ending(StoredRecord):
     """How a rollout is to end: decided, and from then on carried out.
 
     Attributes:
@@ -43,7 +43,22 @@ class Ending(Record):
     at: datetime
 
 
-class Rollout(Record):
+class RolloutStart(StoredRecord):
+    """What is written down of a rollout when it begins.
+
+    Attributes:
+        champion: The version that it is held against.
+        candidate: Id of the candidate's intent in the audit.
+        plan: As it was configured then.
+    """
+
+    version: int
+    champion: int
+    candidate: int
+    plan: Plan
+
+
+class Rollout(StoredRecord):
     """One rollout.
 
     Attributes:
@@ -117,14 +132,9 @@ def begin(
     """Write down that a version is rolled out, unless that is under way; the rollout. The registry follows."""
     known = under_way(audit, pipeline)
     if known is None:
-        details: dict[str, JsonValue] = {
-            "version": version,
-            "champion": champion,
-            "candidate": candidate,
-            "plan": plan.model_dump(mode="json"),
-        }
+        start = RolloutStart(version=version, champion=champion, candidate=candidate, plan=plan)
         reason = f"version {version} is rolled out beside champion {champion}"
-        audit.write(pipeline, ROLLOUT, "intent", at=at, actor=actor, reason=reason, details=details)
+        audit.write(pipeline, ROLLOUT, "intent", at=at, actor=actor, reason=reason, details=start.document())
         known = under_way(audit, pipeline)
     if known is None:
         raise RuntimeError(f"the rollout of {pipeline}@{version} was written and is not there")
@@ -141,7 +151,6 @@ def advance(audit: Audit, rollout: Rollout, *, at: datetime, actor: str, reason:
 
 def decide(audit: Audit, rollout: Rollout, ending: Ending) -> Rollout:
     """Write down how a rollout is to end; the rollout as it is now. The newest of two endings holds."""
-    told: JsonValue = ending.model_dump(mode="json")
     audit.write(
         rollout.pipeline,
         _MOVE,
@@ -149,7 +158,7 @@ def decide(audit: Audit, rollout: Rollout, ending: Ending) -> Rollout:
         at=ending.at,
         actor=ending.by,
         reason="; ".join(ending.reasons),
-        details={"version": rollout.version, "ending": told},
+        details={"version": rollout.version, "ending": ending.document()},
         intent=rollout.id,
     )
     return rollout.model_copy(update={"ending": ending})
@@ -215,14 +224,14 @@ def refused(audit: Audit, rollout: Rollout) -> str:
 
 def _rollout(line: Entry, moves: Sequence[Entry], closed: datetime | None) -> Rollout:
     endings = [move.details["ending"] for move in moves if "ending" in move.details]
+    start = RolloutStart.model_validate_json(json.dumps(line.details))
     return Rollout(
         id=line.id,
         pipeline=line.pipeline,
-        version=int(str(line.details["version"])),
-        champion=int(str(line.details["champion"])),
-        candidate=int(str(line.details["candidate"])),
-        # By way of JSON: the plan is strict, and takes a list for a tuple only there.
-        plan=Plan.model_validate_json(json.dumps(line.details["plan"])),
+        version=start.version,
+        champion=start.champion,
+        candidate=start.candidate,
+        plan=start.plan,
         began=line.at,
         by=line.actor,
         moved=(Moved(step=0, at=line.at), *_steps(moves)),

@@ -186,6 +186,11 @@ def schemas(config: PipelineConfig) -> dict[TableName, pa.Schema]:
     return found
 
 
+def own_columns(config: PipelineConfig, schema: pa.Schema) -> tuple[pa.Field, ...]:
+    """The columns of a table's schema that are no columns of the contract, nor of files."""
+    return tuple(field for field in schema if field.name not in config.contract.columns and field.name != EXTRA.name)
+
+
 # A row of a request and one version's answer. role: champion or canary: it was returned; shadow or control: kept only,
 # of the challenger or of the champion for a row that the challenger answered. `_latency_ms` is from the request's
 # arrival, `_predict_ms` within the model. `_error`: why there is no prediction; empty where there is one.

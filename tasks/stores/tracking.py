@@ -134,7 +134,7 @@ class Tracking:
             source=ref.model_uri,
             run_id=ref.run_id,
             model_id=ref.model_uri.removeprefix("models:/"),  # a server asks for it, to know that the source is ours
-            tags={**tags, "validation_status": status, REF_TAG: ref.model_dump_json()},
+            tags={**tags, "validation_status": status, REF_TAG: ref.stored_json()},
             description=description,
         )
         return int(made.version)
@@ -222,7 +222,7 @@ class Tracking:
 
     def expose(self, version: int, exposure: Exposure) -> None:
         """Show traffic to a challenger: its tag first, so that the alias, once it points there, says all at once."""
-        self._client.set_model_version_tag(self.pipeline, str(version), EXPOSURE_TAG, exposure.model_dump_json())
+        self._client.set_model_version_tag(self.pipeline, str(version), EXPOSURE_TAG, exposure.stored_json())
         self._client.set_registered_model_alias(self.pipeline, CHALLENGER, str(version))
 
     def hide(self) -> None:

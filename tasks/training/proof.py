@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tasks.refs import Record
+from tasks.refs import Record, StoredRecord
 
 Outcome = Literal["equal", "differs", "not_recorded"]
 Kind = Literal["configuration", "packages", "code", "data", "model"]
@@ -27,7 +27,7 @@ class Check(Record):
     remedy: str = ""
 
 
-class Reproduction(Record):
+class Reproduction(StoredRecord):
     """A version held against a model rebuilt from its lineage.
 
     Attributes:

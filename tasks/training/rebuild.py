@@ -186,7 +186,7 @@ def main(words: list[str]) -> int:
     except PerennialError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    sys.stdout.write(found.model_dump_json())
+    sys.stdout.write(found.stored_json())
     return 0 if found.equal else 1
 
 

@@ -89,7 +89,7 @@ def _log(config: PipelineConfig, ref: TrainingSetRef, recipe: str, made_of: Prov
             pq.write_table(models.probe(model, sample), folder / models.PROBE_FILE)
         pq.write_table(pa.Table.from_pandas(reference, preserve_index=False), folder / models.REFERENCE_FILE)
         models.save(fitted.baseline, folder / models.BASELINE_FILE)
-        (folder / models.PROVENANCE_FILE).write_text(made_of.model_dump_json(indent=2), encoding="utf-8")
+        (folder / models.PROVENANCE_FILE).write_text(made_of.stored_json(indent=2), encoding="utf-8")
         run_id, uri, stored = Tracking(settings, config.name).log_model(
             model,
             sample,

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from configs.schema import PipelineConfig
 from flows.command.lineage.records import LabelFile, PredictedFile, Predictions, Watched
 from tasks.refs import BatchRecord
+from tasks.stores import delta
 from tasks.stores.lake import Lake
 from tasks.stores.tables import BATCH, ROW_ID, SEQ, TableName
 
@@ -85,8 +86,7 @@ def _scan(lake: Lake, table: TableName, columns: Mapping[str, pa.DataType], wher
     opened = lake.open(table)
     if opened is None:
         return schema.empty_table()
-    reader = pa.RecordBatchReader.from_stream(opened.scan(list(columns), where))
-    return reader.read_all().select(schema.names).cast(schema)
+    return delta.records(opened, schema, where)
 
 
 def _moment(micros: object) -> datetime:
