@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from tasks.errors import UsageError
 from tasks.refs import Record, read_row
 from tasks.stores.audit import Audit
-from tasks.stores.database import connect
+from tasks.stores.database import METADATA, connect
 from tasks.stores.settings import Settings
 
 Decision = Literal["approve", "reject"]
@@ -20,7 +20,7 @@ APPROVAL = "approval"
 
 _requests = sa.Table(
     "approvals",
-    sa.MetaData(),
+    METADATA,
     sa.Column("candidate", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("pipeline", sa.String(63), nullable=False, index=True),
     sa.Column("version", sa.Integer, nullable=False),
@@ -97,7 +97,7 @@ class Approvals:
     """The requests of all pipelines, in the state's database."""
 
     def __init__(self, settings: Settings) -> None:
-        self._engine = connect(settings, _requests)
+        self._engine = connect(settings)
 
     def put(self, request: Request) -> None:
         """Keep a request, once for a candidate. Older ones of the pipeline without an answer are superseded by it."""

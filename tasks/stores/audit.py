@@ -12,17 +12,16 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 
 from tasks.refs import Record, read_row
-from tasks.stores.database import connect
+from tasks.stores.database import METADATA, connect
 from tasks.stores.settings import Settings
 
 Phase = Literal["intent", "done", "abandoned"]
 MOVE_CHAMPION = "move_champion"
 SERVING_REFUSED = "serving_refused"
 
-_metadata = sa.MetaData()
 _entries = sa.Table(
     "audit",
-    _metadata,
+    METADATA,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("at", sa.String(40), nullable=False),
     sa.Column("pipeline", sa.String(63), nullable=False, index=True),
@@ -63,7 +62,7 @@ class Audit:
     """The audit of all pipelines, in one database."""
 
     def __init__(self, settings: Settings) -> None:
-        self._engine = connect(settings, _entries)
+        self._engine = connect(settings)
 
     def write(
         self,

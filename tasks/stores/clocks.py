@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from tasks.stores.database import connect
+from tasks.stores.database import METADATA, connect
 from tasks.stores.settings import Settings
 
 _TABLE = sa.Table(
     "first_clocks",
-    sa.MetaData(),
+    METADATA,
     sa.Column("pipeline", sa.String, primary_key=True),
     sa.Column("batch", sa.String, primary_key=True),
     sa.Column("rules", sa.String, primary_key=True),
@@ -33,7 +33,7 @@ def first_clocks(
         now: The run's clock. The pipeline's lock is held.
     """
     mine = (_TABLE.c.pipeline == pipeline) & (_TABLE.c.rules == rules) & _TABLE.c.batch.in_(batches)
-    with connect(settings, _TABLE).begin() as connection:
+    with connect(settings).begin() as connection:
         known = dict(connection.execute(sa.select(_TABLE.c.batch, _TABLE.c.at).where(mine)).tuples().all())
         fresh = [one for one in dict.fromkeys(batches) if one not in known]
         if fresh:

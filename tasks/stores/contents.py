@@ -8,13 +8,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.refs import Feed
-from tasks.stores.database import connect
+from tasks.stores.database import METADATA, connect
 from tasks.stores.landing import Found
 from tasks.stores.settings import Settings
 
 _contents = sa.Table(
     "contents",
-    sa.MetaData(),
+    METADATA,
     sa.Column("pipeline", sa.String(63), primary_key=True),
     sa.Column("feed", sa.String(20), primary_key=True),
     sa.Column("path", sa.Text, primary_key=True),
@@ -42,7 +42,7 @@ class Contents:
     """
 
     def __init__(self, settings: Settings, pipeline: str, feed: Feed) -> None:
-        self._engine = connect(settings, _contents)
+        self._engine = connect(settings)
         self._own = {"pipeline": pipeline, "feed": feed}
 
     def known(self) -> dict[Found, Content]:

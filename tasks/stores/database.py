@@ -9,8 +9,11 @@ from functools import cache
 import sqlalchemy as sa
 
 from tasks.errors import PerennialError, UsageError
+from tasks.stores.schema import ensure_current
 from tasks.stores.settings import Settings
 
+# The stores' tables as the code uses them; tasks/stores/migrations makes them.
+METADATA = sa.MetaData()
 _BUSY_SECONDS = 30
 _DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg"}
 # A server that is gone without a word is noticed within half a minute, not after the kernel's quarter of an hour.
@@ -27,36 +30,16 @@ class DatabaseError(PerennialError):
     """The state's database can't be reached."""
 
 
-def connect(settings: Settings, *tables: sa.Table) -> sa.Engine:
-    """An engine on the state's database, in which the tables exist.
+def connect(settings: Settings) -> sa.Engine:
+    """An engine on the state's database, which has the schema that the stores work with.
 
     Raises:
-        UsageError: the address is no address of SQLite or PostgreSQL.
+        UsageError: the address is no address of SQLite or PostgreSQL, or the database's schema is of a newer version.
         DatabaseError: the database gives no answer; any later use of the engine may raise it too.
     """
     engine = _engine(settings.audit_url)
-    if not tables:
-        return engine
-    # Not create_all: between its look and its CREATE another process may have made the table.
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            tables = _missing(connection, tables)
-        for table in tables:
-            connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
-            for index in sorted(table.indexes, key=lambda one: str(one.name)):
-                connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+    ensure_current(engine)
     return engine
-
-
-def _missing(connection: sa.Connection, tables: tuple[sa.Table, ...]) -> tuple[sa.Table, ...]:
-    """Tables that this transaction must make: there IF NOT EXISTS needs the right to create, and loses races."""
-    found = sa.inspect(connection)
-    missing = tuple(table for table in tables if not found.has_table(table.name))
-    if not missing:
-        return ()
-    connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('perennial: tables'))"))
-    found.clear_cache()  # another process may have made them while this one waited
-    return tuple(table for table in missing if not found.has_table(table.name))
 
 
 @cache

@@ -11,15 +11,14 @@ from pydantic import ValidationError
 from tasks.errors import PerennialError
 from tasks.provenance import Manifest, StageName
 from tasks.refs import NewerRecordError, StoredRecord
-from tasks.stores.database import connect
+from tasks.stores.database import METADATA, connect
 from tasks.stores.settings import Settings
 
 Output = TypeVar("Output", bound=StoredRecord)
 
-_metadata = sa.MetaData()
 _manifests = sa.Table(
     "manifests",
-    _metadata,
+    METADATA,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("pipeline", sa.String(63), nullable=False, index=True),
     sa.Column("stage", sa.String(20), nullable=False),
@@ -37,7 +36,7 @@ class Manifests:
 
     def __init__(self, settings: Settings, pipeline: str) -> None:
         self.pipeline = pipeline
-        self._engine = connect(settings, _manifests)
+        self._engine = connect(settings)
 
     def put(self, manifest: Manifest) -> int:
         """Keep a manifest, durably; its id."""

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 
 from tasks.refs import Record
-from tasks.stores.database import connect
+from tasks.stores.database import METADATA, connect
 from tasks.stores.settings import Settings
 
 EventName = Literal[
@@ -36,7 +36,7 @@ _AT_ONCE = 100
 
 _events = sa.Table(
     "outbox",
-    sa.MetaData(),
+    METADATA,
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("id", sa.String(36), nullable=False, unique=True),
     sa.Column("event", sa.String(60), nullable=False),
@@ -65,7 +65,7 @@ class Outbox:
     """The events of all pipelines, in the state's database."""
 
     def __init__(self, settings: Settings) -> None:
-        self._engine = connect(settings, _events)
+        self._engine = connect(settings)
 
     def put(
         self,

@@ -16,14 +16,14 @@ from tasks.errors import UsageError
 from tasks.refs import Record, digest
 from tasks.stores import tabular
 from tasks.stores.addresses import Address
-from tasks.stores.database import connect
+from tasks.stores.database import METADATA, connect
 from tasks.stores.landing import Found
 from tasks.stores.settings import Settings
 
 _MADE = b"perennial.made"
 _outputs = sa.Table(
     "outputs",
-    sa.MetaData(),
+    METADATA,
     sa.Column("address", sa.Text, primary_key=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("mtime_ns", sa.BigInteger, nullable=False),
@@ -85,7 +85,7 @@ class Outputs:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._engine = connect(settings, _outputs)
+        self._engine = connect(settings)
 
     def holds(self, address: Address, made: Made) -> bool:
         """Whether a file is there that was made from just this, and not changed since."""

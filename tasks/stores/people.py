@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from tasks.errors import UsageError
-from tasks.stores.database import connect
+from tasks.stores.database import METADATA, connect
 from tasks.stores.settings import Settings
 
 _LONGEST = 100
@@ -18,7 +18,7 @@ _NOBODY = (bytes(16), bytes(64))
 
 _people = sa.Table(
     "people",
-    sa.MetaData(),
+    METADATA,
     sa.Column("id", sa.String(16), primary_key=True),
     sa.Column("person", sa.String(_LONGEST), nullable=False, index=True),
     sa.Column("salt", sa.LargeBinary(16), nullable=False),
@@ -34,7 +34,7 @@ class People:
     """The persons who hold a token, in the state's database. Revoked tokens stay as lines that say by whom and when."""
 
     def __init__(self, settings: Settings) -> None:
-        self._engine = connect(settings, _people)
+        self._engine = connect(settings)
 
     def make_token(self, person: str, *, at: datetime, actor: str) -> str:
         """A new token for a person; an older one of the same person is revoked. It can't be read again.

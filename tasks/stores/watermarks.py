@@ -10,14 +10,14 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from tasks.refs import Feed
-from tasks.stores.database import connect
+from tasks.stores.database import METADATA, connect
 from tasks.stores.settings import Settings
 
 Mark = int | float | Decimal | datetime | date | str
 
 _watermarks = sa.Table(
     "watermarks",
-    sa.MetaData(),
+    METADATA,
     sa.Column("pipeline", sa.String(63), primary_key=True),
     sa.Column("feed", sa.String(20), primary_key=True),
     sa.Column("column", sa.String(200), primary_key=True),
@@ -46,7 +46,7 @@ class Watermarks:
     """
 
     def __init__(self, settings: Settings, pipeline: str, feed: Feed, column: str) -> None:
-        self._engine = connect(settings, _watermarks)
+        self._engine = connect(settings)
         self._own = {"pipeline": pipeline, "feed": feed, "column": column}
 
     def last(self) -> Mark | None:

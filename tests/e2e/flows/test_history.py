@@ -174,7 +174,7 @@ def test_before_any_version_it_says_so(world: World, cli: Cli) -> None:
 
 def rewritten(world: World, change: Callable[[str, dict[str, Any]], str | None]) -> Callable[[], None]:
     """Every manifest's text as the change says (None: taken out); what is returned puts all back."""
-    engine = connect(world.settings, _manifests)
+    engine = connect(world.settings)
     columns = (_manifests.c.id, _manifests.c.pipeline, _manifests.c.stage, _manifests.c.fingerprint)
     with engine.connect() as connection:
         kept = [dict(row) for row in connection.execute(sa.select(*columns, _manifests.c.manifest)).mappings()]

@@ -16,10 +16,12 @@ import pytest
 import sqlalchemy as sa
 
 from tasks.errors import UsageError
+from tasks.stores import schema
 from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.database import connect
+from tasks.stores.database import METADATA, connect
 from tasks.stores.outbox import Outbox
 from tasks.stores.settings import Settings
+from tests.integration.stores.migrating import differences
 from tests.support.world import ROOT
 
 pytestmark = pytest.mark.postgres
@@ -117,19 +119,23 @@ def test_processes_that_race_lose_and_double_nothing(team: Team) -> None:
     assert Outbox(settings).waiting() == []
 
 
+def dropped(settings: Settings) -> None:
+    """As an empty database that this process was never asked of."""
+    with connect(settings).begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    schema._current.clear()
+
+
 def test_the_first_to_come_make_the_tables_together(team: Team) -> None:
     for _ in range(5):
         barrier = threading.Barrier(8)
         failures: list[Exception] = []
-        table = sa.Table("fresh", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True))
-        sa.Index("ix_fresh", table.c.id)
 
-        def come(
-            barrier: threading.Barrier = barrier, table: sa.Table = table, failures: list[Exception] = failures
-        ) -> None:
+        def come(barrier: threading.Barrier = barrier, failures: list[Exception] = failures) -> None:
             barrier.wait()
             try:
-                connect(team(), table)
+                Audit(team()).pipelines()
             except sa.exc.DBAPIError as error:
                 failures.append(error)
 
@@ -139,9 +145,48 @@ def test_the_first_to_come_make_the_tables_together(team: Team) -> None:
         for one in threads:
             one.join(PATIENCE)
         assert failures == []
-        with connect(team()).begin() as connection:
-            assert [index["name"] for index in sa.inspect(connection).get_indexes("fresh")] == ["ix_fresh"]
-            table.drop(connection)
+        with connect(team()).connect() as connection:
+            assert schema.number(connection) == schema.HEAD
+        dropped(team())
+
+
+def test_migrations_make_the_tables_that_the_stores_use(team: Team) -> None:
+    with connect(team()).connect() as connection:
+        assert differences(connection) == []
+
+
+def unnumbered(settings: Settings) -> None:
+    """The database of before schemas had numbers."""
+    engine = sa.create_engine(settings.audit_url)
+    METADATA.create_all(engine)
+    engine.dispose()
+
+
+def test_a_database_of_before_numbers_is_taken_over(team: Team) -> None:
+    unnumbered(team())
+    with connect(team()).connect() as connection:
+        assert (schema.number(connection), differences(connection)) == (schema.HEAD, [])
+
+
+def test_a_newer_schema_is_refused(team: Team) -> None:
+    with connect(team()).begin() as connection:
+        connection.execute(sa.text("UPDATE perennial_schema SET version_num = '0999'"))
+    schema._current.clear()
+    with pytest.raises(UsageError, match="has schema 0999; this version of Perennial knows schemas up to") as caught:
+        Audit(team())
+    password = sa.make_url(team().audit_url).password
+    assert password
+    assert str(password) not in str(caught.value)
+
+
+def test_a_migration_that_fails_leaves_nothing(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("alembic.op.execute", lambda _statement: 1 / 0)  # after the tables were made
+        with pytest.raises(ZeroDivisionError):
+            connect(team())
+    with sa.create_engine(team().audit_url).connect() as connection:
+        assert sa.inspect(connection).get_table_names() == []
+    assert Audit(team()).pipelines() == []
 
 
 def test_events_wait_in_order_until_they_are_sent_and_are_pruned_after(team: Team) -> None:
@@ -170,9 +215,8 @@ def test_the_audit_says_who_was_champion_when(team: Team) -> None:
     assert audit.pipelines() == ["demand"]
 
 
-def test_a_user_who_may_make_no_tables_works_with_those_there_are(team: Team) -> None:
-    settings = team()
-    Outbox(settings)
+def worker(settings: Settings) -> str:
+    """Address by which a user comes who may read and write the tables there are, and make none."""
     url = sa.make_url(settings.audit_url)
     own = url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(own, autocommit=True) as connection:
@@ -180,9 +224,38 @@ def test_a_user_who_may_make_no_tables_works_with_those_there_are(team: Team) ->
         connection.execute(f"CREATE ROLE worker LOGIN PASSWORD '{url.password}'".encode())
         connection.execute("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO worker")
         connection.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO worker")
-    worker = url.set(username="worker").render_as_string(hide_password=False)
-    Outbox(team(state_url=worker)).put("perennial.batch.landed", "demand", {})
+    return url.set(username="worker").render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def no_worker(postgres_url: str) -> Iterator[None]:
+    """No rights are left to the role, which is the whole server's, so that the next test can make it anew."""
+    yield
+    own = sa.make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(own, autocommit=True) as connection:
+        connection.execute("DROP OWNED BY worker")
+
+
+@pytest.mark.usefixtures("no_worker")
+def test_a_user_who_may_make_no_tables_works_with_those_there_are(team: Team) -> None:
+    settings = team()
+    Outbox(settings)
+    Outbox(team(state_url=worker(settings))).put("perennial.batch.landed", "demand", {})
     assert len(Outbox(settings).waiting()) == 1
+
+
+@pytest.mark.usefixtures("no_worker")
+def test_a_user_who_may_make_no_tables_waits_for_who_may(team: Team) -> None:
+    settings = team()
+    unnumbered(settings)
+    address = worker(settings)
+    expected = (
+        r"has no numbered schema.* works with schema 0001, but worker may not change tables.*as the user who owns"
+    )
+    with pytest.raises(UsageError, match=expected):
+        Outbox(team(state_url=address))
+    Outbox(settings)
+    Outbox(team(state_url=address)).put("perennial.batch.landed", "demand", {})  # without a further GRANT
 
 
 def test_the_plain_scheme_means_psycopg_too(team: Team, postgres_url: str) -> None:

@@ -1,0 +1,1 @@
+"""Migrations of the state's database, by alembic: `upgrade` runs them, `versions` holds them."""
