@@ -21,7 +21,7 @@ from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.database import METADATA, connect
 from tasks.stores.outbox import Outbox
 from tasks.stores.settings import Settings
-from tests.integration.stores.migrating import differences
+from tests.support.migrating import differences
 from tests.support.world import ROOT
 
 pytestmark = pytest.mark.postgres

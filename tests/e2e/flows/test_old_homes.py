@@ -1,6 +1,6 @@
 """Homes that older versions left open with this one: nothing is lost, nothing runs for the upgrade alone, life goes on.
 
-`tests/homes/build.py` made them.
+`tests/support/build_home.py` made them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from tasks.provenance import changes
 from tasks.stores import recipes, schema
 from tasks.stores.database import connect
 from tasks.stores.manifests import Manifests
-from tests.conftest import Cli, World, make_world, trips
-from tests.homes.build import ASKED, HOMES, PLAIN
-from tests.homes.newer import rewrite
-from tests.integration.stores.migrating import differences
+from tests.support.build_home import ASKED, HOMES, PLAIN
+from tests.support.command import Cli
+from tests.support.migrating import differences
+from tests.support.newer_home import rewrite
+from tests.support.world import World, make_world, trips
 
 READ = (
     ("status", "--json"),

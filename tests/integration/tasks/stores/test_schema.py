@@ -22,8 +22,8 @@ from tasks.stores.database import METADATA, connect
 from tasks.stores.migrations import upgrade as upgrading
 from tasks.stores.people import People
 from tasks.stores.settings import Settings
-from tests.conftest import ROOT
-from tests.integration.stores.migrating import FUTURE, both, differences, with_future
+from tests.support.migrating import FUTURE, both, differences, with_future
+from tests.support.world import ROOT
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 # Ends itself with SIGKILL after so many statements of a migration.
@@ -38,7 +38,7 @@ from tasks.stores.settings import Settings
 
 home, versions, last = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 if versions:
-    from tests.integration.stores.migrating import FUTURE, both
+    from tests.support.migrating import FUTURE, both
     plain = upgrading.configuration
     upgrading.configuration = lambda: both(plain(), Path(versions))
     schema.REVISIONS, schema.HEAD = (*schema.REVISIONS, FUTURE), FUTURE

@@ -1,8 +1,8 @@
 """Make a small trained home with the code of one commit, and pack it: what later code must open.
 
-    .venv/bin/python -m tests.homes.build COMMIT NAME
+    .venv/bin/python -m tests.support.build_home COMMIT NAME
 
-writes tests/fixtures/homes/NAME.tar.gz with the folders `home` and `configs`. It speaks to that commit by its command
+writes tests/homes/NAME.tar.gz with the folders `home` and `configs`. It speaks to that commit by its command
 line alone. Once made, a file is never made anew: it stands for the homes that people have.
 """
 
@@ -25,9 +25,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from tests.conftest import REGRESSION, ROOT, merged, trips, write
+from tests.support.world import REGRESSION, ROOT, merged, trips, write
 
-HOMES = ROOT / "tests" / "fixtures" / "homes"
+HOMES = ROOT / "tests" / "homes"
 PLAIN, ASKED = "plain", "asked"
 PIPELINES: Mapping[str, dict[str, Any]] = {
     PLAIN: {"evaluation": {"comparison": {"margin": 0.0}}},

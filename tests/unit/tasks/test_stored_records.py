@@ -22,8 +22,8 @@ from tasks.refs import (
     digest,
     read_row,
 )
-from tests.conftest import ROOT
-from tests.unit.stored import AT, MODEL, RECORDS, newer
+from tests.support.stored import AT, MODEL, RECORDS, newer
+from tests.support.world import ROOT
 
 KNOWN = ROOT / "tests" / "unit" / "stored_schemas.json"
 each = pytest.mark.parametrize("record", RECORDS, ids=lambda one: type(one).__name__)

@@ -26,7 +26,7 @@ from tasks.refs import (
     Verdict,
 )
 from tasks.stores.rollouts import Ending, Rollout, RolloutStart
-from tests.unit.stored import newer
+from tests.support.stored import newer
 
 Kinds = Mapping[str, type[StoredRecord]]
 OUTPUTS: Kinds = {"features": TrainingSetRef, "training": ModelRef, "evaluation": Verdict, "deployment": Promotion}
