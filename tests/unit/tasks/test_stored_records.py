@@ -25,7 +25,7 @@ from tasks.refs import (
 from tests.support.stored import AT, MODEL, RECORDS, newer
 from tests.support.world import ROOT
 
-KNOWN = ROOT / "tests" / "unit" / "stored_schemas.json"
+KNOWN = ROOT / "tests" / "support" / "stored_schemas.json"
 each = pytest.mark.parametrize("record", RECORDS, ids=lambda one: type(one).__name__)
 
 
