@@ -82,15 +82,15 @@ def test_a_version_that_does_not_load_is_refused_and_reported(pair: Home, own: R
         assert found["problem"].startswith("version 1 is refused: ")
         assert own.ask(NAME, [ROW]).json()["model"]["version"] == 2
         assert own.metric("perennial_models_refused_total", pipeline=NAME) == 1
-        entries = []
-        for _ in range(100):
-            entries = Audit(pair.world.settings).entries(NAME, "serving_refused")
-            if entries:
+        waiting: set[str] = set()
+        for _ in range(100):  # the event is the last that the service writes
+            waiting = {name for _, name in Outbox(pair.world.settings).waiting()}
+            if waiting:
                 break
             threading.Event().wait(0.05)
-        assert entries[-1].details["version"] == 1
-        waiting = {name for _, name in Outbox(pair.world.settings).waiting()}
         assert "perennial.model.refused" in waiting
+        entries = Audit(pair.world.settings).entries(NAME, "serving_refused")
+        assert entries[-1].details["version"] == 1
     finally:
         file.write_bytes(whole)
     pair.point(2)
