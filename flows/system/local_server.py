@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import os
 import socket
@@ -12,16 +13,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from flows.system.guard import local
-from flows.system.sqlite_server import collect_aside, write_in_turn
+from flows.system.sqlite_server import StartInTurn, collect_aside, write_in_turn
 from tasks.errors import PerennialError
 from tasks.origins import loopback
 from tasks.stores.settings import QUIET, Settings
 
-_START_SECONDS = 120.0
+_START_SECONDS = 300.0  # servers that start at once on an empty home prepare the database one after the other
 _POLL_SECONDS = 0.05
 
 
@@ -45,8 +45,6 @@ class LocalServer:
     def start(self) -> None:
         """Start the child, not ready yet, and set PREFECT_API_URL for this process: before prefect is imported."""
         quiet_profile(self._prefect_home)
-        port = _free_port()
-        self.url = f"http://127.0.0.1:{port}/api"
         child_only = {
             "PREFECT_UI_ENABLED": "0",
             "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": "",  # it has no pages
@@ -54,13 +52,16 @@ class LocalServer:
             "PREFECT__SERVER_FINAL": "1",
         }
         environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log, socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))  # here and not in the child: until it listens, another could get the port
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "flows.system.local_server", str(port)],
+                [sys.executable, "-m", "flows.system.local_server", "--socket", str(listener.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 env={**environment, **child_only},
+                pass_fds=[listener.fileno()],
                 start_new_session=True,  # Ctrl-C in the terminal is for the run; the child ends with it
             )
         atexit.register(self.stop)
@@ -125,33 +126,34 @@ def quiet_profile(home: Path) -> None:
         temporary.replace(profile)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _end_with_parent() -> None:
     while sys.stdin.buffer.read(4096):
         pass
     os._exit(0)
 
 
-def _serve(port: int, pages: Sequence[str]) -> None:
+def _serve(port: int, listener: socket.socket | None, pages: Sequence[str]) -> None:
+    """Serve on a loopback port, or on a socket that is bound to one; pages of these origins may ask."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     collect_aside()
     write_in_turn()
     import uvicorn
+    from prefect.settings import get_current_settings
 
-    uvicorn.run(
-        partial(local, loopback(port), pages),
-        factory=True,
-        host="127.0.0.1",
-        port=port,
-        log_level="error",
-        lifespan="on",
-    )
+    reached = port if listener is None else listener.getsockname()[1]
+    app = StartInTurn(local(loopback(reached), pages), get_current_settings().home)
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="on")
+    uvicorn.Server(config).run(None if listener is None else [listener])
+
+
+def _main(words: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="a loopback port")
+    parser.add_argument("--socket", type=int, help="in place of a port, the number of an inherited socket")
+    parser.add_argument("pages", nargs="*", help="origins whose pages may ask")
+    given = parser.parse_args(words)
+    _serve(given.port, None if given.socket is None else socket.socket(fileno=given.socket), given.pages)
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]), sys.argv[2:])
+    _main(sys.argv[1:])

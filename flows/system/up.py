@@ -110,7 +110,7 @@ def services(settings: Settings, record: Running) -> tuple[list[Service], Servic
     worker = {"PREFECT_WORKER_QUERY_SECONDS": "0.4", "PREFECT_UI_URL": record.prefect}
     no_jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # they are for language models
     serving = {"PERENNIAL_SERVE_PORT": str(settings.serve_port)}
-    prefect = ["flows.system.local_server", str(settings.prefect_port), *pages]
+    prefect = ["flows.system.local_server", "--port", str(settings.prefect_port), *pages]
     servers = [
         Service("prefect", prefect, {**common, **server}, health=f"{record.api}/health"),
         Service("mlflow", _mlflow(settings), {**common, **no_jobs}, health=f"{record.mlflow}/health"),
@@ -132,7 +132,7 @@ def ui_origins(settings: Settings) -> tuple[str, ...]:
 def _mlflow(settings: Settings) -> list[str]:
     """MLflow's server. The hosts that it answers by default include names as 10.example.org, which anybody may own."""
     answered = sorted(hosts((*loopback(settings.mlflow_port), *settings.allowed_origins)))
-    words = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1"]
+    words = ["flows.system.mlflow_server", "--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1"]
     words += ["--port", str(settings.mlflow_port), "--workers", "1", "--allowed-hosts", ",".join(answered)]
     if settings.allowed_origins:  # beside those of loopback, which it always allows
         words += ["--cors-allowed-origins", ",".join(settings.allowed_origins)]

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_POLL_SECONDS = 0.05
 
 
 class FileLock:
@@ -46,3 +51,20 @@ class FileLock:
     def close(self) -> None:
         """Let go of it in any case."""
         os.close(self._handle)
+
+
+@contextmanager
+def exclusive(folder: Path, name: str) -> Iterator[None]:
+    """Hold a lock while the block runs, after waiting as long as another process holds it: for short work only.
+
+    Args:
+        folder: Where the lock file lies; a local disk.
+        name: The lock's name.
+    """
+    lock = FileLock(folder, name)
+    try:
+        while not lock.take():
+            time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        lock.close()

@@ -1,4 +1,4 @@
-"""Runs, models and the registry. The only module that talks to MLflow."""
+"""Runs, models and the registry. The only module that talks to MLflow; `tracking_database` makes its file."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tasks.stores import artifacts
 from tasks.stores.aliases import CHALLENGER, CHAMPION, EXPOSURE_TAG, REF_TAG
 from tasks.stores.artifacts import RegistryError
 from tasks.stores.settings import QUIET, Settings
+from tasks.stores.tracking_database import make_database
 
 _ROLLED_BACK_TAG = "perennial.rolled_back"
 _MODEL = "model.skops"
@@ -314,6 +315,7 @@ def _connect(uri: str) -> Any:
 
     for noisy in ("mlflow", "alembic"):  # MLflow sets its own levels while it is imported
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    make_database(uri)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return mlflow.MlflowClient(uri, uri)

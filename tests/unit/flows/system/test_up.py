@@ -33,7 +33,7 @@ def option(service: Service, name: str) -> list[str]:
 @pytest.mark.parametrize(("more", "pages"), [((), OWN), ((PROXY, OWN[0]), [*OWN, PROXY])])
 def test_prefect_answers_pages_of_its_own_origins(more: tuple[str, ...], pages: list[str]) -> None:
     prefect = servers(allowed_origins=more)["prefect"]
-    assert list(prefect.module) == ["flows.system.local_server", "4201", *pages]
+    assert list(prefect.module) == ["flows.system.local_server", "--port", "4201", *pages]
     assert prefect.environment["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"] == ",".join(pages)
 
 
