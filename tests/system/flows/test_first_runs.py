@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.first_runs import repeat
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 
 def test_eight_runs_of_one_pipeline_train_one_version(tmp_path: Path) -> None:
