@@ -15,6 +15,7 @@ import orjson
 from serving.metrics import Metrics
 from serving.problem import RefusedError
 from serving.settings import ServeSettings
+from tasks.origins import Allowed
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -36,10 +37,11 @@ class Guard:
         app: What answers.
         serve: The bounds, and the token.
         metrics: Is told of each answer.
+        allowed: The hosts and pages that it answers; None where a token, or whoever publishes its port, decides that.
     """
 
-    def __init__(self, app: App, serve: ServeSettings, metrics: Metrics) -> None:
-        self._app, self._serve, self._metrics = app, serve, metrics
+    def __init__(self, app: App, serve: ServeSettings, metrics: Metrics, allowed: Allowed | None = None) -> None:
+        self._app, self._serve, self._metrics, self._allowed = app, serve, metrics, allowed
         self._token = None if serve.token is None else serve.token.get_secret_value().encode()
         self._most_bytes = int(serve.body_mebibytes * (1 << 20))
         self.in_work = 0
@@ -86,6 +88,9 @@ class Guard:
         if scope["path"] in _OPEN:
             await self._app(scope, receive, send)
             return
+        refusal = None if self._allowed is None else self._allowed.refusal(scope["headers"])
+        if refusal is not None:
+            raise RefusedError(refusal.status, refusal.reason)
         if self._token is not None and not self._knows(headers.get(b"authorization", b"")):
             raise RefusedError(401, "Expected the header `Authorization: Bearer TOKEN` with this service's token.")
         if self.in_work > self._serve.most_requests or self.draining:

@@ -17,7 +17,16 @@ from serving.guard import Guard
 from serving.protocol import BoundedProtocol
 from serving.service import Service
 from serving.settings import ServeSettings
+from tasks.origins import Allowed, loopback
 from tasks.stores.settings import Settings
+
+
+def _allowed(settings: Settings, serve: ServeSettings, listening: socket.socket) -> Allowed | None:
+    """What a service on loopback without a token answers: no pages of other sites, in a browser on this machine."""
+    if serve.open_to_others or serve.token is not None:
+        return None
+    own = (*loopback(int(listening.getsockname()[1])), *settings.allowed_origins)
+    return Allowed(own, own)
 
 
 def work(settings: Settings, serve: ServeSettings, only: tuple[str, ...], listening: socket.socket) -> None:
@@ -35,7 +44,7 @@ def work(settings: Settings, serve: ServeSettings, only: tuple[str, ...], listen
     gc.freeze()  # what was imported and loaded stays: looking through it again would hold requests up
     BoundedProtocol.head_seconds = serve.body_seconds
     config = uvicorn.Config(
-        Guard(create(service), serve, service.metrics),
+        Guard(create(service), serve, service.metrics, _allowed(settings, serve, listening)),
         http=BoundedProtocol,
         ws="none",
         lifespan="on",

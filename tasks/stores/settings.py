@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     worker_runs: int = 6
     prefect_port: int = Field(default=4200, ge=1, le=65535)
     mlflow_port: int = Field(default=5000, ge=1, le=65535)
-    serve_port: int = Field(default=8000, ge=1, le=65535)
+    serve_port: int = Field(default=8000, ge=0, le=65535)
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     deployments: Path | None = None
     lineage_namespace: str = Field(default="perennial", min_length=1)

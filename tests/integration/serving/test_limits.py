@@ -39,6 +39,11 @@ def _connect(service: Running) -> socket.socket:
     return found
 
 
+def _named(service: Running, request: bytes) -> bytes:
+    """A request with the service's own address as its host."""
+    return request.replace(b"Host: x\r\n", f"Host: {service.url.removeprefix('http://')}\r\n".encode())
+
+
 def _all(connection: socket.socket) -> bytes:
     pieces = []
     try:
@@ -68,10 +73,30 @@ GARBAGE = {
 @pytest.mark.parametrize("case", GARBAGE)
 def test_garbage_is_turned_away(service: Running, case: str) -> None:
     with _connect(service) as connection:
-        connection.sendall(GARBAGE[case])
+        connection.sendall(_named(service, GARBAGE[case]))
         answer = _all(connection)
     assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 405")), answer[:200]
     _well(service)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null", "Content-Type": "text/plain"}, 403),
+        ({"Host": "evil.example"}, 400),
+        ({"Host": "evil.example:8000"}, 400),
+    ],
+)
+def test_pages_of_other_sites_and_other_hosts_get_no_answer(
+    service: Running, headers: dict[str, str], status: int
+) -> None:
+    for path, body in ((PATH, BODY), (f"/pipelines/{NAME}/feedback", b"[]")):
+        answer = service.client.post(path, content=body, headers=headers)
+        assert answer.status_code == status, path
+        assert "access-control-allow-origin" not in answer.headers
+    own = service.client.post(PATH, content=BODY, headers={"Origin": service.url, "Content-Type": "application/json"})
+    assert own.status_code == 200
 
 
 def test_a_path_of_odd_bytes(service: Running) -> None:
@@ -89,7 +114,7 @@ def test_a_path_of_odd_bytes(service: Running) -> None:
 
 def test_a_head_without_end_is_cut_off(service: Running) -> None:
     with _connect(service) as connection:
-        connection.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\n".encode())
+        connection.sendall(_named(service, f"POST {PATH} HTTP/1.1\r\nHost: x\r\n".encode()))
         try:
             for number in range(4000):
                 connection.sendall(b"X-%d: %s\r\n" % (number, b"y" * 100))
@@ -113,7 +138,7 @@ def test_who_sends_a_head_slowly_is_not_waited_for(service: Running) -> None:
 
 def test_who_sends_a_body_slowly_is_told(service: Running) -> None:
     with _connect(service) as connection:
-        connection.sendall(_head(len(BODY)) + BODY[:5])
+        connection.sendall(_named(service, _head(len(BODY)) + BODY[:5]))
         answer = _all(connection)
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"REQUEST_TIMEOUT" in answer
@@ -122,7 +147,7 @@ def test_who_sends_a_body_slowly_is_told(service: Running) -> None:
 
 def test_a_caller_that_half_closes_gets_its_answer(service: Running) -> None:
     with _connect(service) as connection:
-        connection.sendall(_head(len(BODY)) + BODY)
+        connection.sendall(_named(service, _head(len(BODY)) + BODY))
         connection.shutdown(socket.SHUT_WR)
         answer = _all(connection)
     assert answer.startswith(b"HTTP/1.1 200")
@@ -132,9 +157,9 @@ def test_a_caller_that_half_closes_gets_its_answer(service: Running) -> None:
 def test_a_caller_that_goes_away_in_the_midst(service: Running) -> None:
     for sent in (BODY[:5], BODY):
         with _connect(service) as connection:
-            connection.sendall(_head(len(BODY)) + sent)
+            connection.sendall(_named(service, _head(len(BODY)) + sent))
         with _connect(service) as connection:
-            connection.sendall(_head(len(BODY)) + sent)
+            connection.sendall(_named(service, _head(len(BODY)) + sent))
             connection.shutdown(socket.SHUT_WR)
     time.sleep(0.2)
     _well(service)
@@ -143,7 +168,7 @@ def test_a_caller_that_goes_away_in_the_midst(service: Running) -> None:
 
 def test_requests_one_behind_the_other_on_one_connection(service: Running) -> None:
     with _connect(service) as connection:
-        connection.sendall((_head(len(BODY)) + BODY) * 5)
+        connection.sendall(_named(service, (_head(len(BODY)) + BODY) * 5))
         connection.shutdown(socket.SHUT_WR)
         answer = _all(connection)
     assert answer.count(b"HTTP/1.1 200") == 5
