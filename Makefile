@@ -1,8 +1,9 @@
-# Every target makes .venv from requirements.lock by itself. `make help` lists them.
+# Every target makes .venv from the locks by itself. `make help` lists them.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOCKS := requirements.lock requirements-dev.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit test-integration test-e2e test-system test-postgres test-images coverage lint types format lock schema bench clean
@@ -10,17 +11,17 @@ READY := $(VENV)/.ready
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-$(READY): requirements.lock
+$(READY): $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Perennial needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
-	@echo "Setting up $(VENV) from requirements.lock (once, a minute or two) ..."
+	@echo "Setting up $(VENV) from $(LOCKS) (once, a minute or two) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps $(LOCKS:%=-r %)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $(READY)
 
-setup: $(READY) ## make .venv from the lock
+setup: $(READY) ## make .venv from the locks
 
 demo: $(READY) ## watch a model live, on a simulated city
 	@$(BIN)/perennial demo
@@ -48,6 +49,11 @@ test-postgres: $(READY) ## run the tests of a team's installation, on PostgreSQL
 	@tests/system/postgres/install.sh
 	@$(BIN)/python -m pytest -m postgres tests/system/postgres
 
+test-images: $(READY) ## build the container images and run a team's installation in them
+	@tests/system/postgres/install.sh
+	@tests/system/docker/install.sh
+	@$(BIN)/python -m pytest -m images tests/system/docker
+
 coverage: $(READY) ## branch coverage of the tests and the system's tests together
 	@rm -f .coverage .coverage.*
 	@$(PYTEST) --cov --cov-report= tests/unit tests/integration tests/e2e
@@ -72,9 +78,14 @@ schema: $(READY) ## write configs/schema.json anew
 bench: $(READY) ## the whole job beside a bare script, 10k and 1M rows
 	@$(BIN)/python -m benchmarks.pipeline --rows 10000 1000000
 
-lock: $(READY) ## resolve requirements.lock anew, with hashes
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet -o requirements.lock
+# The development lock lies on top of production's, and the build's is a part of it: a package has one version in all.
+COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links --quiet
+
+lock: $(READY) ## resolve the locks anew, with hashes
+	@$(COMPILE) -o requirements.lock pyproject.toml
+	@$(COMPILE) -o requirements-dev.lock --group dev -c requirements.lock
+	@$(COMPILE) -o requirements-build.lock --group build -c requirements-dev.lock
 
 clean: ## remove .venv and caches, never .perennial
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
