@@ -64,16 +64,18 @@ def packages() -> dict[str, str]:
 
 
 def lock_digest() -> str:
-    """Digest of requirements.lock; empty where the code runs without it."""
+    """Digest of requirements.lock, production's; empty where the code runs without it."""
     path = ROOT / "requirements.lock"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def git_commit() -> str:
-    """The code's commit, with `-dirty` if changed since; PERENNIAL_GIT_COMMIT where there is no checkout."""
-    told = os.environ.get("PERENNIAL_GIT_COMMIT", "")
-    if told or not (ROOT / ".git").exists():
-        return told
+    """The checkout's commit, with `-dirty` if changed since; PERENNIAL_GIT_COMMIT where there is no checkout.
+
+    Empty where it is not known: git says nothing of the checkout, or there is neither.
+    """
+    if not (ROOT / ".git").exists():
+        return os.environ.get("PERENNIAL_GIT_COMMIT", "").strip()
     commit = git("rev-parse", "HEAD") or ""
     return f"{commit}-dirty" if commit and git("status", "--porcelain", "--untracked-files=no") else commit
 

@@ -115,6 +115,8 @@ def test_the_lock_is_known_by_its_bytes(root: Path) -> None:
 
 def test_the_commit_can_be_told_where_there_is_no_checkout(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment.git_commit() == ""
+    monkeypatch.setenv("PERENNIAL_GIT_COMMIT", "")  # as an image has it that was built without a commit
+    assert environment.git_commit() == ""
     monkeypatch.setenv("PERENNIAL_GIT_COMMIT", "abc123")
     assert environment.git_commit() == "abc123"
 
