@@ -1,4 +1,4 @@
-"""The Dockerfile, without a Docker engine: what it copies is there, what it leaves out is needed by nothing."""
+"""The Dockerfile and the locks, without a container engine: what is copied is there, what is left out is not needed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import subprocess
 import sys
 import tomllib
 from fnmatch import fnmatch
-from importlib.metadata import distributions
+from importlib.metadata import requires
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from packaging.requirements import Requirement
@@ -16,13 +17,8 @@ from packaging.utils import canonicalize_name
 
 from tasks.stores.settings import QUIET
 from tests.support.docker import commands
-from tests.support.docker.files import DOCKER, compose, copied, dockerfile, ours
+from tests.support.docker.files import DOCKER, compose, copied, dockerfile, ours, required_variables
 from tests.support.world import ROOT
-
-
-def _group(name: str) -> set[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return {canonicalize_name(Requirement(one).name) for one in project["dependency-groups"][name]}
 
 
 def stages() -> list[tuple[str, str]]:
@@ -43,6 +39,7 @@ def test_the_image_carries_all_that_the_program_imports() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
     assert set(wheel["wheel"]["packages"]) <= set(copied())
     assert {"prefect.yaml", "requirements.lock"} <= set(copied())
+    assert "requirements-dev.lock" not in copied()
 
 
 def test_bases_have_a_version_and_what_is_shipped_builds_nothing() -> None:
@@ -80,48 +77,97 @@ def test_vendors_are_told_to_be_quiet() -> None:
         assert f"{name}={QUIET[name]}" in told
 
 
-def test_the_development_group_can_be_left_out() -> None:
-    """`pip check` in the build asks the same of the image itself."""
-    left_out = _group("dev")
-    marked = {"extra": ""}
-    for one in distributions():
-        if canonicalize_name(one.name) in left_out | {"perennial"}:
-            continue
-        for text in one.requires or ():
-            need = Requirement(text)
-            if canonicalize_name(need.name) in left_out and (need.marker is None or need.marker.evaluate(marked)):
-                # What only others of the group need stays in the image unused, and may miss them.
-                assert canonicalize_name(one.name) in _only_for(left_out), f"{one.name} needs {need.name}"
+def test_a_build_passes_its_commit_on() -> None:
+    worker = dockerfile()[[place for place, (word, _) in enumerate(dockerfile()) if word == "FROM"][1] :]
+    assert ("ARG", "GIT_COMMIT=") in worker
+    assert ("ENV", "PERENNIAL_GIT_COMMIT=$GIT_COMMIT") in worker
+    for name, service in ours(
+        compose({**dict.fromkeys(required_variables(), "unused"), "GIT_COMMIT": "abc123"})
+    ).items():
+        assert service["build"]["args"] == {"GIT_COMMIT": "abc123"}, name
+    places = ("docs/kubernetes.md", "docker/README.md", "docker/Dockerfile", "docker/compose.yaml")
+    texts = [(ROOT / place).read_text(encoding="utf-8") for place in places]
+    assert len({tuple(re.findall(r"export GIT_COMMIT=\$\(git describe .+\)", text)) for text in texts}) == 1
+    builds = [line for text in texts for line in re.findall(r"docker build .+", text)]
+    assert builds
+    assert all("--build-arg GIT_COMMIT " in line for line in builds)
 
 
-def _only_for(group: set[str]) -> set[str]:
-    """Packages that nothing outside a group needs."""
-    needs: dict[str, set[str]] = {}
-    for one in distributions():
-        for text in one.requires or ():
-            need = Requirement(text)
-            if need.marker is None or need.marker.evaluate({"extra": ""}):
-                needs.setdefault(canonicalize_name(need.name), set()).add(canonicalize_name(one.name))
-    return {name for name, users in needs.items() if users <= group}
+def test_the_shipped_lock_has_what_the_project_needs_and_nothing_else() -> None:
+    names = {pin.name for pin in pins("requirements.lock") if here(pin.line)}
+    assert closure("perennial") == names | {"perennial"}
 
 
-def test_the_build_can_read_the_lock(tmp_path: Path) -> None:
-    """pip takes the lock with --require-hashes and finds each hash in it; nothing is fetched, one line is resolved."""
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    entries = re.split(r"\n(?=\S)", lock.strip())
-    assert all("--hash=sha256:" in entry for entry in entries)
-    assert not re.search(r"^\s*(-i|--index-url|--extra-index-url|--find-links|-f)\b|https?://", lock, re.MULTILINE)
-    build = next(rest for instruction, rest in dockerfile() if instruction == "RUN" and "requirements.lock" in rest)
-    assert "--require-hashes --no-deps -r requirements.lock" in build
+def test_the_locks_lie_on_top_of_each_other() -> None:
+    """A package has one version and the same hashes in all of them."""
+    production, development = pins("requirements.lock"), pins("requirements-dev.lock")
+    shipped = {pin.name for pin in production}
+    shared = {(pin.name, pin.version, pin.hashes) for pin in development if pin.name in shipped}
+    assert shared <= {(pin.name, pin.version, pin.hashes) for pin in production}
+    assert set(pins("requirements-build.lock")) <= set(development)
+    group = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    named = {
+        canonicalize_name(Requirement(text).name) for text in group["build"] + group["dev"] if isinstance(text, str)
+    }
+    assert named <= {pin.name for pin in development}
+    assert not named & shipped
+
+
+class Pin(NamedTuple):
+    """An entry of a lock."""
+
+    line: str
+    name: str
+    version: str
+    hashes: frozenset[str]
+
+
+def pins(file: str) -> list[Pin]:
+    """A lock's entries; those of one package that are for different platforms apart."""
+    listed = []
+    for entry in re.split(r"\n(?=\S)", (ROOT / file).read_text(encoding="utf-8").strip()):
+        line = entry.splitlines()[0].removesuffix("\\").strip()
+        name, version = line.split(" ;")[0].split("==")
+        listed.append(Pin(line, canonicalize_name(name), version, frozenset(re.findall(r"sha256:\w+", entry))))
+    return listed
+
+
+def here(line: str) -> bool:
+    """Whether a requirement is meant for this platform and Python."""
+    marker = Requirement(line).marker
+    return marker is None or marker.evaluate({"extra": ""})
+
+
+def closure(name: str) -> set[str]:
+    """A distribution and all that it needs, by what is installed."""
+    reached: set[tuple[str, str]] = set()
+    left = [(name, "")]
+    while left:
+        package, extra = left.pop()
+        reached.add((package, extra))
+        for need in map(Requirement, requires(package) or ()):
+            if need.marker is None or need.marker.evaluate({"extra": extra}):
+                own = canonicalize_name(need.name)
+                left += [known for known in [(own, ""), *((own, one) for one in need.extras)] if known not in reached]
+    return {package for package, _ in reached}
+
+
+def test_the_build_can_read_its_locks(tmp_path: Path) -> None:
+    """pip takes the locks with --require-hashes and finds each hash; nothing is fetched, one line is resolved."""
+    locks = ("requirements.lock", "requirements-build.lock")
+    installs = " ".join(rest for instruction, rest in dockerfile() if instruction == "RUN" and "requirements" in rest)
+    assert [install.rpartition("/")[2] for install in re.findall(r"-r (\S+)", installs)] == list(locks)
+    assert installs.count("install") == installs.count("--require-hashes --no-deps -r ") == len(locks)
     # An empty index: the parse is whole and without a mistake before the first package is asked for.
     words = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--require-hashes", "--no-deps"]
-    one = tmp_path / "requirements.lock"
-    one.write_text(lock, encoding="utf-8")
+    for name in (*locks, "requirements-dev.lock"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert all(pin.hashes for pin in pins(name))
+        assert not re.search(r"^\s*(-i|--index-url|--extra-index-url|--find-links|-f)\b|https?://", text, re.MULTILINE)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        words += ["-r", str(tmp_path / name)]
     done = subprocess.run(
-        [*words, "--ignore-installed", "--find-links", str(tmp_path), "-r", str(one)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [*words, "--ignore-installed", "--find-links", str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert re.search(r"No matching distribution found for \S+==", done.stderr), done.stderr
     assert "hash" not in done.stderr.lower()
