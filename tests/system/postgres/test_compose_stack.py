@@ -14,20 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from examples.breast_cancer.land import main as land
 from tests.support import services as team
-from tests.support.docker.files import DOCKER, compose, ours, required_variables
+from tests.support.docker.files import DOCKER
+from tests.support.docker.stack import TOKEN, Service, free_ports, prepare_databases, services
 from tests.support.world import ROOT
 
 pytestmark = pytest.mark.postgres
 NAME = "breast_cancer"
-TOKEN = "of-the-stack-under-test"  # noqa: S105  # of no other
 CLI = "import sys; sys.argv[0] = 'prefect'; from prefect.cli import app; app()"
 
 
@@ -65,68 +63,25 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             if os.environ.get("CI") == "true":
                 raise
             pytest.skip(str(absent))
-        ports = {name: team.free_port() for name in ("prefect", "mlflow", "serving")}
-        variables = {
-            **dict.fromkeys(required_variables(), "unused"),
-            "SERVE_TOKEN": TOKEN,
-            "POSTGRES_PASSWORD": postgres.password,
-            "REDIS_PASSWORD": redis.split(":")[2].split("@")[0],
-            "MLFLOW_PORT": str(ports["mlflow"]),
-            "PREFECT_PORT": str(ports["prefect"]),
-        }
+        ports = free_ports()
         prepare_databases(postgres)
-        replaced = {
-            "@postgres:5432": f"@127.0.0.1:{postgres.port}",
-            "@redis:6379": f"@{redis.split('@')[1].split('/')[0]}",
-            "//prefect:4200": f"//127.0.0.1:{ports['prefect']}",
-            "//127.0.0.1:4200": f"//127.0.0.1:{ports['prefect']}",
-            "//mlflow:5000": f"//127.0.0.1:{ports['mlflow']}",
-            "//127.0.0.1:5000": f"//127.0.0.1:{ports['mlflow']}",
-            "//127.0.0.1:8000": f"//127.0.0.1:{ports['serving']}",
-            "s3://": f"{folder}/s3/",
-            "0.0.0.0": "127.0.0.1",  # noqa: S104  # which compose binds to, inside a container
-        }
-        found = {name: placed(one, replaced, folder) for name, one in ours(compose(variables)).items()}
-        found["prefect"]["command"] += ["--port", str(ports["prefect"])]
-        command = found["mlflow"]["command"]
-        command[command.index("--port") + 1] = str(ports["mlflow"])
+        found = services(postgres, redis, ports, {"s3://": f"{folder}/s3/"})
+        for name, service in found.items():
+            own = "serving" if name == "serving" else "home"  # a volume of its own
+            service.environment.update(inside(folder / own) | service.environment)
         start(running, found, ("prefect", "mlflow"), folder)
         start(running, found, ("prefect-services", "worker"), folder)
         deploy = found["deploy"]
-        subprocess.run(program(deploy["command"]), cwd=ROOT, env=deploy["environment"], capture_output=True, check=True)
-        found["serving"]["environment"]["PERENNIAL_SERVE_PORT"] = str(ports["serving"])
-        found["serving"]["environment"]["PERENNIAL_HOME"] = str(folder / "serving")  # a volume of its own
+        subprocess.run(program(deploy.command), cwd=ROOT, env=deploy.environment, capture_output=True, check=True)
         start(running, found, ("sensor", "serving"), folder)
-        client = running.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{ports['serving']}", timeout=20))
-        yield Stack(folder, f"http://127.0.0.1:{ports['mlflow']}", client, found["worker"]["environment"])
+        client = running.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{ports.serving}", timeout=20))
+        yield Stack(folder, f"http://127.0.0.1:{ports.mlflow}", client, found["worker"].environment)
 
 
-def prepare_databases(postgres: team.Postgres) -> None:
-    """As the image of PostgreSQL does: POSTGRES_DB, then the mounted script, a statement at a time."""
-    postgres.database("perennial")
-    script = (DOCKER / "postgres" / "databases.sql").read_text(encoding="utf-8")
-    own = postgres.url("perennial").replace("postgresql+psycopg", "postgresql")
-    with psycopg.connect(own, autocommit=True) as connection:
-        for statement in [line for line in script.splitlines() if line and not line.startswith("--")]:
-            connection.execute(statement.encode())
-
-
-def placed(service: Mapping[str, Any], replaced: Mapping[str, str], folder: Path) -> dict[str, Any]:
-    """A service with its hosts replaced, and nothing of this process' own settings in its environment."""
-
-    def here(text: str) -> str:
-        for old, new in replaced.items():
-            text = text.replace(old, new)
-        return text
-
+def inside(home: Path) -> dict[str, str]:
+    """What is in the environment before compose.yaml: this process's, but its own settings, and the image's."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PERENNIAL_"))}
-    image = {"PERENNIAL_HOME": str(folder / "home"), "PREFECT_HOME": str(folder / "home" / "prefect")}
-    own = {name: here(str(value)) for name, value in service["environment"].items()}
-    return {
-        "command": [here(word) for word in service["command"]],
-        "environment": {**inherited, **image, **own},
-        "test": [here(word) for word in service["healthcheck"].get("test", [])[1:]],
-    }
+    return {**inherited, "PERENNIAL_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
 
 
 def program(words: list[str]) -> list[str]:
@@ -135,7 +90,7 @@ def program(words: list[str]) -> list[str]:
     return [sys.executable, *own.get(words[0], ["-m", words[0]]), *words[1:]]
 
 
-def start(running: ExitStack, found: Mapping[str, dict[str, Any]], names: Sequence[str], folder: Path) -> None:
+def start(running: ExitStack, found: Mapping[str, Service], names: Sequence[str], folder: Path) -> None:
     """Start services at once, and wait until their own health checks are content."""
     begun = {name: begin(found[name], folder / f"{name}.log") for name in names}
     for process in begun.values():
@@ -149,12 +104,12 @@ def start(running: ExitStack, found: Mapping[str, dict[str, Any]], names: Sequen
             time.sleep(0.3)
 
 
-def begin(service: Mapping[str, Any], log: Path) -> subprocess.Popen[bytes]:
+def begin(service: Service, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
         return subprocess.Popen(
-            program(service["command"]),
+            program(service.command),
             cwd=ROOT,
-            env=service["environment"],
+            env=service.environment,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -162,10 +117,8 @@ def begin(service: Mapping[str, Any], log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def healthy(service: Mapping[str, Any]) -> bool:
-    asked = subprocess.run(
-        program(service["test"]), cwd=ROOT, env=service["environment"], capture_output=True, check=False
-    )
+def healthy(service: Service) -> bool:
+    asked = subprocess.run(program(service.check), cwd=ROOT, env=service.environment, capture_output=True, check=False)
     return asked.returncode == 0
 
 
