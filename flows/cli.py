@@ -24,6 +24,7 @@ from flows.command.plan_cli import plan
 from flows.command.quarantine_cli import quarantine
 from flows.command.reproduce_cli import reproduce
 from flows.command.rollout_cli import rollback, rollout
+from flows.command.run_json import run_json
 from flows.command.score_cli import score
 from flows.command.serve_cli import serve
 from flows.command.status_cli import status
@@ -31,8 +32,8 @@ from flows.command.system_cli import COMMANDS, deployments
 from flows.command.upkeep_cli import upkeep
 from flows.progress import reporting
 from tasks.errors import DataRejectedError, PerennialError
-from tasks.refs import IngestReport, LifecycleReport, MonitorReport, StartFrom, Until
-from tasks.stores.recipes import STEPS, Step
+from tasks.refs import IngestReport, LifecycleReport, MonitorReport
+from tasks.stage_names import TRAINING_STAGES, StageName, StartFrom, TrainingStage
 from tasks.stores.settings import Settings
 
 app = typer.Typer(
@@ -65,7 +66,7 @@ def run(
     start_from: Annotated[
         StartFrom, typer.Option("--from", help="The first stage; what those before it gave last is taken as it is.")
     ] = "ingestion",
-    until: Annotated[Until, typer.Option("--until", help="The last stage.")] = "deployment",
+    until: Annotated[StageName, typer.Option("--until", help="The last stage.")] = "release",
     force: Annotated[
         list[Forced] | None, typer.Option("--force", help="Run a stage though nothing changed; may be repeated.")
     ] = None,
@@ -78,7 +79,7 @@ def run(
 
     config, settings = open_pipeline(name)
     reporter = ConsoleReporter(console())
-    whole = start_from == "ingestion" and until == "deployment" and not force
+    whole = start_from == "ingestion" and until == "release" and not force
     with reporting(reporter):
         if whole and nothing_new(config, settings, now):
             report = _nothing(name, settings, now)
@@ -92,15 +93,15 @@ def run(
                     now,
                     start_from,
                     until,
-                    tuple(one for one in STEPS if one in {each.value for each in force or ()}),
+                    tuple(one for one in TRAINING_STAGES if one in {each.value for each in force or ()}),
                 )
-                _print(as_json, _run_json(report), summary(report))
+                _print(as_json, run_json(report), summary(report))
                 raise typer.Exit(code)
-    _print(as_json, _run_json(report), summary(report))
+    _print(as_json, run_json(report), summary(report))
 
 
 def _lifecycle(
-    name: str, now: datetime | None, start_from: StartFrom, until: Until, force: tuple[Step, ...]
+    name: str, now: datetime | None, start_from: StartFrom, until: StageName, force: tuple[TrainingStage, ...]
 ) -> tuple[LifecycleReport, int]:
     """The report of a run, of one that failed as far as it came, and the exit code."""
     from flows.lifecycle import LifecycleError, lifecycle
@@ -134,30 +135,6 @@ def _nothing(name: str, settings: Settings, now: datetime | None) -> LifecycleRe
         champion=Audit(settings).champion(name),
         ingest=IngestReport(pipeline=name),
     )
-
-
-def _run_json(report: LifecycleReport) -> dict[str, Any]:
-    batches = report.ingest.batches
-    return {
-        "pipeline": report.pipeline,
-        "outcome": report.outcome,
-        "reasons": list(report.reasons),
-        "version": report.version,
-        "champion": report.champion,
-        "metrics": report.metrics,
-        "champion_metrics": report.champion_metrics,
-        "baseline": report.baseline,
-        "gates": [gate.model_dump(mode="json") for gate in report.gates],
-        "drift": None if report.drift is None else report.drift.model_dump(mode="json"),
-        "performance": None if report.performance is None else report.performance.model_dump(mode="json"),
-        "batches": {"accepted": len(report.ingest.accepted), "rejected": len(report.ingest.rejected)},
-        "rows": {
-            "accepted": sum(batch.accepted for batch in batches),
-            "quarantined": sum(batch.quarantined for batch in batches),
-        },
-        "scored": report.scored,
-        "stages": [stage.model_dump(mode="json") for stage in report.stages],
-    }
 
 
 @app.command()

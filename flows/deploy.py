@@ -56,7 +56,7 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
         while candidates := ready(config, moment):  # again: a request supersedes an older one, which then is ready
             for candidate in candidates:
                 lock.check()  # it may be held since before a long training
-                with emitting(config, "deployment", Work(model=candidate[1].model), at=moment) as stage:
+                with emitting(config, "release", Work(model=candidate[1].model), at=moment) as stage:
                     done.append(_deploy(config, settings, *candidate, moment))
                     stage.made(done[-1])
                 if done[-1].outcome == "rolling_out":
@@ -96,7 +96,7 @@ def _deploy(
         config=flat(config.model_dump(mode="json", include={"approval"})),
         inputs={"model": candidate.model.run_id, "evaluation": candidate.evaluation, "champion": promotion.previous},
     )
-    keep(Manifests(settings, config.name), "deployment", parts, promotion, meter, moment)
+    keep(Manifests(settings, config.name), "release", parts, promotion, meter, moment)
     return promotion
 
 

@@ -44,7 +44,7 @@ def due(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
         return  # what comes in leads to the rest
     waiting = undeployed(config, settings)
     if waiting:
-        told = f"to be deployed: {_count(waiting, 'candidate')}"
+        told = f"to be released: {_count(waiting, 'candidate')}"
         yield Due(flow="deploy", pipeline=config.name, reason=told, state=digest(waiting))
     lake = Lake(settings, config)
     if lake.ledger() and not decided(config, settings):

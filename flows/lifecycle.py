@@ -1,4 +1,4 @@
-"""The whole life of one model, wired: ingest, score, monitor, decide, train, deploy."""
+"""The whole life of one model, wired: ingestion, scoring, monitoring, decision, training, release."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from flows.settled import mark_settled
 from flows.train import train
 from tasks.errors import DataRejectedError, PerennialError, UsageError
 from tasks.monitoring.task import decide_retrain, drift_so_far, performance_so_far
-from tasks.provenance import STAGES
 from tasks.refs import (
     DriftVerdict,
     IngestReport,
@@ -35,23 +34,21 @@ from tasks.refs import (
     PerformanceVerdict,
     Promotion,
     RetrainDecision,
-    RetrainFrom,
     StageRecord,
-    StartFrom,
-    Until,
     Verdict,
     artifact_key,
 )
+from tasks.stage_names import STAGES, TRAINING_STAGES, StageName, StartFrom, TrainingStage
 from tasks.stores import candidates
 from tasks.stores.approvals import Approvals
 from tasks.stores.audit import Audit
 from tasks.stores.lake import Lake
 from tasks.stores.manifests import Manifests
-from tasks.stores.recipes import STEPS, Step, recipe
+from tasks.stores.recipes import recipe
 from tasks.stores.settings import Settings
 from tasks.stores.tracking import Tracking
 
-_TRAINING = ("features", "train", "evaluate", "deploy")
+_RENEWAL = (*TRAINING_STAGES, "release")
 
 
 class LifecycleError(PerennialError):
@@ -72,8 +69,8 @@ class _Life:
         settings: Settings,
         moment: datetime,
         only: tuple[str, ...] | None,
-        until: Until,
-        force: tuple[Step, ...],
+        until: StageName,
+        force: tuple[TrainingStage, ...],
     ) -> None:
         self.config, self.settings, self.moment, self.only = config, settings, moment, only
         self.until, self.force = until, force
@@ -100,7 +97,7 @@ class _Life:
             self.ingest()
         if self.until == "ingestion":
             return
-        if self.until == "deployment":
+        if self.until == "release":
             self.settle()
         if start_from == "ingestion" or start_from == "decision":  # one by one: the type checker follows them
             self.watch()
@@ -108,15 +105,15 @@ class _Life:
             if decision.due:
                 self.renew(self.first(decision))
             elif self.force:
-                self.renew(next(step for step in STEPS if step in self.force))
-            if self.until == "deployment":
+                self.renew(next(step for step in TRAINING_STAGES if step in self.force))
+            if self.until == "release":
                 mark_settled(self.config, self.settings, at=self.moment, actor=actor())
-        elif start_from != "deployment":
+        elif start_from != "release":
             Lake(self.settings, self.config).create()
             self.renew(start_from)
 
     def ingest(self) -> None:
-        with stage("ingest") as running:
+        with stage("ingestion") as running:
             self.ingested = ingest(self.name, self.moment, self.only)
             accepted, rejected = self.ingested.accepted, self.ingested.rejected
             rows = sum(batch.accepted for batch in accepted)
@@ -124,34 +121,34 @@ class _Life:
             running.skipped = not self.ingested.batches
 
     def settle(self) -> None:
-        """Finish what a killed run left: candidates that were judged and not deployed."""
+        """Finish what a killed run left: candidates that were judged and not released."""
         audit = Audit(self.settings)
         waiting = candidates.ready(audit, Approvals(self.settings), self.name, self.moment)
         if waiting or candidates.halfway(audit, self.name):
-            with stage("recover") as running:
+            with stage("recovery") as running:
                 self.promotion = deploy(self.name, self.moment)
                 self.verdict = waiting[-1][1].verdict if waiting else None
-                running.note = "deployed what an earlier run had judged"
+                running.note = "released what an earlier run had judged"
 
     def watch(self) -> None:
         """Score what is new with the champion as it is, then look for drift, and at predictions whose labels came."""
         champion = Tracking(self.settings, self.name).champion()
         if champion is None:
             return
-        with stage("score") as running:
+        with stage("scoring") as running:
             self.scored = score(self.name, now=self.moment).rows
             running.note, running.skipped = f"{self.scored} rows", not self.scored
         # By the state, not by what this run took in: a killed run, or labels that come later, lose no verdict.
         self.drift = drift_so_far(self.config, champion)
         self.performance = performance_so_far(self.config, champion)
         if self.drift is None or self.performance is None:
-            with stage("monitor") as running:
+            with stage("monitoring") as running:
                 found = monitor(self.name, self.moment, again=False)
                 self.drift, self.performance = found.drift, found.performance
                 running.note = _watched(found)
 
     def decide(self) -> RetrainDecision:
-        with stage("decide") as running:
+        with stage("decision") as running:
             lake = Lake(self.settings, self.config)
             dataset = lake.dataset(lake.ledger())
             drift = "unknown" if self.drift is None else self.drift.state
@@ -160,7 +157,7 @@ class _Life:
             running.note = "; ".join(self.decision.reasons)
             return self.decision
 
-    def first(self, decision: RetrainDecision) -> RetrainFrom:
+    def first(self, decision: RetrainDecision) -> TrainingStage:
         """The stage to start from: all are looked at, unless only the gates changed while too few rows wait."""
         if decision.start_from != "evaluation":
             return "features"
@@ -169,17 +166,17 @@ class _Life:
             say(f"a model is trained anew: {missing}")
         return "features" if missing else "evaluation"
 
-    def renew(self, start_from: RetrainFrom) -> None:
-        """Train and deploy. Data that no model can be fitted on leave the champion as it is."""
+    def renew(self, start_from: TrainingStage) -> None:
+        """Train and release. Data that no model can be fitted on leave the champion as it is."""
         try:
             trained = train(self.name, self.moment, start_from, self.until, self.force)
         except DataRejectedError as error:
             self.refused = str(error)
             return
         self.verdict = trained.verdict
-        if self.until != "deployment":
+        if self.until != "release":
             return
-        with stage("deploy") as running:
+        with stage("release") as running:
             self.promotion = deploy(self.name, self.moment)
             running.skipped = self.promotion is None
             running.note = "nothing waited" if self.promotion is None else _note(self.promotion)
@@ -211,7 +208,7 @@ class _Life:
 
     def outcome(self) -> tuple[Outcome, tuple[str, ...]]:
         outcome, reasons = self._outcome()
-        if self.until == "deployment" or outcome == "data_rejected":
+        if self.until == "release" or outcome == "data_rejected":
             return outcome, reasons
         judged = self.verdict.reasons or ("every gate passed",) if self.verdict is not None else ()
         return "stopped", (f"stopped after {self.until}, as asked", *judged)
@@ -227,10 +224,10 @@ class _Life:
         reasons = () if self.decision is None else self.decision.reasons
         if self.ingested.accepted and self.champion() is not None:
             return "kept_champion", reasons
-        if self.verdict is not None and all(one.state != "done" for one in self.stages if one.name in _TRAINING):
+        if self.verdict is not None and all(one.state != "done" for one in self.stages if one.name in _RENEWAL):
             reasons = ("every stage is as before: nothing that it depends on changed",)
         elif self.decision is None:
-            reasons = ("nothing waits to be deployed",)
+            reasons = ("nothing waits to be released",)
         return "nothing_to_do", reasons if self.landed() else (f"nothing has landed in {self.landing()} yet",)
 
     def landing(self) -> str:
@@ -252,7 +249,7 @@ def _note(promotion: Promotion) -> str:
     return f"version {promotion.version} {told.get(promotion.outcome, 'was turned down')}"
 
 
-def _refuse_idle(force: tuple[Step, ...], start_from: StartFrom, until: Until) -> None:
+def _refuse_idle(force: tuple[TrainingStage, ...], start_from: StartFrom, until: StageName) -> None:
     """Refuse to force a stage that the run does not come to."""
     first = STAGES.index(start_from) if start_from in STAGES else 0
     for step in force:
@@ -265,8 +262,8 @@ def lifecycle(
     now: datetime | None = None,
     start_from: StartFrom = "ingestion",
     only: tuple[str, ...] | None = None,
-    until: Until = "deployment",
-    force: tuple[Step, ...] = (),
+    until: StageName = "release",
+    force: tuple[TrainingStage, ...] = (),
 ) -> LifecycleReport:
     """The whole life of a pipeline, once: see `lifecycle_flow`."""
     return cast("LifecycleReport", lifecycle_flow(pipeline, now, start_from, only, until, force))
@@ -278,8 +275,8 @@ def lifecycle_flow(
     now: datetime | None = None,
     start_from: StartFrom = "ingestion",
     only: tuple[str, ...] | None = None,
-    until: Until = "deployment",
-    force: tuple[Step, ...] = (),
+    until: StageName = "release",
+    force: tuple[TrainingStage, ...] = (),
 ) -> State[LifecycleReport]:
     """Take in what landed, score and watch it, and, if the policy says so, train, judge and promote.
 
@@ -288,9 +285,9 @@ def lifecycle_flow(
         now: The run's clock; the present by default.
         start_from: `ingestion`: everything. `decision`: score, look for drift, and retrain if the policy says so.
             `features`, `training`, `evaluation`: do not ask the policy; what the stages before gave last is taken as it
-            is. `deployment`: only deploy what was judged before.
+            is. `release`: only release what was judged before.
         only: Paths below the landing folder that are taken in; all that landed by default.
-        until: The last stage that runs. Before `deployment`, no candidate is put forward.
+        until: The last stage that runs. Before `release`, no candidate is put forward.
         force: Stages that run though nothing that they depend on changed. Others are reused where nothing did.
     """
     if start_from in STAGES and STAGES.index(start_from) > STAGES.index(until):

@@ -12,8 +12,9 @@ from flows.depends import evaluation_parts, features_parts, gone, judged_by, lac
 from flows.settled import fetchable, landed, undeployed
 from tasks.features.stored import champion_columns, lacks
 from tasks.monitoring import decide
-from tasks.provenance import Manifest, Parts, StageName, changes, config_changes
+from tasks.provenance import Manifest, Parts, changes, config_changes
 from tasks.refs import BatchRecord, ModelRef, Record, RetrainDecision, TrainingSetRef
+from tasks.stage_names import STAGES, TRAINING_STAGES, StageName
 from tasks.stores import candidates, recipes
 from tasks.stores.audit import Audit
 from tasks.stores.changed import change
@@ -142,16 +143,16 @@ class _Planner:
             told = f"what ingestion brings: {asked}, and {policy.new_share:.0%} of those trained on (retrain.new_share)"
         else:
             told = f"what ingestion brings: {asked}; {decision.new_rows} wait already"
-        for stage in (*recipes.STEPS, "deployment"):
-            self.add(stage, "depends", told)  # type: ignore[arg-type]  # steps are stages
+        for stage in STAGES[1:]:
+            self.add(stage, "depends", told)
 
     def calm(self, decision: RetrainDecision) -> None:
         """The stages after ingestion, where the policy asks for no new model."""
         same = self.last is not None and dataset_digest(self.ledger) == self.last.model.dataset_digest
         told = "same data, configuration and code" if same else decision.reasons[0]
-        for step in recipes.STEPS:
+        for step in TRAINING_STAGES:
             self.add(step, "depends" if self.last is None else "reuse", told)
-        self.deployment(runs=False)
+        self.release(runs=False)
 
     # -------------------------------------------------------------------------------------------- the training
     def training(self, decision: RetrainDecision) -> None:
@@ -159,7 +160,7 @@ class _Planner:
         made = self.features(decision)
         model = self.fit(made)
         judged = self.judge(made, model)
-        self.deployment(runs=model is None or not judged or not candidates.known(self.audit, model, judged))
+        self.release(runs=model is None or not judged or not candidates.known(self.audit, model, judged))
 
     def features(self, decision: RetrainDecision) -> TrainingSetRef | None:
         before = self.manifests.newest("features")
@@ -228,15 +229,15 @@ class _Planner:
         self.add("evaluation", "run", *told)
         return ""
 
-    def deployment(self, *, runs: bool) -> None:
+    def release(self, *, runs: bool) -> None:
         waiting = undeployed(self.config, self.settings, self.moment)
         if waiting:
-            self.add("deployment", "run", f"{_count(len(waiting), 'candidate')} to be deployed")
+            self.add("release", "run", f"{_count(len(waiting), 'candidate')} to be released")
         elif runs:
-            self.add("deployment", "run", "a candidate is put forward")
+            self.add("release", "run", "a candidate is put forward")
         else:
             told = "no champion yet" if self.champion is None else f"version {self.champion} is champion"
-            self.add("deployment", "reuse", told)
+            self.add("release", "reuse", told)
 
     def reigning(self) -> ModelRef | None:
         """The champion as the audit knows it."""

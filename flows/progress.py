@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Literal, Protocol
 
 from tasks.refs import StageRecord
+from tasks.stage_names import ReportedStage
 
 
 class Reporter(Protocol):
@@ -99,9 +100,14 @@ def collecting() -> Iterator[list[StageRecord]]:
         _stages.reset(kept)
 
 
+def stage(name: ReportedStage) -> AbstractContextManager[Stage]:
+    """Time a stage of a run, report it, and collect its record."""
+    return timed(name)
+
+
 @contextmanager
-def stage(name: str) -> Iterator[Stage]:
-    """Time a stage, report it, and collect its record."""
+def timed(name: str) -> Iterator[Stage]:
+    """Time a step of any command, report it as a stage, and collect its record."""
     reporter = _reporter.get() or _Silent()
     running = Stage(name)
     reporter.begin(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.context import open_home
-from flows.progress import say, stage
+from flows.progress import say, timed
 from flows.system import worktree
 from tasks.errors import PerennialError, UsageError
 from tasks.stores.environment import ROOT
@@ -29,7 +29,7 @@ def reproduce(pipeline: str, version: int | None = None, in_place_env: bool = Fa
         in_place_env: Never make another environment: refuse where packages differ.
     """
     settings = open_home()
-    with stage("reproduce") as running:
+    with timed("reproduce") as running:
         found = prove(pipeline, version)
         if in_place_env and found.differs("packages"):
             raise UsageError(_refusal(found))

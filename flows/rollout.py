@@ -91,10 +91,10 @@ class _Watch:
     def _ending(
         self, tracking: Tracking, rollout: Rollout, now: datetime
     ) -> AbstractContextManager[Stage] | nullcontext[None]:
-        """Tells of the block as of a deployment, if the rollout is about to end."""
+        """Tells of the block as of a release, if the rollout is about to end."""
         if self.decision is None or self.decision.action in ("go_on", "advance"):
             return nullcontext()
-        return emitting(self.config, "deployment", Work(model=tracking.model(rollout.version)), at=now)
+        return emitting(self.config, "release", Work(model=tracking.model(rollout.version)), at=now)
 
     def show(self, rollout: Rollout) -> None:
         """Tell of a look: in the log where something changed, as a page also from time to time."""

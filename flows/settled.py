@@ -12,11 +12,12 @@ from tasks.ingestion.discover import places
 from tasks.ingestion.search import Search
 from tasks.ingestion.sql import sql_feeds
 from tasks.refs import digest
+from tasks.stage_names import TRAINING_STAGES
 from tasks.stores.approvals import Approvals
 from tasks.stores.audit import Audit
 from tasks.stores.candidates import SETTLED, halfway, ready
 from tasks.stores.lake import Lake
-from tasks.stores.recipes import STEPS, parts, recipe
+from tasks.stores.recipes import parts, recipe
 from tasks.stores.settings import Settings
 
 # How the lake is kept, what a run costs, what people are told, and how versions are served decide nothing.
@@ -34,7 +35,7 @@ def mark_settled(config: PipelineConfig, settings: Settings, *, at: datetime, ac
     """Note that a run came to its end on the present state."""
     found = fingerprint(config, Lake(settings, config))
     audit = Audit(settings)
-    of_stages: dict[str, JsonValue] = {step: parts(config, step).recipe for step in STEPS}
+    of_stages: dict[str, JsonValue] = {step: parts(config, step).recipe for step in TRAINING_STAGES}
     details: dict[str, JsonValue] = {"fingerprint": found, "recipes": of_stages}
     audit.write(config.name, SETTLED, "done", at=at, actor=actor, reason="settled", details=details)
 
@@ -67,7 +68,7 @@ def fetchable(config: PipelineConfig, settings: Settings, now: datetime | None =
 
 
 def undeployed(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> list[int]:
-    """Ids in the audit of what deployment can act on now: judged candidates, and moves that a crash left.
+    """Ids in the audit of what can be released now: judged candidates, and moves that a crash left.
 
     A candidate that a person may still answer for is none; once answered, or past its deadline, it is. While a version
     is rolled out, there is none.

@@ -17,18 +17,17 @@ from pydantic import JsonValue
 from configs.schema import PipelineConfig
 from flows.progress import Stage, say, stage
 from tasks.errors import UsageError
-from tasks.provenance import STAGES, Manifest, Parts, StageName
-from tasks.refs import StartFrom, StoredRecord
+from tasks.provenance import Manifest, Parts
+from tasks.refs import StoredRecord
+from tasks.stage_names import STAGES, StageName, StartFrom, TrainingStage
 from tasks.stores.manifests import Manifests
 from tasks.stores.openlineage.emitting import emitting
 from tasks.stores.openlineage.work import Work
-from tasks.stores.recipes import Step
 from tasks.stores.settings import Settings
 from tasks.stores.usage import Meter
 
 Output = TypeVar("Output", bound=StoredRecord)
-_TITLES: dict[Step, str] = {"features": "features", "training": "train", "evaluation": "evaluate"}
-_TASKS: dict[Step, str] = {"features": "training-set", "training": "fit", "evaluation": "judge"}
+_TASKS: dict[TrainingStage, str] = {"features": "training-set", "training": "fit", "evaluation": "judge"}
 
 
 @task(name="reuse", cache_policy=NO_CACHE)
@@ -54,21 +53,21 @@ class Steps:
         settings: Settings,
         moment: datetime,
         start_from: StartFrom = "features",
-        force: tuple[Step, ...] = (),
+        force: tuple[TrainingStage, ...] = (),
     ) -> None:
         self.config, self.moment, self.start_from, self.force = config, moment, start_from, force
         self.manifests = Manifests(settings, config.name)
 
-    def show(self, step: Step) -> AbstractContextManager[Stage]:
+    def show(self, step: TrainingStage) -> AbstractContextManager[Stage]:
         """Tell of a stage while it runs."""
-        return stage(_TITLES[step])
+        return stage(step)
 
     def skips(self, step: StageName) -> bool:
         """Whether a stage comes before the one that the run starts from."""
         return self.start_from in STAGES and STAGES.index(step) < STAGES.index(self.start_from)
 
     def take_last(
-        self, step: Step, kind: type[Output], lacks: Callable[[Output], str], running: Stage
+        self, step: TrainingStage, kind: type[Output], lacks: Callable[[Output], str], running: Stage
     ) -> tuple[Output, Parts]:
         """What a stage gave last, and what it depended on then, whatever changed since.
 
@@ -96,7 +95,7 @@ class Steps:
 
     def take(
         self,
-        step: Step,
+        step: TrainingStage,
         parts: Parts,
         kind: type[Output],
         lacks: Callable[[Output], str],
@@ -132,7 +131,7 @@ class Steps:
             telling.made(output)
         return output
 
-    def _reused(self, step: Step, why: str, running: Stage) -> None:
+    def _reused(self, step: TrainingStage, why: str, running: Stage) -> None:
         running.reused = True
         _reuse.with_options(name=_TASKS[step], task_run_name=_TASKS[step])(why)
 

@@ -20,14 +20,14 @@ from tasks.evaluation.task import judge, put_forward
 from tasks.features.stored import champion_columns, lacks
 from tasks.features.task import training_set
 from tasks.provenance import Parts
-from tasks.refs import Candidate, ModelRef, RetrainFrom, Trained, TrainingSetRef, Until, Verdict
+from tasks.refs import Candidate, ModelRef, Trained, TrainingSetRef, Verdict
+from tasks.stage_names import StageName, TrainingStage
 from tasks.stores import recipes
 from tasks.stores.audit import Audit
 from tasks.stores.candidates import rival
 from tasks.stores.environment import git_commit, packages
 from tasks.stores.lake import Lake
 from tasks.stores.openlineage.work import Work
-from tasks.stores.recipes import Step
 from tasks.stores.settings import Settings
 from tasks.stores.tracking import Tracking
 from tasks.training.task import fit
@@ -132,9 +132,9 @@ class _Training:
 def train(
     pipeline: str,
     now: datetime | None = None,
-    start_from: RetrainFrom = "features",
-    until: Until = "deployment",
-    force: tuple[Step, ...] = (),
+    start_from: TrainingStage = "features",
+    until: StageName = "release",
+    force: tuple[TrainingStage, ...] = (),
 ) -> Trained:
     """Make a training set, fit a model, hold it against the gates and register it. It waits for the deploy flow.
 
@@ -144,7 +144,7 @@ def train(
         pipeline: The pipeline's name.
         now: The run's clock; the present by default.
         start_from: Stages before it are not looked at: what they gave last is taken.
-        until: The last stage that runs. Before `deployment`, the candidate is not put forward.
+        until: The last stage that runs. Before `release`, the candidate is not put forward.
         force: Stages that run though nothing changed.
     """
     config, settings = open_pipeline(pipeline)
@@ -159,8 +159,8 @@ def train(
         if until == "training":
             return Trained()
         candidate = run.judge(made, model, probe)
-        new = until == "deployment" and put_forward(candidate, moment, actor())
-        for _, waiting in ready(config, moment) if until == "deployment" else ():
+        new = until == "release" and put_forward(candidate, moment, actor())
+        for _, waiting in ready(config, moment) if until == "release" else ():
             version, registered = register(config, waiting)
             if registered:
                 emit(settings, "perennial.model.registered", pipeline, {"version": version})

@@ -7,7 +7,7 @@ from datetime import datetime
 from prefect import flow
 
 from flows.context import clock, open_pipeline, writing
-from flows.progress import stage
+from flows.progress import timed
 from tasks.stores.lake import Lake
 from tasks.upkeep.references import Reference, unknown
 from tasks.upkeep.report import TableUpkeep, UpkeepReport, size
@@ -33,7 +33,7 @@ def upkeep(pipeline: str, now: datetime | None = None, dry_run: bool = False) ->
         for name in Lake(settings, config).tables:
             model.check()
             data.check()
-            with stage(name) as running:
+            with timed(name) as running:
                 done = tend(config, name, refer, clock(now), dry_run=dry_run)
                 running.skipped = done is None or not (done.merged or done.freed_files)
                 running.note = "" if done is None else f"{done.merged} files merged, {size(done.freed_bytes)} freed"

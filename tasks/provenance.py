@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Literal
 
 from pydantic import Field, JsonValue
 
 from tasks.refs import DatasetRef, Record, SplitRecord, StoredRecord, digest
-
-StageName = Literal["ingestion", "features", "training", "evaluation", "deployment"]
-STAGES: tuple[StageName, ...] = ("ingestion", "features", "training", "evaluation", "deployment")
+from tasks.stage_names import StageName
 
 
 class Parts(Record):
@@ -60,7 +57,7 @@ class Manifest(StoredRecord):
 
     Attributes:
         output: What it handed on, as JSON: a TrainingSetRef (features), a ModelRef (training), a Verdict (evaluation),
-            a Promotion (deployment), counts (ingestion).
+            a Promotion (release), counts (ingestion).
         facts: What a person wants to know of its inputs, beyond their identities: rows, batches.
         run: Id of the flow run in Prefect; empty outside of one.
         at: The run's clock.

@@ -14,14 +14,12 @@ from pydantic_core import to_json
 from configs.contract import Column
 from configs.schema import Metric, PipelineConfig
 from tasks.errors import PerennialError
+from tasks.stage_names import TrainingStage
 
 Feed = Literal["observations", "labels"]
 BatchVerdict = Literal["accepted", "rejected"]
 GateOutcome = Literal["pass", "fail", "warn", "not_applicable", "error"]
 WatchState = Literal["ok", "warn", "act", "unknown"]
-StartFrom = Literal["ingestion", "decision", "features", "training", "evaluation", "deployment"]
-RetrainFrom = Literal["features", "training", "evaluation"]
-Until = Literal["ingestion", "features", "training", "evaluation", "deployment"]
 Outcome = Literal[
     "promoted",
     "kept_champion",
@@ -425,7 +423,7 @@ class Verdict(StoredRecord):
 
 
 class Candidate(StoredRecord):
-    """A judged candidate, waiting for deployment: what the audit keeps of a training.
+    """A judged candidate, waiting for its release: what the audit keeps of a training.
 
     Attributes:
         evaluation: Fingerprint of its evaluation: judged anew under other gates, it is another candidate.
@@ -435,7 +433,7 @@ class Candidate(StoredRecord):
     model: ModelRef
     verdict: Verdict
     evaluation: str
-    recipes: dict[RetrainFrom, str]
+    recipes: dict[TrainingStage, str]
 
 
 class Trained(Record):
@@ -552,7 +550,7 @@ class RetrainDecision(StoredRecord):
     reasons: tuple[str, ...]
     new_rows: int
     recipe: str
-    start_from: RetrainFrom = "features"
+    start_from: TrainingStage = "features"
 
 
 class ScoreReport(Record):
@@ -577,7 +575,7 @@ class ScoreReport(Record):
 
 
 class StageRecord(Record):
-    """One stage of one run."""
+    """One stage of one run, or another step of a command that is timed."""
 
     name: str
     state: Literal["done", "reused", "skipped", "failed"]

@@ -45,7 +45,7 @@ class ConsoleReporter:
         """Show how a stage ended."""
         self._clear()
         note = record.note.replace("[", r"\[")
-        self._console.print(f"{_SIGNS[record.state]} {record.name:<9}{record.seconds:6.1f} s  {note}", highlight=False)
+        self._console.print(f"{_SIGNS[record.state]} {record.name:<10}{record.seconds:6.1f} s  {note}", highlight=False)
 
     def say(self, text: str) -> None:
         """Show a line."""

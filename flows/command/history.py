@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
+from flows.command.versions import VersionLine, versions
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.listing import Waiting, waiting
 from tasks.quarantine.select import Chosen
@@ -76,6 +77,7 @@ class PipelineHistory(Record):
     """A pipeline's files, candidates and champions, oldest first.
 
     Attributes:
+        champion: The version that is champion now; None before any.
         quarantine: Rows and files that wait in quarantine.
         pending: Versions that a person may approve or reject now.
         rollouts: Versions that were shown step by step.
@@ -84,12 +86,14 @@ class PipelineHistory(Record):
 
     pipeline: str
     description: str
+    champion: int | None
     primary: str
     rows: int
     accepted: int
     rejected: int
     quarantine: Waiting
     batches: tuple[BatchRecord, ...]
+    versions: tuple[VersionLine, ...]
     candidates: tuple[CandidateLine, ...]
     reigns: tuple[Reign, ...]
     pending: tuple[Request, ...]
@@ -123,12 +127,14 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
     return PipelineHistory(
         pipeline=config.name,
         description=config.description,
+        champion=audit.champion(config.name),
         primary=config.evaluation.primary,
         rows=sum(one.accepted for one in accepted if one.feed == "observations"),
         accepted=len(accepted),
         rejected=len(ledger) - len(accepted),
         quarantine=waiting(Quarantine(lake), Chosen()),
         batches=tuple(ledger),
+        versions=tuple(versions(audit, config.name, found, reasons)),
         candidates=tuple(_line(*one, reasons.get(one[3] or 0, "")) for one in found),
         reigns=tuple(audit.reigns(config.name)),
         pending=tuple(one for one in asked if one.state(now) == "pending"),

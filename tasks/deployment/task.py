@@ -134,7 +134,7 @@ def conclude(
         candidates.settle(
             audit, config.name, intent, record.outcome, record.version, at=now, actor=actor, reason=reason
         )
-    _show(page.promotion_page(config, record), config, "deploy", record)
+    _show(page.promotion_page(config, record), config, "release", record)
     row = decision_row(now, "promotion", record.outcome, candidate.model.recipe, record.stored_json())
     Lake(settings, config).append_once("decisions", row, f"promotion:{intent}:{record.outcome}", 1)
     if record.outcome == "rolling_out" and record.champion is not None:

@@ -115,11 +115,11 @@ def _store(config: PipelineConfig, model: ModelRef, verdict: Verdict, evaluation
     tracking.log_text(model.run_id, verdict.stored_json(indent=2), "verdict.json")
     outcome = "passed" if verdict.passed else "rejected"
     row = decision_row(now, "verdict", outcome, model.recipe, verdict.stored_json())
-    create_markdown_artifact(page, key=artifact_key(config.name, "evaluate"), description=outcome)
+    create_markdown_artifact(page, key=artifact_key(config.name, "evaluation"), description=outcome)
     Lake(settings, config).append_once("decisions", row, f"verdict:{model.run_id}:{evaluation.fingerprint}", 1)
 
 
 @task(name="put-forward", cache_policy=NO_CACHE, **RETRIES)
 def put_forward(candidate: Candidate, now: datetime, actor: str) -> bool:
-    """Keep a judged candidate for deployment, once; whether it was not there yet."""
+    """Keep a judged candidate for its release, once; whether it was not there yet."""
     return candidates.put(Audit(load_settings()), candidate, at=now, actor=actor) is not None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from configs.schema import Retrain
-from tasks.refs import RetrainDecision, RetrainFrom, WatchState
+from tasks.refs import RetrainDecision, WatchState
+from tasks.stage_names import TrainingStage
 
 
 def retrain(
@@ -16,7 +17,7 @@ def retrain(
     drift: WatchState,
     performance: WatchState,
     recipe: str,
-    changed: RetrainFrom | None,
+    changed: TrainingStage | None,
     how: Sequence[str] = (),
 ) -> RetrainDecision:
     """Decide by the policy.
@@ -45,7 +46,7 @@ def retrain(
         reasons.append("drift verdict: act")
     if performance == "act" and policy.on_degraded and new_rows > 0:
         reasons.append("performance verdict: act")
-    stage: RetrainFrom = "features" if new_rows and (reasons or changed != "evaluation") else changed or "features"
+    stage: TrainingStage = "features" if new_rows and (reasons or changed != "evaluation") else changed or "features"
     if changed is not None:
         reasons.append(f"{changed} changed: {'; '.join(how)}")
     if reasons:

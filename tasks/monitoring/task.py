@@ -223,7 +223,7 @@ def decide_retrain(
     )
     outcome = "due" if decision.due else "wait"
     create_markdown_artifact(
-        page.decision_page(config.name, decision), key=artifact_key(config.name, "retrain"), description=outcome
+        page.decision_page(config.name, decision), key=artifact_key(config.name, "decision"), description=outcome
     )
     Lake(settings, config).append("decisions", decision_row(now, "retrain", outcome, recipe, decision.stored_json()))
     return decision

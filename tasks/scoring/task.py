@@ -200,4 +200,4 @@ def _tell(config: PipelineConfig, report: ScoreReport) -> None:
     where = report.output or f"the table `{report.table}`"
     files = ", ".join(report.batches) or "nothing new"
     text = f"# {config.name}: scored\n\n{report.rows} rows by version {report.version} into {where}.\n\nFrom: {files}."
-    create_markdown_artifact(text, key=artifact_key(config.name, "score"), description="scored")
+    create_markdown_artifact(text, key=artifact_key(config.name, "scoring"), description="scored")

@@ -1,4 +1,4 @@
-"""Candidates between training and deployment, kept in the audit so that a killed run loses none."""
+"""Candidates between training and release, kept in the audit so that a killed run loses none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from datetime import datetime
 from typing import get_args
 
-from tasks.refs import Candidate, ModelRef, Outcome, RetrainFrom
+from tasks.refs import Candidate, ModelRef, Outcome
+from tasks.stage_names import TrainingStage
 from tasks.stores import rollouts
 from tasks.stores.approvals import APPROVAL, Approvals
 from tasks.stores.audit import MOVE_CHAMPION, Audit, Entry
@@ -16,7 +17,7 @@ SETTLED = "lifecycle"
 
 
 def put(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> int | None:
-    """Keep a judged candidate until it is deployed or turned down; its id in the audit, None if it was known."""
+    """Keep a judged candidate until it is released or turned down; its id in the audit, None if it was known."""
     if known(audit, candidate.model, candidate.evaluation):
         return None
     return audit.write(
@@ -79,12 +80,12 @@ def rival(audit: Audit, pipeline: str, run_id: str, champion: int | None) -> int
 
 
 def waiting(audit: Audit, pipeline: str) -> list[tuple[int, Candidate]]:
-    """Candidates that were judged and neither deployed nor turned down, oldest first."""
+    """Candidates that were judged and neither released nor turned down, oldest first."""
     return [(entry.id, _read(entry)) for entry in audit.open_intents(pipeline, _ACTION)]
 
 
 def ready(audit: Audit, approvals: Approvals, pipeline: str, now: datetime) -> list[tuple[int, Candidate]]:
-    """Waiting candidates on which deployment can act now: all but those that a person may still answer for.
+    """Waiting candidates that can be released now: all but those that a person may still answer for.
 
     While one is rolled out, there is none: the others wait for what becomes of it.
     """
@@ -122,7 +123,7 @@ def newest(audit: Audit, pipeline: str) -> Candidate | None:
     return _read(entries[-1]) if entries else None
 
 
-def last_recipes(audit: Audit, pipeline: str) -> dict[RetrainFrom, str]:
+def last_recipes(audit: Audit, pipeline: str) -> dict[TrainingStage, str]:
     """The stages' recipes of the newest candidate, or of a run since that settled on them; empty before any."""
     put_forward = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "intent"]
     if not put_forward:
@@ -136,7 +137,7 @@ def last_recipes(audit: Audit, pipeline: str) -> dict[RetrainFrom, str]:
 def judged(audit: Audit, pipeline: str) -> list[tuple[datetime, Candidate, str, int | None]]:
     """Every candidate with its time, what became of it and its version, oldest first.
 
-    What became of it is `waiting` before deployment saw it, `awaiting_approval` while a person is asked, and
+    What became of it is `waiting` before its release began, `awaiting_approval` while a person is asked, and
     `rolling_out` while it is rolled out.
     """
     entries = audit.entries(pipeline, _ACTION)
@@ -162,7 +163,7 @@ def judged(audit: Audit, pipeline: str) -> list[tuple[datetime, Candidate, str, 
 
 
 def endings(audit: Audit, pipeline: str) -> dict[int, str]:
-    """Why each deployed candidate became what it became, by its version."""
+    """Why each released candidate became what it became, by its version."""
     done = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "done"]
     return {int(str(entry.details["version"])): entry.reason for entry in done}
 

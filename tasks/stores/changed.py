@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from configs.schema import PipelineConfig
 from tasks.provenance import changes
-from tasks.refs import Record, RetrainFrom
+from tasks.refs import Record
+from tasks.stage_names import TRAINING_STAGES, TrainingStage
 from tasks.stores import candidates, recipes
 from tasks.stores.audit import Audit
 from tasks.stores.manifests import Manifests
@@ -14,7 +15,7 @@ from tasks.stores.settings import Settings
 class Change(Record):
     """The first stage whose configuration, code or libraries changed, and what did."""
 
-    step: RetrainFrom
+    step: TrainingStage
     reasons: tuple[str, ...]
 
 
@@ -22,7 +23,7 @@ def change(config: PipelineConfig, settings: Settings) -> Change | None:
     """What changed since the last run that trained, or that found nothing to train; None where nothing did."""
     audit, manifests = Audit(settings), Manifests(settings, config.name)
     before = candidates.last_recipes(audit, config.name)
-    for step in recipes.STEPS if before else ():
+    for step in TRAINING_STAGES if before else ():
         now = recipes.parts(config, step)
         if now.recipe != before[step]:
             known = [one.parts for one in manifests.all(step) if one.parts.recipe == before[step]]

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from tasks.errors import PerennialError
-from tasks.provenance import Manifest, StageName
+from tasks.provenance import Manifest
 from tasks.refs import NewerRecordError, StoredRecord
+from tasks.stage_names import StageName
 from tasks.stores.database import METADATA, connect
 from tasks.stores.settings import Settings
 

@@ -10,40 +10,37 @@ from functools import cache
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
 from tasks.provenance import Parts, flat
 from tasks.refs import digest
+from tasks.stage_names import TRAINING_STAGES, TrainingStage
 from tasks.stores import environment
 
-Step = Literal["features", "training", "evaluation"]
-STEPS: tuple[Step, ...] = ("features", "training", "evaluation")
-
-_ENTRIES: Mapping[Step, tuple[str, ...]] = {
+_ENTRIES: Mapping[TrainingStage, tuple[str, ...]] = {
     "features": ("tasks.features.training_set",),
     "training": ("tasks.training.fit", "tasks.features.definitions", "tasks.features.frame"),
     "evaluation": ("tasks.evaluation.judge", "tasks.evaluation.holdout"),
 }
-_LIBRARIES: Mapping[Step, tuple[str, ...]] = {
+_LIBRARIES: Mapping[TrainingStage, tuple[str, ...]] = {
     "features": ("numpy", "pandas", "pyarrow"),
     "training": ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "skops"),
     "evaluation": ("numpy", "pandas", "scikit-learn", "scipy"),
 }
 # What stages say to each other and how they reach their stores is no part of what they work out.
 _PURE_STORES = ("tasks.stores.hashing", "tasks.stores.models")
-_WORDS = ("tasks.refs", "tasks.errors", "tasks.provenance", "tasks.retry")
+_WORDS = ("tasks.refs", "tasks.errors", "tasks.provenance", "tasks.retry", "tasks.stage_names")
 
 
-def parts(config: PipelineConfig, step: Step, inputs: Mapping[str, JsonValue] | None = None) -> Parts:
+def parts(config: PipelineConfig, step: TrainingStage, inputs: Mapping[str, JsonValue] | None = None) -> Parts:
     """What a stage's outcome depends on, with what it is given.
 
     Raises:
         UsageError: a module that it would import can't be read.
     """
-    fields: Mapping[Step, Callable[[PipelineConfig], dict[str, JsonValue]]] = {
+    fields: Mapping[TrainingStage, Callable[[PipelineConfig], dict[str, JsonValue]]] = {
         "features": _features,
         "training": _training,
         "evaluation": _evaluation,
@@ -58,7 +55,7 @@ def parts(config: PipelineConfig, step: Step, inputs: Mapping[str, JsonValue] | 
 
 def recipe(config: PipelineConfig) -> str:
     """Digest of all that decides what a model is and how it is judged, but the data."""
-    return digest([parts(config, step).recipe for step in STEPS])
+    return digest([parts(config, step).recipe for step in TRAINING_STAGES])
 
 
 def _features(config: PipelineConfig) -> dict[str, JsonValue]:

@@ -156,7 +156,7 @@ def _tell(config: PipelineConfig, made: ModelRef) -> None:
         f"# {config.name}: fitted\n\n`{config.training.estimator}` on {made.train_rows} rows, "
         f"{len(made.feature_columns)} columns.\n\nMLflow run `{made.run_id}`, model `{made.model_uri}`."
     )
-    create_markdown_artifact(text, key=artifact_key(config.name, "train"), description="fitted")
+    create_markdown_artifact(text, key=artifact_key(config.name, "training"), description="fitted")
 
 
 @task(name="reproduce", cache_policy=NO_CACHE, **RETRIES)

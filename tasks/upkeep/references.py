@@ -26,7 +26,7 @@ def of_models(models: Iterable[ModelRef]) -> Iterator[Reference]:
 
 
 def of_candidates(waiting: Iterable[tuple[int, Candidate]]) -> Iterator[Reference]:
-    """What candidates were trained on that wait to be deployed, or for a person."""
+    """What candidates were trained on that wait to be released, or for a person."""
     for _, candidate in waiting:
         model = candidate.model
         yield from _of(model.observations, model.labels, f"the waiting candidate of run {model.run_id[:8]}")

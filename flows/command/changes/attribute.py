@@ -13,7 +13,7 @@ from flows.command.changes.made import Made
 from flows.command.changes.rebuild import Data, Rebuilt, Recorded, data, rebuild, recorded, registered, training_set
 from flows.command.changes.records import Attribution, Change, Part
 from flows.command.changes.words import code_lines, data_line
-from flows.progress import say, stage
+from flows.progress import say, timed
 from tasks.errors import DataRejectedError, PerennialError, UsageError
 from tasks.evaluation.holdout import holdout
 from tasks.evaluation.judge import Holdout, compare
@@ -101,7 +101,7 @@ class _Attribution:
     def _build(self, name: str, config: PipelineConfig, found: Data, threads: int) -> Rebuilt:
         """A model of a configuration and data, built once: a single change is the whole already."""
         key = digest([config.model_dump(mode="json", include=_DECIDES), found is self.new_data, threads])
-        with stage(f"rebuild {name}") as running:
+        with timed(f"rebuild {name}") as running:
             if key not in self.known:
                 self.known[key] = rebuild(config, found, self.rows, threads)
             running.note = f"{len(self.known[key].trained_on)} training rows"

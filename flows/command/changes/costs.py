@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from configs.schema import CostPrices
-from flows.command.changes.made import STEPS, Made
+from flows.command.changes.made import Made
 from flows.command.changes.records import StageCost
 from tasks.provenance import Cost, Manifest
+from tasks.stage_names import TRAINING_STAGES
 
 
 def stage_costs(found: Sequence[Made], prices: CostPrices) -> Iterator[tuple[StageCost, ...]]:
@@ -15,7 +16,7 @@ def stage_costs(found: Sequence[Made], prices: CostPrices) -> Iterator[tuple[Sta
     payers: dict[str, str] = {}
     for one in found:
         own = []
-        for step in STEPS:
+        for step in TRAINING_STAGES:
             manifest = one.manifests.get(step)
             if manifest is not None:
                 payer = payers.setdefault(_which(manifest), one.name)

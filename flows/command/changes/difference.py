@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from flows.command.changes.made import STEPS, Made
+from flows.command.changes.made import Made
 from flows.command.changes.records import (
     AddedFile,
     Change,
@@ -17,8 +17,9 @@ from flows.command.changes.records import (
     FieldChange,
     PackageChange,
 )
-from tasks.provenance import Parts, StageName
+from tasks.provenance import Parts
 from tasks.refs import BatchRecord
+from tasks.stage_names import TRAINING_STAGES, TrainingStage
 from tasks.stores.commits import commits_between
 
 _WORDS = {(True, True): "changed", (False, True): "added", (True, False): "not used any more"}
@@ -38,7 +39,7 @@ def change(
         newest: Whether it is the newest: files refused since are told with it.
     """
     missing = () if before is None else tuple(_missing(before, now))
-    lost = {step for step in STEPS if before and not (step in before.manifests and step in now.manifests)}
+    lost = {step for step in TRAINING_STAGES if before and not (step in before.manifests and step in now.manifests)}
     return Change(
         against=None if before is None else before.version,
         why=why,
@@ -84,9 +85,9 @@ def _file(one: BatchRecord) -> AddedFile:
     return AddedFile(path=one.path, feed=one.feed, rows=one.accepted, first=one.event_time_min, last=one.event_time_max)
 
 
-def _config(before: Made, now: Made, lost: set[StageName]) -> tuple[FieldChange, ...] | None:
+def _config(before: Made, now: Made, lost: set[TrainingStage]) -> tuple[FieldChange, ...] | None:
     """Fields of the stages that are known of both; None where no stage is."""
-    if len(lost) == len(STEPS):
+    if len(lost) == len(TRAINING_STAGES):
         return None
     found = {}
     for was, is_now in _parts(before, now, lost):
@@ -94,9 +95,9 @@ def _config(before: Made, now: Made, lost: set[StageName]) -> tuple[FieldChange,
     return tuple(found[name] for name in sorted(found))
 
 
-def _parts(before: Made, now: Made, lost: set[StageName]) -> Iterator[tuple[Parts, Parts]]:
+def _parts(before: Made, now: Made, lost: set[TrainingStage]) -> Iterator[tuple[Parts, Parts]]:
     """Stage by stage: one that was taken from an earlier run is of the code of then."""
-    for step in STEPS:
+    for step in TRAINING_STAGES:
         if step not in lost:
             yield before.manifests[step].parts, now.manifests[step].parts
 
@@ -118,8 +119,8 @@ def _container(name: str, value: JsonValue, other: Mapping[str, JsonValue]) -> b
     return value in ([], {}) and any(one.startswith((f"{name}[", f"{name}.")) for one in other)
 
 
-def _code(before: Made, now: Made, lost: set[StageName]) -> CodeChange | None:
-    if len(lost) == len(STEPS):
+def _code(before: Made, now: Made, lost: set[TrainingStage]) -> CodeChange | None:
+    if len(lost) == len(TRAINING_STAGES):
         return None
     changed: dict[str, str] = {}
     for was, is_now in _parts(before, now, lost):
@@ -137,9 +138,9 @@ def _code(before: Made, now: Made, lost: set[StageName]) -> CodeChange | None:
     )
 
 
-def _packages(before: Made, now: Made, lost: set[StageName]) -> tuple[PackageChange, ...] | None:
+def _packages(before: Made, now: Made, lost: set[TrainingStage]) -> tuple[PackageChange, ...] | None:
     """Every package where both trainings noted them, else those that the stages depend on."""
-    if len(lost) == len(STEPS):
+    if len(lost) == len(TRAINING_STAGES):
         return None
     found: dict[str, tuple[JsonValue, JsonValue]] = {}
     whole = [_fact(one, "packages") for one in (before, now)]

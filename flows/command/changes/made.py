@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from tasks.provenance import Manifest, StageName
+from tasks.provenance import Manifest
 from tasks.refs import Candidate
+from tasks.stage_names import TRAINING_STAGES, StageName
 from tasks.stores.audit import Audit
 from tasks.stores.candidates import judged
 from tasks.stores.manifests import Manifests
 from tasks.stores.settings import Settings
-
-STEPS: tuple[StageName, ...] = ("features", "training", "evaluation")
 
 
 class Made(NamedTuple):
@@ -50,7 +49,7 @@ def made(settings: Settings, pipeline: str) -> tuple[list[Made], tuple[str, ...]
     found = []
     for entry, (at, candidate, outcome, version) in zip(intents, judged(audit, pipeline), strict=True):
         kept = dict(_of(candidate, manifests))
-        missing = tuple(f"{step}: {_why(step, kept, damaged)}" for step in STEPS if step not in kept)
+        missing = tuple(f"{step}: {_why(step, kept, damaged)}" for step in TRAINING_STAGES if step not in kept)
         reason = ends.get(entry.id) or _reason(candidate)
         found.append(Made(at, entry.actor, candidate, outcome, reason, version, kept, missing))
     return found, tuple(damaged)

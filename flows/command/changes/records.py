@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from tasks.provenance import Cost, StageName
+from tasks.provenance import Cost
 from tasks.refs import ColumnDrift, Feed, Interval, Record, WatchState
+from tasks.stage_names import StageName
 
 
 class AddedFile(Record):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from flows.command.lineage.records import Page
 from flows.system.home import running
-from tasks.provenance import Manifest, StageName
+from tasks.provenance import Manifest
 from tasks.refs import ModelRef
+from tasks.stage_names import StageName
 from tasks.stores.settings import Settings
 
 # tasks.stores.models, which names them, imports scikit-learn.
@@ -22,7 +23,7 @@ def of(
     run: str,
     version: int,
     manifests: Mapping[StageName, Manifest],
-    deployment: Manifest | None,
+    release: Manifest | None,
 ) -> tuple[Page, ...]:
     """The model's run and version in MLflow, and the flow runs in Prefect that made it."""
     mlflow, prefect = settings.mlflow_page, prefect_page(settings)
@@ -34,7 +35,7 @@ def of(
             target=f"{mlflow}/#/models/{pipeline}/versions/{version}" if mlflow else "",
         ),
     ]
-    stages = [*manifests.values(), *([deployment] if deployment else [])]
+    stages = [*manifests.values(), *([release] if release else [])]
     for flow in dict.fromkeys(one.run for one in stages if one.run):
         made = ", ".join(one.stage for one in stages if one.run == flow)
         target = f"{prefect}/runs/flow-run/{flow}" if prefect else ""

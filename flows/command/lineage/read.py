@@ -17,8 +17,9 @@ from flows.command.lineage import forward, pages
 from flows.command.lineage.records import Judgement, Lineage, Predictions, Problem, Rival, TableVersion, Watched
 from flows.command.lineage.which import choose
 from tasks.errors import PerennialError
-from tasks.provenance import Manifest, Provenance, StageName
+from tasks.provenance import Manifest, Provenance
 from tasks.refs import BatchRecord, Feed, ModelRef
+from tasks.stage_names import StageName
 from tasks.stores import delta
 from tasks.stores.approvals import Approvals
 from tasks.stores.audit import Audit, Reign
@@ -67,7 +68,7 @@ class _Reader:
         ledger = self._ledger()
         accepted, refused = _files(ledger, model, main.at)
         self._check_identity(accepted, model)
-        ingestions, deployment = self._other_stages(accepted, main)
+        ingestions, release = self._other_stages(accepted, main)
         request = Approvals(self.settings).of_version(name, version)
         return Lineage(
             pipeline=name,
@@ -84,14 +85,14 @@ class _Reader:
             features=main.manifests.get("features"),
             training=main.manifests.get("training"),
             evaluation=main.manifests.get("evaluation"),
-            deployment=deployment,
+            release=release,
             judged=_judgement(main),
             judgements=tuple(_judgement(one) for one in own),
             approval=request,
             approval_state="" if request is None else request.state(self.now),
             approval_told="" if request is None else request.told(self.now),
             reigns=tuple(one for one in reigns if one.version == version),
-            pages=pages.of(self.settings, name, model.run_id, version, main.manifests, deployment),
+            pages=pages.of(self.settings, name, model.run_id, version, main.manifests, release),
             predictions=self._predictions(ledger, version),
             watched=self._watched(version),
             rivals=tuple(_rival(one) for one in found if one.candidate.verdict.champion_version == version),
@@ -158,12 +159,12 @@ class _Reader:
     def _other_stages(
         self, accepted: Sequence[BatchRecord], main: Made
     ) -> tuple[tuple[Manifest, ...], Manifest | None]:
-        """Manifests of the runs that took the files in, and of the deployment."""
+        """Manifests of the runs that took the files in, and of the release."""
         manifests, _ = Manifests(self.settings, self.config.name).readable()
         moments = {one.ingested_at for one in accepted}
         model = main.candidate.model.run_id
-        deployments = [one for one in _of("deployment", manifests) if one.parts.inputs.get("model") == model]
-        done = [one for one in deployments if one.output.get("outcome") == main.outcome] or deployments
+        releases = [one for one in _of("release", manifests) if one.parts.inputs.get("model") == model]
+        done = [one for one in releases if one.output.get("outcome") == main.outcome] or releases
         taken = tuple(one for one in _of("ingestion", manifests) if one.at in moments)
         return taken, done[-1] if done else None
 

@@ -106,7 +106,7 @@ class Lineage(Record):
         refused: Files that were refused until it was judged.
         provenance: What it was made from, as stored with it.
         ingestions: Manifests of the runs that took its files in.
-        features, training, evaluation, deployment: Manifests of the stages that made it; None where none was found.
+        features, training, evaluation, release: Manifests of the stages that made it; None where none was found.
         judgements: Every time it was judged, oldest first; `judged` is the one that counts.
         approval: The newest request for a person's approval of it; its state as of now, alone and in words.
         rivals: Candidates that were held against it.
@@ -128,7 +128,7 @@ class Lineage(Record):
     features: Manifest | None
     training: Manifest | None
     evaluation: Manifest | None
-    deployment: Manifest | None
+    release: Manifest | None
     judged: Judgement
     judgements: tuple[Judgement, ...]
     approval: Request | None
@@ -152,7 +152,7 @@ class Lineage(Record):
     @property
     def stages(self) -> tuple[Manifest, ...]:
         """The manifests that were found, in the order of the stages."""
-        last = (self.features, self.training, self.evaluation, self.deployment)
+        last = (self.features, self.training, self.evaluation, self.release)
         return (*self.ingestions, *(one for one in last if one is not None))
 
     @property

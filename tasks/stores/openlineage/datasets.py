@@ -10,8 +10,8 @@ from openlineage.client.generated.schema_dataset import SchemaDatasetFacet
 
 from configs.contract import Column
 from configs.schema import PipelineConfig
-from tasks.provenance import StageName
 from tasks.refs import BatchRecord, Feed, LandedFile, ModelRef, TrainingSetRef
+from tasks.stage_names import StageName
 from tasks.stores.openlineage import columns, facets, places
 from tasks.stores.openlineage.places import Place
 from tasks.stores.openlineage.work import Seen, Work
@@ -209,5 +209,5 @@ _STAGES: dict[
     "features": (_observed, _split),
     "training": (_trained_on, _fitted),
     "evaluation": (_judged_on, _decided),
-    "deployment": (_candidate, _placed),
+    "release": (_candidate, _placed),
 }

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.schema import PipelineConfig
-from tasks.provenance import StageName
 from tasks.refs import Record
+from tasks.stage_names import StageName
 from tasks.stores.openlineage.sending import Sender, disabled, has_endpoint
 from tasks.stores.openlineage.work import Seen, Work
 from tasks.stores.settings import Settings

@@ -24,8 +24,8 @@ from openlineage.client.git import get_git_repo_url
 from openlineage.client.uuid import generate_new_uuid
 
 from configs.schema import PipelineConfig
-from tasks.provenance import StageName
 from tasks.refs import GateOutcome, Verdict
+from tasks.stage_names import StageName
 from tasks.stores.environment import ROOT, git_commit
 from tasks.stores.openlineage.datasets import Traffic
 from tasks.stores.openlineage.places import without_credentials
@@ -37,7 +37,7 @@ _DOES: dict[StageName, str] = {
     "features": "Joins observations and labels, and splits them into training and holdout rows.",
     "training": "Fits the Pipeline, from the feature row to the prediction, on the training rows.",
     "evaluation": "Holds the candidate against the gates and the champion on the holdout rows.",
-    "deployment": "Registers the candidate, and makes it champion if its verdict allows.",
+    "release": "Registers the candidate, and makes it champion if its verdict allows.",
 }
 _STATUS: dict[GateOutcome, str] = {
     "pass": "pass", "fail": "fail", "warn": "fail", "not_applicable": "skip", "error": "fail",

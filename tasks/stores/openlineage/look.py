@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
-from tasks.provenance import StageName
 from tasks.refs import ExpectationResult
+from tasks.stage_names import StageName
 from tasks.stores.lake import Lake
 from tasks.stores.openlineage.work import Seen, TableState, Work
 from tasks.stores.settings import Settings
@@ -24,7 +24,7 @@ _TABLES: dict[StageName, tuple[TableName, ...]] = {
     "features": _FEEDS,
     "training": (),
     "evaluation": ("decisions",),
-    "deployment": ("decisions",),
+    "release": ("decisions",),
 }
 
 

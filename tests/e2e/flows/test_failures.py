@@ -371,6 +371,6 @@ def test_json_is_one_object_on_standard_output_and_progress_is_on_standard_error
     assert found.keys() >= KEYS
     assert said.out.count("\n") == 1
     assert found["rows"] == {"accepted": 20, "quarantined": 0}
-    assert [stage["name"] for stage in found["stages"]] == ["ingest", "score", "monitor", "decide"]
+    assert [stage["name"] for stage in found["stages"]] == ["ingestion", "scoring", "monitoring", "decision"]
     assert "told.csv: 20 rows accepted" in said.err
-    assert "ingest" in said.err
+    assert "✓ ingestion " in said.err

@@ -68,7 +68,7 @@ def test_the_first_model_beats_the_baseline_and_is_champion(story: Story) -> Non
     first = story.reports["first"]
     assert (first.outcome, first.version, first.champion) == ("promoted", 1, 1)
     assert first.metrics["mae"] < first.baseline["mae"]
-    assert [stage.name for stage in first.stages][-1] == "deploy"
+    assert [stage.name for stage in first.stages][-1] == "release"
     assert {gate.code: gate.outcome for gate in first.gates} == dict.fromkeys(["Q01", "Q02", "P01", "S01"], "pass")
 
 
@@ -172,12 +172,14 @@ def test_no_later_model_trained_on_an_earlier_holdout(story: Story) -> None:
     assert len(story.trained["same"]) > len(story.trained["better"])
 
 
-@pytest.mark.parametrize("stage", ["validate", "features", "train", "evaluate", "deploy", "score", "drift", "retrain"])
-def test_every_stage_leaves_an_artifact_in_prefect(story: Story, stage: str) -> None:
+@pytest.mark.parametrize(
+    "page", ["validate", "features", "training", "evaluation", "release", "scoring", "drift", "decision"]
+)
+def test_every_stage_leaves_an_artifact_in_prefect(story: Story, page: str) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[f"{NAME}-{stage}"]))
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[f"{NAME}-{page}"]))
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(artifact_filter=wanted)
     assert found

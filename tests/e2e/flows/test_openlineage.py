@@ -12,7 +12,7 @@ from tasks.refs import LifecycleReport
 from tests.support.openlineage import Receiver, Spec, needs_spec, odd_endpoint, read_events, receiver
 from tests.support.world import NEVER_RETRAIN, World, trips
 
-STAGES = ["ingestion", "features", "training", "evaluation", "deployment"]
+STAGES = ["ingestion", "features", "training", "evaluation", "release"]
 Told = tuple[LifecycleReport, list[dict[str, Any]], Receiver]
 
 

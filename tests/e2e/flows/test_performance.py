@@ -78,7 +78,7 @@ def test_labels_that_come_later_are_looked_at_once(later: World) -> None:
     assert found.interval is not None
     assert found.limit is not None
     assert found.interval.high < found.limit
-    assert "monitor" in stages(report)
+    assert "monitoring" in stages(report)
     assert report.outcome == "kept_champion"
     assert len(verdicts(later)) == before + 1
     assert later.run(NAME).performance == found  # nothing is new: the stored verdict is read
@@ -121,7 +121,7 @@ def test_a_degraded_champion_makes_an_event_and_a_new_model(later: World) -> Non
     assert found is not None
     assert (found.state, found.rows, found.batches) == ("act", 200, ("b.csv", "c.csv"))
     assert events(later, "perennial.performance.degraded") == 1
-    decided = next(stage for stage in report.stages if stage.name == "decide")
+    decided = next(stage for stage in report.stages if stage.name == "decision")
     assert decided.note == "performance verdict: act"
     assert report.version == 2
 

@@ -151,9 +151,9 @@ def test_the_last_step_ends_as_champion(shown: World) -> None:
     rows = Lake(shown.settings, shown.config(NAME)).read("decisions").to_pylist()
     assert [row["outcome"] for row in rows if row["kind"] == "rollout"] == ["promoted"]
     told = read_events(shown.home / "lineage" / "events" / f"{NAME}.jsonl")
-    deployed_last = [one for one in told if one["job"]["name"].endswith("deployment")][-1]
-    assert deployed_last["eventType"] == "COMPLETE"
-    assert any(one["name"].endswith("champion") for one in deployed_last["outputs"])
+    released_last = [one for one in told if one["job"]["name"].endswith("release")][-1]
+    assert released_last["eventType"] == "COMPLETE"
+    assert any(one["name"].endswith("champion") for one in released_last["outputs"])
     waited = deployed(NAME)
     assert (waited.outcome, waited.version) == ("kept_champion", 3)
     assert waited.reasons == ("it was judged against champion 1, but now there is champion 2",)

@@ -19,11 +19,11 @@ from tests.support.command import Cli
 from tests.support.world import World, merged, trips
 
 if TYPE_CHECKING:
-    from tasks.provenance import StageName
     from tasks.refs import LifecycleReport
+    from tasks.stage_names import StageName
 
 NAME = "stages"
-TITLES = {"features": "features", "train": "training", "evaluate": "evaluation", "deploy": "deployment"}
+RENEWED = ["features", "training", "evaluation", "release"]
 DATA: dict[str, Any] = {"retrain": {"new_rows": 1, "on_drift": False, "on_degraded": False}}
 
 
@@ -64,7 +64,7 @@ def story(module_world: World) -> Story:
 
 def ran(report: LifecycleReport) -> list[str]:
     """Stages of the training that really ran."""
-    return [TITLES[one.name] for one in report.stages if one.name in TITLES and one.state == "done"]
+    return [one.name for one in report.stages if one.name in RENEWED and one.state == "done"]
 
 
 CHANGES: dict[str, tuple[Callable[[Story], None], list[str]]] = {
@@ -74,28 +74,28 @@ CHANGES: dict[str, tuple[Callable[[Story], None], list[str]]] = {
     "how the lake is kept": (lambda one: one.change({"upkeep": {"keep_days": float(one.number)}}), []),
     "a bound": (
         lambda one: one.change({"evaluation": {"bounds": [{"metric": "mae", "maximum": 5.0 + one.number}]}}),
-        ["evaluation", "deployment"],
+        ["evaluation", "release"],
     ),
     "a rule": (
         lambda one: one.change({"policy": {"min_training_rows": 20 + one.number}}),
-        ["evaluation", "deployment"],
+        ["evaluation", "release"],
     ),
     "a parameter": (
         lambda one: one.change({"training": {"parameters": {"alpha": 1.0 + one.number / 1000}}}),
-        ["training", "evaluation", "deployment"],
+        ["training", "evaluation", "release"],
     ),
-    "a seed": (lambda one: one.change({"seed": one.number}), ["training", "evaluation", "deployment"]),
+    "a seed": (lambda one: one.change({"seed": one.number}), ["training", "evaluation", "release"]),
     "features": (
         lambda one: one.change(
             {"features": {"calendar": ["hour", "day"][one.number % 2 :], "scale": bool(one.number % 3)}}
         ),
-        ["training", "evaluation", "deployment"],
+        ["training", "evaluation", "release"],
     ),
     "a split": (
         lambda one: one.change({"split": {"holdout": 0.3 + one.number / 10_000}}),
-        ["features", "training", "evaluation", "deployment"],
+        ["features", "training", "evaluation", "release"],
     ),
-    "a batch": (lambda one: one.land(), ["features", "training", "evaluation", "deployment"]),
+    "a batch": (lambda one: one.land(), ["features", "training", "evaluation", "release"]),
 }
 
 
@@ -143,7 +143,7 @@ def clean(story: Story, kept: tuple[Any, ...]) -> tuple[Any, ...]:
     from flows.lifecycle import lifecycle
 
     report = lifecycle(NAME, start_from="features", force=("features", "training", "evaluation"))
-    assert ran(report) == ["features", "training", "evaluation", "deployment"]
+    assert ran(report) == ["features", "training", "evaluation", "release"]
     again = outcome(story)
     if again[4] != kept[4]:  # the champion is judged against the one before it; a new copy of it against the champion
         return (*again[:3], *kept[3:])
@@ -160,17 +160,16 @@ def test_a_champion_s_columns_are_kept_for_it(story: Story) -> None:
 def test_until_ends_a_run_and_the_next_one_goes_on(story: Story, cli: Cli) -> None:
     story.change({"split": {"holdout": 0.21}})
     for until, now, then in (
-        ("features", ["features"], ["training", "evaluation", "deployment"]),
-        ("training", ["training"], ["evaluation", "deployment"]),
-        ("evaluation", ["evaluation"], ["deployment"]),
+        ("features", ["features"], ["training", "evaluation", "release"]),
+        ("training", ["training"], ["evaluation", "release"]),
+        ("evaluation", ["evaluation"], ["release"]),
     ):
         said = cli("run", NAME, "--until", until, "--json")
         assert (said.code, said.json()["outcome"]) == (0, "stopped"), said.err
-        assert [
-            TITLES[one["name"]] for one in said.json()["stages"] if one["name"] in TITLES and one["state"] == "done"
-        ] == now
+        done = [one["name"] for one in said.json()["stages"] if one["state"] == "done"]
+        assert [name for name in done if name in RENEWED] == now
         assert [stage for stage, action in story.plan().items() if action == "run"] == then
-    assert ran(story.run()) == ["deployment"]
+    assert ran(story.run()) == ["release"]
     assert story.planned().idle
 
 
@@ -187,8 +186,8 @@ def test_a_failed_run_goes_on_where_it_stopped(story: Story, monkeypatch: pytest
         patch.setattr(flows.train, "judge", broken)
         with pytest.raises(LifecycleError, match="no memory left"):
             story.run()
-    assert [stage for stage, action in story.plan().items() if action == "run"] == ["evaluation", "deployment"]
-    assert ran(story.run()) == ["evaluation", "deployment"]
+    assert [stage for stage, action in story.plan().items() if action == "run"] == ["evaluation", "release"]
+    assert ran(story.run()) == ["evaluation", "release"]
 
 
 def test_what_is_gone_is_made_again(story: Story) -> None:
@@ -197,7 +196,7 @@ def test_what_is_gone_is_made_again(story: Story) -> None:
     story.change({"seed": 78})
     planned = {one.stage: one for one in story.planned().stages}
     assert planned["features"].reasons == ("train.arrow of the training set is not there any more",)
-    assert ran(story.run()) == ["features", "training", "evaluation", "deployment"]
+    assert ran(story.run()) == ["features", "training", "evaluation", "release"]
 
 
 def test_the_champion_judged_by_other_gates_stays_and_is_told(story: Story) -> None:
@@ -207,7 +206,7 @@ def test_the_champion_judged_by_other_gates_stays_and_is_told(story: Story) -> N
     champion = story.world.alias(NAME)
     story.change({"evaluation": {"bounds": [{"metric": "mae", "maximum": 0.0001}]}})
     report = story.run()
-    assert (ran(report), report.outcome, report.champion) == (["evaluation", "deployment"], "kept_champion", champion)
+    assert (ran(report), report.outcome, report.champion) == (["evaluation", "release"], "kept_champion", champion)
     assert "at most 0.0001 is asked" in report.reasons[0]
     story.change({"evaluation": {"bounds": []}})
     assert ran(story.run()) == [], "judged so before"
@@ -218,7 +217,7 @@ def test_force_runs_a_stage_though_nothing_changed(story: Story, cli: Cli) -> No
     assert story.planned().idle
     said = cli("run", NAME, "--force", "evaluation", "--json")
     states = {one["name"]: one["state"] for one in said.json()["stages"]}
-    assert (states["features"], states["train"], states["evaluate"]) == ("reused", "reused", "done")
+    assert (states["features"], states["training"], states["evaluation"]) == ("reused", "reused", "done")
     said = cli("run", NAME, "--from", "training", "--until", "training", "--force", "features")
     assert (said.code, "features can't be forced in a run from training until training" in said.err) == (2, True)
     said = cli("run", NAME, "--from", "evaluation", "--until", "features")
@@ -262,7 +261,7 @@ def test_a_damaged_manifest_is_told_and_nothing_is_run(story: Story, cli: Cli) -
 
 def test_manifests_tell_what_a_stage_cost(story: Story) -> None:
     manifests = Manifests(story.world.settings, NAME).all()
-    assert {one.stage for one in manifests} == {"ingestion", "features", "training", "evaluation", "deployment"}
+    assert {one.stage for one in manifests} == {"ingestion", "features", "training", "evaluation", "release"}
     assert all(one.cost.seconds > 0 and one.cost.peak_mebibytes > 50 for one in manifests)
     assert all(one.cost.cpu_seconds > 0 for one in manifests if one.stage == "training")
     assert all(one.run for one in manifests)

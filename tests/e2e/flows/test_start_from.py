@@ -10,10 +10,11 @@ from flows.settled import decided, undeployed
 from tests.support.world import NEVER_RETRAIN, World, trips
 
 if TYPE_CHECKING:
-    from tasks.refs import LifecycleReport, StartFrom
+    from tasks.refs import LifecycleReport
+    from tasks.stage_names import StartFrom
 
 NAME = "starts"
-RENEWED = ["features", "train", "evaluate", "deploy"]
+RENEWED = ["features", "training", "evaluation", "release"]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_a_decision_takes_in_nothing_and_trains_only_if_the_policy_says_so(grown
     assert not decided(grown.config(NAME), grown.settings)
     grown.land(NAME, "third.csv", trips(250, 20, seed=3))
     stages, report = start("decision")
-    assert stages == ["score", "monitor", "decide"]
+    assert stages == ["scoring", "monitoring", "decision"]
     assert (report.scored, report.champion, report.ingest.batches) == (50, 1, ())
     assert "third.csv" not in grown.ledger(NAME)
     assert report.version is None
@@ -63,7 +64,7 @@ def test_a_decision_takes_in_nothing_and_trains_only_if_the_policy_says_so(grown
 def test_a_decision_trains_where_the_policy_says_so(grown: World) -> None:
     grown.pipeline(NAME, {"retrain": {"new_rows": 1, "on_drift": False}})
     stages, report = start("decision")
-    assert stages[-5:] == ["decide", *RENEWED]
+    assert stages[-5:] == ["decision", *RENEWED]
     assert report.version == 2
 
 
@@ -107,20 +108,20 @@ def test_a_run_from_a_stage_needs_a_result_of_those_before_it(grown: World) -> N
             lifecycle("fresh", start_from=start_from)  # type: ignore[arg-type]
 
 
-def test_deployment_deploys_what_was_judged_and_does_nothing_else(grown: World) -> None:
+def test_release_releases_what_was_judged_and_does_nothing_else(grown: World) -> None:
     from flows.train import train
 
     grown.land(NAME, "fourth.csv", trips(280, 20, seed=4))
     train(NAME, force=("training",))
     assert len(undeployed(grown.config(NAME), grown.settings)) == 1
     sets = training_sets(grown)
-    stages, report = start("deployment")
-    assert stages == ["recover"]
+    stages, report = start("release")
+    assert stages == ["recovery"]
     assert report.version is not None
     assert undeployed(grown.config(NAME), grown.settings) == []
     assert "fourth.csv" not in grown.ledger(NAME)
     assert training_sets(grown) == sets
 
-    stages, report = start("deployment")
+    stages, report = start("release")
     assert (stages, report.outcome) == ([], "nothing_to_do")
     assert report.champion is not None

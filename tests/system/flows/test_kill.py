@@ -30,7 +30,7 @@ MOMENTS = (
     ((0, 1), "lake:observations", 0.0),  # accepted rows are written, refused ones are not
     ((2, 3), "lake:quarantine", 0.0),  # rows are written, the ledger does not know
     ((4,), "✓ features ", 0.8),  # training or evaluating
-    ((5,), "✓ evaluate ", 0.15),  # deploying, and what the run before may have judged is recovered
+    ((5,), "✓ evaluation ", 0.15),  # deploying, and what the run before may have judged is recovered
 )
 
 

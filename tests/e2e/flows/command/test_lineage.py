@@ -84,7 +84,7 @@ def test_a_version_is_told_back_to_its_files(story: World) -> None:
     assert [each.path for each in second.refused] == ["bad.csv"]
     assert {each.table: each.rows for each in first.tables} == {"observations": 300, "labels": 300}
     assert {each.table: each.rows for each in second.tables} == {"observations": 700, "labels": 660}
-    assert [each.stage for each in first.stages] == ["ingestion", "features", "training", "evaluation", "deployment"]
+    assert [each.stage for each in first.stages] == ["ingestion", "features", "training", "evaluation", "release"]
     assert first.training is not None
     assert first.training.fingerprint == first.model.training
     assert first.judged.outcome == "promoted"

@@ -20,7 +20,7 @@ from configs.load import names
 from flows.deployments.check import FILE, MistakeError, _deployed_file, add, mistakes
 from flows.deployments.rules import mistakes as content_mistakes
 from tasks.errors import UsageError
-from tasks.refs import StartFrom
+from tasks.stage_names import StartFrom
 from tests.support.command import Cli
 from tests.support.world import ROOT, World, make_world
 

@@ -154,7 +154,7 @@ def told(config: PipelineConfig, stage: Any, scene: Scene) -> dict[str, Any]:
 
 # ------------------------------------------------------------------------------------------------ what events say
 @needs_spec
-@pytest.mark.parametrize("stage", ["ingestion", "features", "training", "evaluation", "deployment"])
+@pytest.mark.parametrize("stage", ["ingestion", "features", "training", "evaluation", "release"])
 def test_events_keep_to_the_schemas(config: PipelineConfig, scene: Scene, stage: str) -> None:
     assert list(Spec().problems(told(config, stage, scene))) == []
 
@@ -257,12 +257,12 @@ def test_evaluation_tells_gates_and_what_the_candidate_was_held_against(config: 
 
 
 def test_only_a_promotion_writes_the_champion(config: PipelineConfig, scene: Scene) -> None:
-    champion = told(config, "deployment", scene)["outputs"][-1]
+    champion = told(config, "release", scene)["outputs"][-1]
     assert champion["name"] == "models:/transit_delay@champion"
     assert champion["facets"]["version"]["datasetVersion"] == "4"
     kept = Promotion(outcome="kept_champion", version=4, champion=3, previous=3, reasons=("worse",))
     other = scene._replace(work=scene.work.plus(kept))
-    assert [Path(one["name"]).name for one in told(config, "deployment", other)["outputs"]] == ["decisions"]
+    assert [Path(one["name"]).name for one in told(config, "release", other)["outputs"]] == ["decisions"]
 
 
 def test_many_files_come_in_several_events(config: PipelineConfig, scene: Scene) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
+from tasks.stage_names import TRAINING_STAGES
 from tasks.stores import environment, recipes
 from tests.support.world import ROOT
 
@@ -33,7 +34,7 @@ def config(**changes: Any) -> PipelineConfig:
 def changed(**changes: Any) -> list[str]:
     """The stages whose recipes a change of the configuration changes."""
     before, now = config(), config(**changes)
-    return [step for step in recipes.STEPS if recipes.parts(before, step).recipe != recipes.parts(now, step).recipe]
+    return [step for step in TRAINING_STAGES if recipes.parts(before, step).recipe != recipes.parts(now, step).recipe]
 
 
 def columns(**changes: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def test_a_field_that_matters_to_none_changes_none(changes: dict[str, Any]) -> N
 
 
 def test_code_is_found_by_what_is_imported() -> None:
-    found = {step: set(recipes.parts(config(), step).code) for step in recipes.STEPS}
+    found = {step: set(recipes.parts(config(), step).code) for step in TRAINING_STAGES}
     assert found["features"] == {
         "tasks/features/split.py",
         "tasks/features/training_set.py",
@@ -115,10 +116,10 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def changed_by(checkout: Path, module: str, text: str) -> list[str]:
-    before = {step: recipes.parts(config(), step).recipe for step in recipes.STEPS}
+    before = {step: recipes.parts(config(), step).recipe for step in TRAINING_STAGES}
     path = checkout / module
     path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
-    return [step for step in recipes.STEPS if recipes.parts(config(), step).recipe != before[step]]
+    return [step for step in TRAINING_STAGES if recipes.parts(config(), step).recipe != before[step]]
 
 
 @pytest.mark.parametrize(
@@ -150,15 +151,15 @@ def test_a_module_newly_imported_counts_from_then_on(checkout: Path) -> None:
 
 
 def test_a_library_counts_for_the_stages_that_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {step: recipes.parts(config(), step) for step in recipes.STEPS}
+    before = {step: recipes.parts(config(), step) for step in TRAINING_STAGES}
     real = environment.library_versions
 
     def other(names: Any = environment.LIBRARIES) -> dict[str, str]:
         return {name: "0" if name == "pyarrow" else version for name, version in real(names).items()}
 
     monkeypatch.setattr(environment, "library_versions", other)
-    now = {step: recipes.parts(config(), step) for step in recipes.STEPS}
-    assert [step for step in recipes.STEPS if now[step].recipe != before[step].recipe] == ["features", "training"]
+    now = {step: recipes.parts(config(), step) for step in TRAINING_STAGES}
+    assert [step for step in TRAINING_STAGES if now[step].recipe != before[step].recipe] == ["features", "training"]
 
 
 def own(parameters: dict[str, JsonValue] | None = None) -> PipelineConfig:
