@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from typing import Any, ClassVar
 
 from pydantic import Field, JsonValue
 
@@ -52,6 +53,11 @@ class Cost(Record):
     peak_mebibytes: float
 
 
+def _release(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of schema 2 of one of schema 1, in which the stage release was called deployment."""
+    return manifest | {"stage": "release"} if manifest.get("stage") == "deployment" else manifest
+
+
 class Manifest(StoredRecord):
     """One run of one stage that ended well.
 
@@ -62,6 +68,9 @@ class Manifest(StoredRecord):
         run: Id of the flow run in Prefect; empty outside of one.
         at: The run's clock.
     """
+
+    schema_number: ClassVar[int] = 2
+    upgrades: ClassVar[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {1: _release}
 
     pipeline: str
     stage: StageName

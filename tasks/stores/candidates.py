@@ -180,8 +180,8 @@ def first_through(audit: Audit, pipeline: str) -> int:
     return promoted[0].model.through_seq if promoted else 0
 
 
-def _recipes(entry: Entry) -> dict[RetrainFrom, str]:
-    known: tuple[RetrainFrom, ...] = get_args(RetrainFrom)
+def _recipes(entry: Entry) -> dict[TrainingStage, str]:
+    known: tuple[TrainingStage, ...] = get_args(TrainingStage)
     found = entry.details["recipes"]
     return {stage: str(found[stage]) for stage in known if stage in found} if isinstance(found, dict) else {}
 

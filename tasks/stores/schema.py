@@ -12,7 +12,7 @@ from tasks.errors import UsageError
 # Of our own name: other programs may number their tables in the same PostgreSQL database.
 VERSION_TABLE = "perennial_schema"
 # Every migration of tasks/stores/migrations/versions, oldest first; the last is what this code works with.
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 HEAD = REVISIONS[-1]
 
 _NUMBER = sa.text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608  # a constant

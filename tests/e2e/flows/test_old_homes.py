@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tasks.provenance import changes
+from tasks.stage_names import TRAINING_STAGES
 from tasks.stores import recipes, schema
 from tasks.stores.database import connect
 from tasks.stores.manifests import Manifests
@@ -59,7 +60,7 @@ def answers(cli: Cli) -> dict[str, Any]:
 def due(world: World, name: str) -> bool:
     """Whether anything that a stage depends on is another than then, such as its code."""
     config, manifests = world.config(name), Manifests(world.settings, name)
-    newest = {step: manifests.newest(step) for step in recipes.STEPS}
+    newest = {step: manifests.newest(step) for step in TRAINING_STAGES}
     return any(one is None or bool(changes(one.parts, recipes.parts(config, step))) for step, one in newest.items())
 
 
@@ -120,7 +121,7 @@ def test_a_home_with_records_of_a_newer_version_reads_as_before(old: World, cli:
     after = answers(cli)
     for words in READ:
         if words[0] == "lineage":  # it shows what a stage handed on as it is stored
-            for stage in ("features", "training", "evaluation", "deployment"):
+            for stage in ("features", "training", "evaluation", "release"):
                 given = (said[" ".join(words)][stage].pop("output") for said in (before, after))
                 assert ["of_a_newer_version" in one for one in given] == [False, True]
     assert after == before

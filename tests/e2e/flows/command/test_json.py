@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tasks.stage_names import STAGES
-from tests.conftest import Cli, Said, World, trips
+from tests.support.command import Cli, Said
+from tests.support.world import World, trips
 
 NAME = "printed"
 KEYS = {
