@@ -6,9 +6,11 @@ import ast
 import hashlib
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
+from types import MappingProxyType
 
 from tasks.errors import UsageError
 
@@ -57,10 +59,11 @@ def library_versions(names: Sequence[str] = LIBRARIES) -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def packages() -> dict[str, str]:
-    """Version of every installed distribution, by its name in small letters with dashes."""
+@cache
+def packages() -> Mapping[str, str]:
+    """Version of every installed distribution, by its name in small letters with dashes; as this process found them."""
     found = {one.name.lower().replace("_", "-"): one.version for one in distributions() if one.name}
-    return dict(sorted(found.items()))
+    return MappingProxyType(dict(sorted(found.items())))
 
 
 def lock_digest() -> str:

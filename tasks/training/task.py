@@ -60,7 +60,7 @@ def fit(
         training=training,
         commit=git_commit(),
         lock=lock_digest(),
-        packages=packages(),
+        packages=dict(packages()),
         python=platform.python_version(),
         platform=platform.platform(),
         threads=threads,

@@ -16,15 +16,15 @@ from alembic.runtime.migration import MigrationContext
 import tasks.stores
 from tasks.stores.database import METADATA
 from tasks.stores.migrations import upgrade
-from tasks.stores.schema import VERSION_TABLE
+from tasks.stores.schema import HEAD, VERSION_TABLE
 
-FUTURE = "0002"
-_SCRIPT = """
+FUTURE = f"{int(HEAD) + 1:04}"
+_SCRIPT = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{FUTURE}"
+down_revision = "{HEAD}"
 
 
 def upgrade():
@@ -32,7 +32,7 @@ def upgrade():
     op.execute("UPDATE people SET team = 'none'")
     op.create_table("later", sa.Column("id", sa.Integer, primary_key=True))
     op.create_index("ix_people_team", "people", ["team"])
-"""
+"""  # noqa: S608  # our own numbers
 
 
 def differences(connection: sa.Connection) -> list[Any]:
@@ -56,5 +56,5 @@ def with_future(folder: Path) -> Path:
     """The folder of migrations as a newer version has it: with one more."""
     versions = folder / "versions"
     versions.mkdir()
-    (versions / "r0002_later.py").write_text(_SCRIPT, encoding="utf-8")
+    (versions / f"r{FUTURE}_later.py").write_text(_SCRIPT, encoding="utf-8")
     return versions

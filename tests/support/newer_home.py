@@ -29,7 +29,7 @@ from tasks.stores.rollouts import Ending, Rollout, RolloutStart
 from tests.support.stored import newer
 
 Kinds = Mapping[str, type[StoredRecord]]
-OUTPUTS: Kinds = {"features": TrainingSetRef, "training": ModelRef, "evaluation": Verdict, "deployment": Promotion}
+OUTPUTS: Kinds = {"features": TrainingSetRef, "training": ModelRef, "evaluation": Verdict, "release": Promotion}
 DECISIONS: Kinds = {
     "drift": DriftVerdict,
     "performance": PerformanceVerdict,

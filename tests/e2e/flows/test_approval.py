@@ -25,6 +25,7 @@ from tasks.stores.audit import MOVE_CHAMPION, Audit
 from tasks.stores.people import People
 from tasks.stores.tracking import Tracking
 from tests.support.command import Cli, Said, showing
+from tests.support.rollouts import page
 from tests.support.world import ROOT, World, trips
 
 NAME = "asked"
@@ -80,18 +81,6 @@ def events(world: World, name: str = NAME) -> list[tuple[str, Any]]:
         bodies = [json.loads(row[0]) for row in database.execute("SELECT body FROM outbox ORDER BY number")]
     found = [one for one in bodies if one["resource"]["prefect.resource.name"] == name]
     return [(one["event"].removeprefix("perennial."), one["payload"].get("version")) for one in found]
-
-
-def page(key: str) -> str:
-    """The newest artifact of a key."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-    from prefect.client.schemas.sorting import ArtifactSort
-
-    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
-    return str(found[0].data)
 
 
 def ended(world: World, version: int, name: str = NAME) -> tuple[str, str]:
@@ -176,7 +165,7 @@ def test_an_approved_version_is_promoted_by_the_next_run(asked: World, cli: Cli)
     assert "approved by tests (identity not verified)" in report.reasons[-1]
     assert report.reasons[-1].endswith("looks good")
     assert settled(asked)
-    assert "| A01 approval by a person | **pass** | approved by tests" in page(f"{NAME}-deploy")
+    assert "| A01 approval by a person | **pass** | approved by tests" in page(f"{NAME}-release")
     assert "looks good" in Audit(asked.settings).reigns(NAME)[0].reason
     assert events(asked)[-1] == ("model.promoted", 1)
     assert ended(asked, 1)[0] == "promoted"
@@ -202,7 +191,7 @@ def test_a_rejected_version_leaves_the_champion(asked: World, cli: Cli) -> None:
     assert (found.outcome, found.version, found.champion) == ("kept_champion", version, 1)
     assert asked.alias(NAME) == 1
     assert "rejected by tests" in found.reasons[0]
-    assert r"odd \| residuals" in page(f"{NAME}-deploy")
+    assert r"odd \| residuals" in page(f"{NAME}-release")
     assert events(asked)[-1] == ("model.rejected", version)
     assert "odd | residuals" in cli("status", NAME).out
     assert deploy(NAME) is None
@@ -463,4 +452,4 @@ def test_without_the_rule_nobody_is_asked(asked: World) -> None:
     another(asked)
     found = deployed()
     assert (found.outcome, found.approval) == ("promoted", None)
-    assert "A01" not in page(f"{NAME}-deploy")
+    assert "A01" not in page(f"{NAME}-release")

@@ -85,7 +85,7 @@ def test_a_version_that_passed_is_shown_first_and_the_champion_stays(calm: World
     assert found[1] is not None
     assert (found[1].kind, found[1].share, found[1].rollout) == ("shadow", 0.0, one.id)
     assert events(calm, NAME)[-2:] == [("model.registered", 2), ("rollout.started", 2)]
-    assert "shadow, step 1 of 2" in page("shown-deploy")
+    assert "shadow, step 1 of 2" in page("shown-release")
 
     told = cli("run", NAME, "--json").json()
     assert (told["outcome"], told["version"], told["champion"]) == ("rolling_out", 2, 1)

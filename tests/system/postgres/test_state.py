@@ -250,7 +250,8 @@ def test_a_user_who_may_make_no_tables_waits_for_who_may(team: Team) -> None:
     unnumbered(settings)
     address = worker(settings)
     expected = (
-        r"has no numbered schema.* works with schema 0001, but worker may not change tables.*as the user who owns"
+        rf"has no numbered schema.* works with schema {schema.HEAD}, "
+        "but worker may not change tables.*as the user who owns"
     )
     with pytest.raises(UsageError, match=expected):
         Outbox(team(state_url=address))
