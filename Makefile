@@ -88,4 +88,4 @@ lock: $(READY) ## resolve the locks anew, with hashes
 	@$(COMPILE) -o requirements-build.lock --group build -c requirements-dev.lock
 
 clean: ## remove .venv and caches, never .perennial
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

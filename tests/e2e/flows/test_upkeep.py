@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,7 +33,7 @@ from tests.support.upkeep import (
     of,
     three_files,
 )
-from tests.support.world import ROOT, World, make_world
+from tests.support.world import ROOT, World
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +162,9 @@ def test_a_waiting_candidate_is_answered_after_upkeep_as_before(story: dict[str,
 
 # ------------------------------------------------------------------------------------------------ smaller stories
 @pytest.fixture
-def small(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> World:
+def small(world: World, server: str) -> World:
     """Three files taken in one by one, no model."""
-    return three_files(make_world(tmp_path / "home", tmp_path / "configs", monkeypatch))
+    return three_files(world)
 
 
 def test_young_versions_stay_and_a_dry_run_changes_nothing(small: World, cli: Cli) -> None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tasks.stores import versions
 from tests.support.upkeep import NAME, age_lake, at, content, keep, lake, newest, three_files
-from tests.support.world import ROOT, World, make_world, trips
+from tests.support.world import ROOT, World, trips
 
 
 @pytest.fixture
-def small(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> World:
+def small(world: World, server: str) -> World:
     """Three files taken in one by one, no model."""
-    return three_files(make_world(tmp_path / "home", tmp_path / "configs", monkeypatch))
+    return three_files(world)
 
 
 KILLED = """
