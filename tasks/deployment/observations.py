@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
-from tasks.deployment.answered import THEIRS, beside, both, milliseconds, usable
+from tasks.deployment.answered import beside, both, usable
 from tasks.deployment.evidence import Evidence, Labelled, Pairs
 from tasks.features.frame import feature_frame, target_values
 from tasks.features.training_set import TARGET, resample_units, with_targets
 from tasks.refs import BatchRecord, ModelRef
 from tasks.stores import models
 from tasks.stores.lake import Lake
-from tasks.stores.tables import ERROR, PREDICT_MS, ROW_ID, SEQ
+from tasks.stores.tables import ERROR, ROW_ID, SEQ
 
 PIECE = 50_000  # rows scored at once
+TIMED_ROWS = 1_000  # at most, a timed prediction
+TIMED = 15  # predictions of each version, in turns: a machine that is busy for a while slows both
 
 
 def newest(lake: Lake, rows: int) -> list[BatchRecord]:
@@ -41,8 +44,12 @@ def evidence(config: PipelineConfig, lake: Lake, challenger: ModelRef, champion:
     batches = newest(lake, rows)
     loaded = [(ref, models.load(Path(ref.folder) / models.MODEL_FILE, config.training.trusted_types))
               for ref in (challenger, champion)]  # fmt: skip
-    pieces = [[_scored(ref, model, piece) for ref, model in loaded]
-              for piece in _pieces(lake, batches, (challenger, champion))]  # fmt: skip
+    times = np.empty((0, 2))
+    pieces: list[list[pa.Table]] = []
+    for piece in _pieces(lake, batches, (challenger, champion)):
+        pieces.append([_scored(ref, model, piece) for ref, model in loaded])
+        if not len(times) and all(_answered(scored) for scored in pieces[-1]):
+            times = _timed(loaded, piece.slice(0, TIMED_ROWS))
     if not pieces:
         return Evidence(answered=0, asked=0, failed=0)
     mine, theirs = (pa.concat_tables([piece[side] for piece in pieces], promote_options="default") for side in (0, 1))
@@ -50,7 +57,7 @@ def evidence(config: PipelineConfig, lake: Lake, challenger: ModelRef, champion:
     table = beside(good, usable(theirs), [ROW_ID])
     pairs = None
     if table.num_rows:
-        pairs = Pairs(*both(config, table), milliseconds(table, ""), milliseconds(table, THEIRS))
+        pairs = Pairs(*both(config, table), times[:, 0], times[:, 1])
     return Evidence(
         answered=good.num_rows,
         asked=mine.num_rows,
@@ -72,23 +79,34 @@ def _scored(ref: ModelRef, model: Any, piece: pa.Table) -> pa.Table:
     """One version's answers for a piece, or why there are none."""
     frame = feature_frame(piece, ref.feature_columns, ref.columns)
     ids = {ROW_ID: piece.column(ROW_ID)}
-    told, answers = "", {}
-    started = time.perf_counter()
     try:
-        models.predict(model, frame.head(1))  # what the first call costs once
-        started = time.perf_counter()
-        answers = models.prediction_columns(model, frame)
+        return _table({**ids, **models.prediction_columns(model, frame)}, "", piece.num_rows)
     except Exception as error:  # whatever a model throws: it is counted, and told
-        told = f"{type(error).__name__}: {error}"
-    spent = (time.perf_counter() - started) * 1000.0
-    return _table({**ids, **answers}, told, spent if answers else math.nan, piece.num_rows)
+        return _table(ids, f"{type(error).__name__}: {error}", piece.num_rows)
 
 
-def _table(columns: Mapping[str, Any], told: str, spent: float, rows: int) -> pa.Table:
-    found = pa.table({**columns, ERROR: pa.repeat(told, rows), PREDICT_MS: pa.repeat(spent, rows)})
+def _table(columns: Mapping[str, Any], told: str, rows: int) -> pa.Table:
+    found = pa.table({**columns, ERROR: pa.repeat(told, rows)})
     if "prediction" not in columns:
         found = found.append_column("prediction", pa.nulls(rows))
     return found
+
+
+def _answered(scored: pa.Table) -> bool:
+    return bool(scored.num_rows) and not scored.column(ERROR)[0].as_py()
+
+
+def _timed(loaded: Sequence[tuple[ModelRef, Any]], piece: pa.Table) -> npt.NDArray[np.float64]:
+    """Milliseconds of each version for the same rows, shape (TIMED, 2); NaN where a model threw."""
+    frames = [feature_frame(piece, ref.feature_columns, ref.columns) for ref, _ in loaded]
+    times = np.full((TIMED, len(loaded)), np.nan)
+    for turn in range(TIMED):
+        for side, (_, model) in enumerate(loaded):
+            started = time.perf_counter()
+            with contextlib.suppress(Exception):  # errors are counted on the rows that are scored
+                models.prediction_columns(model, frames[side])
+                times[turn, side] = (time.perf_counter() - started) * 1000.0
+    return times
 
 
 def _labelled(config: PipelineConfig, lake: Lake, table: pa.Table, unseen: list[int]) -> Labelled | None:
