@@ -25,7 +25,7 @@ from tasks.stores.openlineage.emitting import emitting
 from tasks.stores.openlineage.work import Work
 from tasks.stores.settings import Settings
 from tasks.stores.usage import Meter
-from tasks.validation.task import data_docs, refer_to_champion, validate
+from tasks.validation.task import refer_to_champion, validate
 
 _SHOWN = 10
 
@@ -53,8 +53,6 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
         if report.batches:
             _keep(config, settings, report, meter, moment)
         _tell_world(settings, report)
-        if report.batches:
-            _document(config, report.batches)
     return report
 
 
@@ -89,12 +87,6 @@ def _keep(config: PipelineConfig, settings: Settings, report: IngestReport, mete
         "through_seq": max(one.seq for one in report.batches),
     }
     keep(Manifests(settings, config.name), "ingestion", parts, counts, meter, moment)
-
-
-def _document(config: PipelineConfig, batches: Sequence[BatchRecord]) -> None:
-    """Make Data Docs. What came in is in: a run does not fail for a page that could not be written."""
-    if data_docs(config, batches, return_state=True).is_failed():
-        say(f"the Data Docs could not be made; `perennial docs {config.name}` makes them, or says why not")
 
 
 def _returned(files: Sequence[LandedFile]) -> bool:

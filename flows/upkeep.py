@@ -1,4 +1,4 @@
-"""The lake is kept: small files merged, old ones freed that nothing refers to."""
+"""The lake is kept: small files merged, old ones freed that nothing refers to; Data Docs are made."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from datetime import datetime
 from prefect import flow
 
 from flows.context import clock, open_pipeline, writing
-from flows.progress import timed
+from flows.progress import say, timed
 from tasks.stores.lake import Lake
 from tasks.upkeep.references import Reference, unknown
 from tasks.upkeep.report import TableUpkeep, UpkeepReport, size
 from tasks.upkeep.task import clear_staging, referred, show, tend
+from tasks.validation.task import data_docs
 
 _NEVER_FREED = "state/training, state/readmitted, models and landing are left alone"
 
@@ -49,6 +50,9 @@ def upkeep(pipeline: str, now: datetime | None = None, dry_run: bool = False) ->
         notes=(*_notes(refer), _NEVER_FREED),
     )
     show(report)
+    # The lake is kept: upkeep does not fail for a page that could not be written.
+    if not dry_run and data_docs(config, return_state=True).is_failed():
+        say(f"the Data Docs could not be made; `perennial docs {pipeline}` makes them, or says why not")
     return report
 
 

@@ -55,8 +55,11 @@ def read_module(path: Path) -> tuple[str, ast.Module]:
 
 
 def library_versions(names: Sequence[str] = LIBRARIES) -> dict[str, str]:
-    """Installed versions of the libraries that a model depends on."""
-    return {name: version(name) for name in names}
+    """Installed versions of the libraries that a model depends on, as this process found them."""
+    return {name: _version(name) for name in names}
+
+
+_version = cache(version)
 
 
 @cache

@@ -68,11 +68,11 @@ def refer_to_champion(config: PipelineConfig) -> tuple[Expectation, ...]:
 
 
 @task(name="data-docs", cache_policy=NO_CACHE, **RETRIES)
-def data_docs(config: PipelineConfig, judged: Sequence[BatchRecord]) -> str:
-    """Make the pages of a run's newest batches that failed something, and of its last; the page to open."""
+def data_docs(config: PipelineConfig) -> str:
+    """Make the pages of the newest batches that have none yet; the page to open."""
     from tasks.validation.docs.site import make
 
-    built = make(load_settings(), config, judged)
+    built = make(load_settings(), config)
     for problem in built.problems:
         get_run_logger().warning("not drawn: %s", problem)
     return built.index

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +73,13 @@ class AtomicPages(TupleFilesystemStoreBackend):  # type: ignore[misc]  # it ship
         return True
 
 
-def build(folder: Path, pipeline: str, batches: Sequence[JudgedBatch], due: Collection[int] | None = None) -> Built:
+def build(folder: Path, pipeline: str, batches: Sequence[JudgedBatch]) -> Built:
     """Make the pages that are not there yet, the suites' pages and the index; remove pages of other batches.
 
     Args:
         folder: Where the pages are.
         pipeline: Its name.
-        batches: All whose pages may stay, oldest first.
-        due: Sequence numbers of those whose pages are to be made; all by default.
+        batches: Those that have a page, oldest first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     context = _context()
@@ -94,8 +93,7 @@ def build(folder: Path, pipeline: str, batches: Sequence[JudgedBatch], due: Coll
     if not _same_maker(folder):
         site.clean_site()
     there = set(site.target_store.store_backends[ValidationResultIdentifier].list_keys())
-    wanted = [key for key, one in keys.items() if due is None or one.batch.seq in due]
-    missing = [key for key in wanted if key.to_tuple() not in there]
+    missing = [key for key in keys if key.to_tuple() not in there]
     with _told() as problems:
         site.build(resource_identifiers=[*missing, *(ExpectationSuiteIdentifier(one.name) for one in suites)])
     (folder / _MADE_BY).write_text(_maker(), encoding="utf-8")
