@@ -15,9 +15,10 @@ import pytest
 
 from flows.system.session import prefect_session
 from tasks.evaluation import probe
+from tasks.stores import tracking_database
 from tasks.stores.settings import QUIET, Settings, prepare
 from tests.support.command import Cli, Said
-from tests.support.homes import Homes, shared_folder
+from tests.support.homes import Homes, copied_tables, shared_folder
 from tests.support.load_check import load_check_here
 from tests.support.serving.homes import Home, two_versions
 from tests.support.serving.running import Running, serving
@@ -28,7 +29,7 @@ for _name in [name for name in os.environ if name.startswith(("PERENNIAL_", "PRE
     if _name not in QUIET:
         del os.environ[_name]  # the developer's own server, home and registry are not for tests
 
-_REAL_CHECK = probe.clean_process
+_REAL_CHECK, _REAL_TABLES = probe.clean_process, tracking_database.make_tables
 probe.clean_process = load_check_here  # before a flow is imported: an interpreter for each training is 2.5 CPU seconds
 
 
@@ -57,6 +58,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 # ------------------------------------------------------------------------------------------------ empty homes
+@pytest.fixture(scope="session", autouse=True)
+def mlflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow makes its tables once a session, which takes a second; the other homes get a copy of that file."""
+    folder = shared_folder(tmp_path_factory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracking_database, "make_tables", copied_tables(folder, _REAL_TABLES))
+        yield
+
+
+@pytest.fixture
+def mlflow_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow makes the tables of each home anew, as in production."""
+    monkeypatch.setattr(tracking_database, "make_tables", _REAL_TABLES)
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A PERENNIAL_HOME that is not there yet."""

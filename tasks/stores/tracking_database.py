@@ -26,12 +26,17 @@ def make_database(uri: str) -> None:
         draft = path.with_name(f".{path.name}.draft")
         for left in path.parent.glob(f"{draft.name}*"):  # with its journal, by a process that was killed
             left.unlink()
-        from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-        store = SqlAlchemyStore(f"sqlite:///{draft}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
-        store.engine.dispose()
+        make_tables(draft)
         draft.replace(path)
+
+
+def make_tables(path: Path) -> None:
+    """Make a new SQLite file with MLflow's tables, by all its migrations."""
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    store = SqlAlchemyStore(f"sqlite:///{path}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+    store.engine.dispose()
 
 
 def _file(uri: str) -> Path | None:

@@ -23,6 +23,21 @@ def shared_folder(factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def copied_tables(folder: Path, make: Callable[[Path], None]) -> Callable[[Path], None]:
+    """What copies the file that `make` makes, once for all processes that share a folder."""
+    original = folder / "mlflow.db"
+
+    def copy(path: Path) -> None:
+        with (folder / "mlflow.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not original.exists():
+                make(folder / "mlflow.draft")
+                (folder / "mlflow.draft").replace(original)
+        shutil.copyfile(original, path)
+
+    return copy
+
+
 class Homes:
     """Trained homes by the function that trains them.
 

@@ -3,56 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 
-from flows.context import clock
-from flows.plan import Plan, plan
 from tasks.stores.manifests import Manifests
+from tests.support.changes import CHANGES, NAME, RENEWED, Story, check_change, ran
 from tests.support.command import Cli
-from tests.support.world import World, merged, trips
-
-if TYPE_CHECKING:
-    from tasks.refs import LifecycleReport
-    from tasks.stage_names import StageName
-
-NAME = "stages"
-RENEWED = ["features", "training", "evaluation", "release"]
-DATA: dict[str, Any] = {"retrain": {"new_rows": 1, "on_drift": False, "on_degraded": False}}
-
-
-class Story:
-    """A pipeline that changes one thing at a time."""
-
-    def __init__(self, world: World) -> None:
-        self.world, self.number = world, 0
-        self.changes: dict[str, Any] = dict(DATA)
-        world.pipeline(NAME, self.changes)
-        self.land()
-
-    def land(self) -> None:
-        self.number += 1
-        self.world.land(NAME, f"{self.number}.csv", trips(self.number * 200, 200, seed=self.number))
-
-    def change(self, what: dict[str, Any]) -> None:
-        self.number += 1
-        merged(self.changes, what)
-        self.world.pipeline(NAME, self.changes)
-
-    def plan(self) -> dict[str, str]:
-        return {one.stage: one.action for one in self.planned().stages}
-
-    def planned(self) -> Plan:
-        return plan(self.world.config(NAME), self.world.settings, clock(None))
-
-    def run(self) -> LifecycleReport:
-        return self.world.run(NAME)
+from tests.support.world import World
 
 
 @pytest.fixture(scope="module")
@@ -62,92 +20,11 @@ def story(module_world: World) -> Story:
     return found
 
 
-def ran(report: LifecycleReport) -> list[str]:
-    """Stages of the training that really ran."""
-    return [one.name for one in report.stages if one.name in RENEWED and one.state == "done"]
-
-
-CHANGES: dict[str, tuple[Callable[[Story], None], list[str]]] = {
-    "nothing": (lambda _: None, []),
-    "a description": (lambda one: one.change({"description": f"the {one.number}th"}), []),
-    "how it is watched": (lambda one: one.change({"monitoring": {"min_rows": 50 + one.number}}), []),
-    "how the lake is kept": (lambda one: one.change({"upkeep": {"keep_days": float(one.number)}}), []),
-    "a bound": (
-        lambda one: one.change({"evaluation": {"bounds": [{"metric": "mae", "maximum": 5.0 + one.number}]}}),
-        ["evaluation", "release"],
-    ),
-    "a rule": (
-        lambda one: one.change({"policy": {"min_training_rows": 20 + one.number}}),
-        ["evaluation", "release"],
-    ),
-    "a parameter": (
-        lambda one: one.change({"training": {"parameters": {"alpha": 1.0 + one.number / 1000}}}),
-        ["training", "evaluation", "release"],
-    ),
-    "a seed": (lambda one: one.change({"seed": one.number}), ["training", "evaluation", "release"]),
-    "features": (
-        lambda one: one.change(
-            {"features": {"calendar": ["hour", "day"][one.number % 2 :], "scale": bool(one.number % 3)}}
-        ),
-        ["training", "evaluation", "release"],
-    ),
-    "a split": (
-        lambda one: one.change({"split": {"holdout": 0.3 + one.number / 10_000}}),
-        ["features", "training", "evaluation", "release"],
-    ),
-    "a batch": (lambda one: one.land(), ["features", "training", "evaluation", "release"]),
-}
-
-
-@settings(max_examples=8, deadline=None, phases=[Phase.generate])  # each example is a step of one story
-@given(what=st.sampled_from([name for name in CHANGES if name != "features"]))
+@pytest.mark.parametrize("what", ["a bound", "a seed", "a batch"])
 def test_of_a_single_change_just_the_stages_downstream_run_and_come_to_what_a_clean_run_does(
     story: Story, what: str
 ) -> None:
-    apply, stages = CHANGES[what]
-    apply(story)
-    planned = story.plan()
-    if what == "a batch":  # what it brings is not known before
-        assert planned.pop("ingestion") == "run"
-        assert set(planned.values()) == {"depends"}
-    else:
-        assert [stage for stage, action in planned.items() if action == "run"] == stages
-    report = story.run()
-    assert ran(report) == stages
-    assert story.planned().idle
-    kept = outcome(story)
-    assert clean(story, kept) == kept
-
-
-def outcome(story: Story) -> tuple[Any, ...]:
-    """What the last stages came to: the model as an object, its training set, and the verdict on it."""
-    from tasks.refs import ModelRef, TrainingSetRef, Verdict
-    from tasks.stores.models import MODEL_FILE, load
-
-    manifests = Manifests(story.world.settings, NAME)
-    found: dict[StageName, Any] = {"features": TrainingSetRef, "training": ModelRef, "evaluation": Verdict}
-    made = {}
-    for stage, kind in found.items():
-        newest = manifests.newest(stage)
-        assert newest is not None
-        made[stage] = manifests.output(newest, kind)
-    verdict = made["evaluation"]
-    gates = [(gate.code, gate.outcome, gate.reason) for gate in verdict.gates]
-    ridge = load(Path(made["training"].folder) / MODEL_FILE)[-1]
-    model = (ridge.coef_.tobytes(), ridge.intercept_)
-    return made["features"].digest, model, verdict.metrics, verdict.comparison, verdict.champion_version, gates
-
-
-def clean(story: Story, kept: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The same of a run in which every stage runs. Its candidate is never better than its like by the margin."""
-    from flows.lifecycle import lifecycle
-
-    report = lifecycle(NAME, start_from="features", force=("features", "training", "evaluation"))
-    assert ran(report) == ["features", "training", "evaluation", "release"]
-    again = outcome(story)
-    if again[4] != kept[4]:  # the champion is judged against the one before it; a new copy of it against the champion
-        return (*again[:3], *kept[3:])
-    return again
+    check_change(story, what)
 
 
 def test_a_champion_s_columns_are_kept_for_it(story: Story) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tasks.stores.tracking_database import make_database
 
 
+@pytest.mark.usefixtures("mlflow_migrations")
 def test_what_a_killed_process_left_is_thrown_away(tmp_path: Path) -> None:
     path = tmp_path / "state" / "mlflow.db"
     path.parent.mkdir()
