@@ -29,6 +29,7 @@ demo: $(READY) ## watch a model live, on a simulated city
 # Half of a test's time is waiting for servers and processes, so three work at once on two cores, too. Each has one
 # thread for sums, or they would wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+SYSTEM := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not postgres and not images'
 
 test: $(READY) ## run the unit, integration and end-to-end tests
 	@$(PYTEST) tests/unit tests/integration tests/e2e
@@ -42,8 +43,8 @@ test-integration: $(READY) ## run the tests with real stores, servers and proces
 test-e2e: $(READY) ## run the tests of whole flows and commands
 	@$(PYTEST) tests/e2e
 
-test-system: $(READY) ## run `perennial up` as a whole, long kills and races
-	@$(BIN)/python -m pytest -m 'not postgres and not images' tests/system
+test-system: $(READY) ## run `perennial up` as a whole, long runs on real data, kills and races
+	@$(SYSTEM) tests/system
 
 test-postgres: $(READY) ## run the tests of a team's installation, on PostgreSQL and Redis
 	@tests/system/postgres/install.sh
@@ -57,7 +58,7 @@ test-images: $(READY) ## build the container images and run a team's installatio
 coverage: $(READY) ## branch coverage of the tests and the system's tests together
 	@rm -f .coverage .coverage.*
 	@$(PYTEST) --cov --cov-report= tests/unit tests/integration tests/e2e
-	@$(BIN)/python -m pytest --cov --cov-append --cov-report= -m 'not postgres and not images' tests/system
+	@$(SYSTEM) --cov --cov-append --cov-report= tests/system
 	@$(BIN)/coverage report --format=total --precision=2
 
 lint: $(READY) ## ruff, format check, import contracts

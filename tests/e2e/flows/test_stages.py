@@ -20,7 +20,7 @@ def story(module_world: World) -> Story:
     return found
 
 
-@pytest.mark.parametrize("what", ["a bound", "a seed", "a batch"])
+@pytest.mark.parametrize("what", ["a bound", "a batch"])
 def test_of_a_single_change_just_the_stages_downstream_run_and_come_to_what_a_clean_run_does(
     story: Story, what: str
 ) -> None:
