@@ -28,11 +28,11 @@ demo: $(READY) ## watch a model live, on a simulated city
 
 # Half of a test's time is waiting for servers and processes, so three work at once on two cores, too. Each has one
 # thread for sums, or they would wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 SYSTEM := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not postgres and not images'
 
 test: $(READY) ## run the unit, integration and end-to-end tests
-	@$(PYTEST) tests/unit tests/integration tests/e2e
+	@$(PYTEST) tests/e2e tests/integration tests/unit
 
 test-unit: $(READY) ## run the tests of logic alone
 	@$(PYTEST) tests/unit
@@ -57,7 +57,7 @@ test-images: $(READY) ## build the container images and run a team's installatio
 
 coverage: $(READY) ## branch coverage of the tests and the system's tests together
 	@rm -f .coverage .coverage.*
-	@$(PYTEST) --cov --cov-report= tests/unit tests/integration tests/e2e
+	@$(PYTEST) --cov --cov-report= tests/e2e tests/integration tests/unit
 	@$(SYSTEM) --cov --cov-append --cov-report= tests/system
 	@$(BIN)/coverage report --format=total --precision=2
 
