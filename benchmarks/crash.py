@@ -27,7 +27,7 @@ from benchmarks import accounts, crash_child, crash_files
 from benchmarks.crash_kill import Child, Toll
 from configs import load
 from configs.schema import PipelineConfig
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings, load_settings, prepare
 
 _PACE = 0.2

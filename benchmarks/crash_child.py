@@ -19,16 +19,16 @@ import numpy as np
 
 from benchmarks.crash_files import COLUMNS, mended
 from configs.schema import PipelineConfig
-from flows.readmission import Request, hand, left
 from tasks.ingestion import task as ingestion
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.export import export
+from tasks.quarantine.readmission import Request, hand, left
 from tasks.quarantine.select import Selection
-from tasks.stores.delta import Part
-from tasks.stores.lake import Lake
-from tasks.stores.lock import hold
+from tasks.stores.lake.delta import Part
+from tasks.stores.lake.schemas import ORIGIN
+from tasks.stores.lake.tables import Lake
+from tasks.stores.locks.lock import hold
 from tasks.stores.settings import Settings, load_settings
-from tasks.stores.tables import ORIGIN
 from tasks.upkeep import task as upkeep
 from tasks.validation import take as taking
 

@@ -27,10 +27,10 @@ import numpy as np
 from benchmarks import accounts
 from configs import load
 from configs.schema import PipelineConfig
-from tasks.stores.audit import Audit
-from tasks.stores.candidates import judged
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.candidates import judged
 
 _FILES, _ROWS = 4, 60
 _LATEST_KILL = 25.0
@@ -121,7 +121,7 @@ def _start(base: Path, name: str) -> subprocess.Popen[str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "PERENNIAL_"))}
     own = {"PERENNIAL_HOME": str(base / "home"), "PERENNIAL_CONFIGS": str(base / "configs"), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "run", name, "--json"],
+        [sys.executable, "-m", "perennial.cli.main", "run", name, "--json"],
         env={**kept, **own},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

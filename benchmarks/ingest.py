@@ -118,9 +118,9 @@ def perennial(rows: int) -> dict[str, float]:
     import great_expectations.validator.validator  # noqa: F401  # imports are no part of the work
 
     from flows.ingest import ingest
-    from flows.system.session import prefect_session
+    from perennial.ops.session import prefect_session
     from tasks.ingestion import stage
-    from tasks.stores.lake import Lake
+    from tasks.stores.lake.tables import Lake
     from tasks.stores.settings import load_settings, prepare
     from tasks.validation import take
 

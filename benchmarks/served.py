@@ -21,7 +21,7 @@ from typing import NamedTuple
 from benchmarks.pipeline import frame, prepare_home
 
 PIPELINE = "bench"
-_TRAIN = "import flows.cli; flows.cli.main(['run', 'bench', '--json'])"
+_TRAIN = "import perennial.cli.main; perennial.cli.main.main(['run', 'bench', '--json'])"
 
 
 class Load(NamedTuple):

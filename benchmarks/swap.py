@@ -55,7 +55,7 @@ def main() -> None:
         serve = {"PERENNIAL_SERVE_PORT": str(port), "PERENNIAL_SERVE_GRACE_SECONDS": str(_GRACE)}
         (base / "body.json").write_text(json.dumps({"dataframe_records": [row()]}))
         address = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "serving", PIPELINE]
+        command = [sys.executable, "-m", "perennial.serving", PIPELINE]
         with running(command, {**environment, **serve}, address, base / "serving.log"):
             bench = _Bench(base, port, options.rate, options.connections)
             bench.load(lambda: time.sleep(3.0))  # to warm up
@@ -80,7 +80,7 @@ def _second(yaml: Path, environment: dict[str, str]) -> None:
             "evaluation: {primary: mae, comparison: {mode: non_inferiority, margin: 1.0}}",
         )
     )
-    script = "import flows.cli; flows.cli.main(['run', 'bench', '--json'])"
+    script = "import perennial.cli.main; perennial.cli.main.main(['run', 'bench', '--json'])"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     if done.returncode or json.loads(done.stdout)["version"] != 2:
         raise RuntimeError(f"no second version came of it:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

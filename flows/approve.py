@@ -9,11 +9,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import StringConstraints
 
-from flows.answer import Person, answer, done, payload
 from flows.context import open_pipeline
 from flows.events import emit
 from tasks.errors import PerennialError
-from tasks.stores.approvals import Request
+from tasks.release.answers import answer, done, payload
+from tasks.stores.state.approvals import Request
+from tasks.stores.state.tokens import Person
 
 # The UI has no users of its own: whoever can open it can send the form.
 _FORM = Person("Prefect UI", verified=False)

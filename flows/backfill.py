@@ -15,14 +15,17 @@ from prefect.artifacts import (
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.context import clock, open_pipeline
+from flows.context import open_pipeline
 from flows.ingest import ingest
 from flows.lifecycle import lifecycle
 from flows.progress import say
 from tasks.errors import PerennialError, UsageError
 from tasks.ingestion.backfill import Step
 from tasks.ingestion.task import plan_backfill
-from tasks.refs import IngestReport, LifecycleReport, Record, artifact_key
+from tasks.records.base import Record, artifact_key
+from tasks.records.data import IngestReport
+from tasks.records.report import LifecycleReport
+from tasks.stores.runtime import clock
 
 
 class BackfillError(PerennialError):

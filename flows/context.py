@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Literal
 
 from configs.load import ConfigError, load
 from configs.schema import PipelineConfig
-from flows.gallery_check import check_expectations
 from flows.progress import say
-from flows.system.alive import register
 from tasks.errors import UsageError
-from tasks.stores.lock import Held, hold
+from tasks.stores.locks.flow_runs import register
+from tasks.stores.locks.lock import Held, hold
 from tasks.stores.settings import Settings, load_settings, prepare
+from tasks.validation.gallery_check import check_expectations
 
 
 def open_pipeline(name: str) -> tuple[PipelineConfig, Settings]:
@@ -56,24 +53,6 @@ def _answer_for_run(settings: Settings) -> None:
 
         if flow_run.id:
             register(settings, str(flow_run.id))
-
-
-def clock(now: datetime | None) -> datetime:
-    """The run's clock: as given (UTC where it has no zone), or the present."""
-    if now is None:
-        return datetime.now(UTC)
-    return now.replace(tzinfo=UTC) if now.tzinfo is None else now.astimezone(UTC)
-
-
-def actor() -> str:
-    """Who runs this: PERENNIAL_ACTOR, or the operating system's user."""
-    told = os.environ.get("PERENNIAL_ACTOR")
-    if told:
-        return told
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 @contextmanager

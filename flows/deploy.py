@@ -11,21 +11,22 @@ from prefect.states import Completed
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
-from flows.context import actor, clock, open_pipeline, writing
+from flows.context import open_pipeline, writing
 from flows.events import emit, following, teller
 from flows.openlineage import telling
 from flows.stages import keep
-from tasks.deployment.task import conclude, place, ready, register, settle
-from tasks.provenance import Parts, flat
-from tasks.refs import Candidate, Outcome, Promotion
-from tasks.stores import rollouts
-from tasks.stores.approvals import Approvals
-from tasks.stores.audit import Audit
-from tasks.stores.manifests import Manifests
-from tasks.stores.openlineage.emitting import emitting
-from tasks.stores.openlineage.work import Work
-from tasks.stores.outbox import EventName
+from tasks.records.decision import Candidate, Outcome, Promotion
+from tasks.records.provenance import Parts, flat
+from tasks.release.task import conclude, place, ready, register, settle
+from tasks.stores.lineage.emitting import emitting
+from tasks.stores.lineage.work import Work
+from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
+from tasks.stores.state import rollouts
+from tasks.stores.state.approvals import Approvals
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.manifests import Manifests
+from tasks.stores.state.outbox import EventName
 from tasks.stores.usage import Meter
 
 _EVENTS: dict[Outcome, EventName] = {

@@ -9,21 +9,22 @@ from prefect import flow
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
-from flows.context import clock, open_pipeline, writing
-from flows.depends import judged_by
+from flows.context import open_pipeline, writing
 from flows.events import emit
 from flows.openlineage import telling
 from flows.progress import say
 from flows.stages import keep
 from tasks.ingestion.task import discover, groups, read
-from tasks.provenance import Parts
+from tasks.lifecycle.dependencies import judged_by
 from tasks.quarantine.task import show_quarantine
-from tasks.refs import BatchRecord, IngestReport, LandedFile
-from tasks.stores.lock import Held
-from tasks.stores.manifests import Manifests
-from tasks.stores.openlineage.emitting import emitting
-from tasks.stores.openlineage.work import Work
+from tasks.records.data import BatchRecord, IngestReport, LandedFile
+from tasks.records.provenance import Parts
+from tasks.stores.lineage.emitting import emitting
+from tasks.stores.lineage.work import Work
+from tasks.stores.locks.lock import Held
+from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
+from tasks.stores.state.manifests import Manifests
 from tasks.stores.usage import Meter
 from tasks.validation.task import refer_to_champion, validate
 

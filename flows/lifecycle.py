@@ -11,8 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from configs.schema import PipelineConfig
-from flows.context import actor, clock, open_pipeline, writing
-from flows.depends import gone
+from flows.context import open_pipeline, writing
 from flows.deploy import deploy
 from flows.events import following
 from flows.ingest import ingest
@@ -21,32 +20,33 @@ from flows.openlineage import telling
 from flows.page import report_page
 from flows.progress import collecting, say, stage
 from flows.score import score
-from flows.settled import mark_settled
 from flows.train import train
 from tasks.errors import DataRejectedError, PerennialError, UsageError
+from tasks.lifecycle.dependencies import gone
+from tasks.lifecycle.up_to_date import mark_settled
 from tasks.monitoring.task import decide_retrain, drift_so_far, performance_so_far
-from tasks.refs import (
+from tasks.provenance.fingerprints import recipe
+from tasks.records.base import artifact_key
+from tasks.records.data import IngestReport
+from tasks.records.decision import (
     DriftVerdict,
-    IngestReport,
-    LifecycleReport,
     MonitorReport,
     Outcome,
     PerformanceVerdict,
     Promotion,
     RetrainDecision,
-    StageRecord,
     Verdict,
-    artifact_key,
 )
-from tasks.stage_names import STAGES, TRAINING_STAGES, StageName, StartFrom, TrainingStage
-from tasks.stores import candidates
-from tasks.stores.approvals import Approvals
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.manifests import Manifests
-from tasks.stores.recipes import recipe
+from tasks.records.report import LifecycleReport, StageRecord
+from tasks.records.stages import STAGES, TRAINING_STAGES, StageName, StartFrom, TrainingStage
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
-from tasks.stores.tracking import Tracking
+from tasks.stores.state import candidates
+from tasks.stores.state.approvals import Approvals
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.manifests import Manifests
 
 _RENEWAL = (*TRAINING_STAGES, "release")
 

@@ -6,12 +6,13 @@ from datetime import datetime
 
 from prefect import flow
 
-from flows.context import clock, open_pipeline
+from flows.context import open_pipeline
 from flows.events import emit
 from tasks.monitoring.task import check_drift, check_performance, drift_so_far, performance_so_far
-from tasks.refs import MonitorReport
-from tasks.stores.lake import Lake
-from tasks.stores.tracking import Tracking
+from tasks.records.decision import MonitorReport
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.runtime import clock
 
 
 @flow(name="monitor", flow_run_name="monitor-{pipeline}")

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Literal, Protocol
 
-from tasks.refs import StageRecord
-from tasks.stage_names import ReportedStage
+from tasks.records.report import StageRecord
+from tasks.records.stages import ReportedStage
 
 
 class Reporter(Protocol):

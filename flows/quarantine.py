@@ -9,22 +9,23 @@ from prefect import flow
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
-from flows.answer import person
-from flows.context import clock, open_pipeline, writing
+from flows.context import open_pipeline, writing
 from flows.ingest import ingest
 from flows.progress import say
-from flows.readmission import Handed, Request, hand, left, meant, rows_of, settle_refused
 from tasks.errors import PerennialError
 from tasks.quarantine import drop as dropping
 from tasks.quarantine.entries import Quarantine, nothing
 from tasks.quarantine.listing import Waiting
 from tasks.quarantine.outcome import ReadmitReport, Rows, outcomes
+from tasks.quarantine.readmission import Handed, Request, hand, left, meant, rows_of, settle_refused
 from tasks.quarantine.readmit import shown
 from tasks.quarantine.select import Key, Selection
 from tasks.quarantine.task import show_quarantine
-from tasks.stores.audit import Audit, Phase
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
+from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
+from tasks.stores.state.audit import Audit, Phase
+from tasks.stores.state.tokens import person
 
 _TRIES = 3
 

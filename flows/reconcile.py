@@ -27,13 +27,13 @@ from prefect.logging import get_run_logger
 from prefect.states import Crashed
 
 from configs.load import ConfigError, load, names
-from flows.due import Due, due
 from flows.progress import say
-from flows.system.alive import forget_ended, gone
 from tasks.errors import PerennialError
-from tasks.refs import Record
-from tasks.stores.outbox import Outbox
+from tasks.lifecycle.due import Due, due
+from tasks.records.base import Record
+from tasks.stores.locks.flow_runs import forget_ended, gone
 from tasks.stores.settings import Settings, load_settings, prepare
+from tasks.stores.state.outbox import Outbox
 
 _UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 _SOON = timedelta(seconds=60)

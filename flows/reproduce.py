@@ -6,8 +6,8 @@ from prefect import flow
 
 from flows.context import open_home
 from flows.progress import say, timed
-from flows.system import worktree
 from tasks.errors import PerennialError, UsageError
+from tasks.provenance import worktree
 from tasks.stores.environment import ROOT
 from tasks.stores.settings import Settings
 from tasks.training.proof import Reproduction, headline

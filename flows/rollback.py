@@ -6,13 +6,14 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.answer import Person
-from flows.back import done, take_back
 from flows.context import open_pipeline
 from flows.events import teller
-from tasks.deployment.back import Rollback
-from tasks.deployment.task import show_rollback
+from flows.progress import say
 from tasks.errors import PerennialError
+from tasks.release.rollback import Rollback
+from tasks.release.rollback_request import done, take_back
+from tasks.release.task import show_rollback
+from tasks.stores.state.tokens import Person
 
 # The UI has no users of its own: whoever can open it can send the form.
 _FORM = Person("Prefect UI", verified=False)
@@ -29,7 +30,7 @@ def rollback(pipeline: str, version: int | None = None, reason: str = "") -> Sta
     """
     try:
         config, settings = open_pipeline(pipeline)
-        back = take_back(config, settings, version, reason, _FORM, teller(settings, pipeline))
+        back = take_back(config, settings, version, reason, _FORM, teller(settings, pipeline), say)
     except PerennialError as error:
         return Failed(message=str(error), data=error)
     show_rollback(config, back)

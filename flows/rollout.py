@@ -12,25 +12,28 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from configs.schema import PipelineConfig
-from flows.context import actor, clock, open_pipeline, writing
+from flows.context import open_pipeline, writing
 from flows.events import teller
 from flows.openlineage import telling
 from flows.progress import say
-from tasks.deployment import look
-from tasks.deployment.ending import OUTCOMES
-from tasks.deployment.task import desk, move, show_rollout
-from tasks.refs import Promotion, Record, RolloutDecision
+from tasks.records.base import Record
+from tasks.records.decision import Promotion
+from tasks.records.rollout import RolloutDecision
+from tasks.release.registry_moves import OUTCOMES
+from tasks.release.rollout import check
+from tasks.release.task import desk, move, show_rollout
 from tasks.retry import passes
-from tasks.stores import rollouts
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.openlineage.emitting import Running as Stage
-from tasks.stores.openlineage.emitting import emitting
-from tasks.stores.openlineage.work import Work
-from tasks.stores.rollout_looks import note_look
-from tasks.stores.rollouts import Ending, EndOutcome, Rollout
+from tasks.stores.lake.tables import Lake
+from tasks.stores.lineage.emitting import Running as Stage
+from tasks.stores.lineage.emitting import emitting
+from tasks.stores.lineage.work import Work
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
-from tasks.stores.tracking import Tracking
+from tasks.stores.state import rollouts
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.rollout_checks import note_look
+from tasks.stores.state.rollouts import Ending, EndOutcome, Rollout
 
 _IDLE = 4.0  # of the time that a look reads: looks at very many records take no more than a fifth of a processor
 _PAGE_SECONDS = 60.0
@@ -75,12 +78,12 @@ class _Watch:
         now = clock(None)
         tracking = Tracking(self.settings, self.config.name)
         started = time.monotonic()
-        self.decision = look.judge(self.config, tracking, self.audit, self.lake, rollout, now)
+        self.decision = check.judge(self.config, tracking, self.audit, self.lake, rollout, now)
         self.read = time.monotonic() - started
         note_look(self.settings, rollout, self.decision, now)
         with writing(self.settings, self.config.name, "alias"), self._ending(tracking, rollout, now) as stage:
             if self.decision.action == "go_on":  # no task: looks may be very many
-                after = look.act(desk(self.config, self.settings, self.tell), rollout, self.decision, now, actor())
+                after = check.act(desk(self.config, self.settings, self.tell), rollout, self.decision, now, actor())
             else:
                 after = move(self.config, rollout, self.decision, now, actor(), self.tell)
             if stage is not None and after.ending is not None:

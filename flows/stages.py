@@ -17,13 +17,13 @@ from pydantic import JsonValue
 from configs.schema import PipelineConfig
 from flows.progress import Stage, say, stage
 from tasks.errors import UsageError
-from tasks.provenance import Manifest, Parts
-from tasks.refs import StoredRecord
-from tasks.stage_names import STAGES, StageName, StartFrom, TrainingStage
-from tasks.stores.manifests import Manifests
-from tasks.stores.openlineage.emitting import emitting
-from tasks.stores.openlineage.work import Work
+from tasks.records.base import StoredRecord
+from tasks.records.provenance import Manifest, Parts
+from tasks.records.stages import STAGES, StageName, StartFrom, TrainingStage
+from tasks.stores.lineage.emitting import emitting
+from tasks.stores.lineage.work import Work
 from tasks.stores.settings import Settings
+from tasks.stores.state.manifests import Manifests
 from tasks.stores.usage import Meter
 
 Output = TypeVar("Output", bound=StoredRecord)

@@ -8,28 +8,31 @@ from prefect import flow
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
-from flows.context import actor, clock, open_pipeline, writing
-from flows.depends import evaluation_parts, features_parts, training_parts
+from flows.context import open_pipeline, writing
 from flows.events import emit
 from flows.openlineage import telling
 from flows.progress import Stage
 from flows.stages import Steps
-from tasks.deployment.task import ready, register
 from tasks.evaluation.probe import CleanProcess, clean_process
 from tasks.evaluation.task import judge, put_forward
 from tasks.features.stored import champion_columns, lacks
 from tasks.features.task import training_set
-from tasks.provenance import Parts
-from tasks.refs import Candidate, ModelRef, Trained, TrainingSetRef, Verdict
-from tasks.stage_names import StageName, TrainingStage
-from tasks.stores import recipes
-from tasks.stores.audit import Audit
-from tasks.stores.candidates import rival
+from tasks.lifecycle.dependencies import evaluation_parts, features_parts, training_parts
+from tasks.provenance import fingerprints
+from tasks.records.data import TrainingSetRef
+from tasks.records.decision import Candidate, Trained, Verdict
+from tasks.records.model import ModelRef
+from tasks.records.provenance import Parts
+from tasks.records.stages import StageName, TrainingStage
+from tasks.release.task import ready, register
 from tasks.stores.environment import git_commit, packages
-from tasks.stores.lake import Lake
-from tasks.stores.openlineage.work import Work
+from tasks.stores.lake.tables import Lake
+from tasks.stores.lineage.work import Work
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
-from tasks.stores.tracking import Tracking
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.candidates import rival
 from tasks.training.task import fit
 
 
@@ -85,7 +88,7 @@ class _Training:
 
                 def make() -> ModelRef:
                     probe.start()
-                    return fit(config, made, self.features, parts, recipes.recipe(config), steps.moment)
+                    return fit(config, made, self.features, parts, fingerprints.recipe(config), steps.moment)
 
                 about: dict[str, JsonValue] = {"train_rows": made.train_rows, "commit": git_commit()}
                 about["packages"] = {**packages()}

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from prefect import flow
 
-from flows.context import clock, open_pipeline, writing
+from flows.context import open_pipeline, writing
 from flows.progress import say, timed
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
+from tasks.stores.runtime import clock
 from tasks.upkeep.references import Reference, unknown
 from tasks.upkeep.report import TableUpkeep, UpkeepReport, size
 from tasks.upkeep.task import clear_staging, referred, show, tend

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypedDict
 
 from tasks.errors import DataRejectedError, UsageError
-from tasks.stores.delta import LakeConflictError
+from tasks.stores.lake.delta import LakeConflictError
 
 _NEVER = (
     UsageError,

@@ -10,7 +10,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from configs.schema import Bound, Metric, PipelineConfig
-from tasks.refs import GateOutcome, GateResult, Interval, MetricSet
+from tasks.records.decision import GateOutcome, GateResult, Interval, MetricSet
 
 _TITLES = {
     "Q01": "absolute quality",

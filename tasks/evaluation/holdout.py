@@ -10,8 +10,8 @@ from tasks.evaluation.judge import Holdout
 from tasks.features.frame import target_values
 from tasks.features.split import unseen_by
 from tasks.features.training_set import TARGET, event_times, resample_units, split_hashes
-from tasks.refs import ModelRef
-from tasks.stores.tables import SEQ
+from tasks.records.model import ModelRef
+from tasks.stores.lake.schemas import SEQ
 
 
 def holdout(config: PipelineConfig, table: pa.Table, champion: ModelRef | None) -> Holdout:

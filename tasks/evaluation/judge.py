@@ -13,10 +13,10 @@ import pandas as pd
 
 from configs.schema import PipelineConfig
 from tasks.evaluation.gates import Facts, judge
-from tasks.measures.bootstrap import improvements
-from tasks.measures.metrics import Answers, digest_of, measure, names
-from tasks.refs import Interval, MetricSet, Verdict
-from tasks.stores.models import predict
+from tasks.records.decision import Interval, MetricSet, Verdict
+from tasks.statistics.intervals import improvements
+from tasks.statistics.metrics import Answers, digest_of, measure, names
+from tasks.stores.registry.models import predict
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from configs.schema import PipelineConfig
-from tasks.refs import Verdict
+from tasks.records.decision import Verdict
 from tasks.stores.markdown import gate_table, metric_table
 
 

@@ -22,7 +22,7 @@ class CleanProcess:
         """Start it, once: its imports run beside what comes before the question."""
         if self._child is not None:
             return
-        command = [sys.executable, "-m", "tasks.stores.models"]
+        command = [sys.executable, "-m", "tasks.stores.registry.models"]
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -13,20 +13,25 @@ from prefect.cache_policies import NO_CACHE
 from configs.schema import PipelineConfig
 from tasks.evaluation.page import verdict_page
 from tasks.evaluation.probe import CleanProcess
-from tasks.provenance import Parts
-from tasks.refs import Candidate, ModelRef, TrainingSetRef, Verdict, artifact_key, digest
+from tasks.records.base import artifact_key, digest
+from tasks.records.data import TrainingSetRef
+from tasks.records.decision import Candidate, Verdict
+from tasks.records.model import ModelRef
+from tasks.records.provenance import Parts
 from tasks.retry import RETRIES
-from tasks.stores import candidates, models, staging
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
+from tasks.stores.lake import staging
+from tasks.stores.lake.schemas import decision_row
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry import models
+from tasks.stores.registry.tracking import Tracking, metric_names
 from tasks.stores.settings import load_settings
-from tasks.stores.tables import decision_row
-from tasks.stores.tracking import Tracking, metric_names
+from tasks.stores.state import candidates
+from tasks.stores.state.audit import Audit
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tasks.measures.metrics import Answers
+    from tasks.statistics.metrics import Answers
 
 
 @task(name="judge", cache_policy=NO_CACHE, **RETRIES)

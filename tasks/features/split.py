@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.schema import GroupSplit, Split, TimeSplit
-from tasks.refs import SplitRecord
-from tasks.stores.hashing import unit_interval
+from tasks.records.data import SplitRecord
+from tasks.stores.files.hashing import unit_interval
 
 Mask = npt.NDArray[np.bool_]
 # One salt for all pipelines and seeds: another salt would move rows that a champion trained on into the holdout.

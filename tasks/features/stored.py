@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from configs.schema import PipelineConfig
-from tasks.refs import ModelRef, TrainingSetRef
+from tasks.records.data import TrainingSetRef
+from tasks.records.model import ModelRef
 
 REF = "ref.json"
 

@@ -11,13 +11,15 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.features.stored import REF, champion_columns
-from tasks.provenance import Parts
-from tasks.refs import DatasetRef, ModelRef, TrainingSetRef, artifact_key, digest
+from tasks.records.base import artifact_key, digest
+from tasks.records.data import DatasetRef, TrainingSetRef
+from tasks.records.model import ModelRef
+from tasks.records.provenance import Parts
 from tasks.retry import RETRIES
-from tasks.stores import staging
-from tasks.stores.lake import Lake
+from tasks.stores.lake import staging
+from tasks.stores.lake.schemas import ROW_ID, SEQ
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import load_settings
-from tasks.stores.tables import ROW_ID, SEQ
 
 
 @task(name="training-set", cache_policy=NO_CACHE, **RETRIES)

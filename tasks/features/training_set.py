@@ -11,9 +11,9 @@ import pyarrow as pa
 from configs.schema import GroupSplit, PipelineConfig
 from tasks.errors import DataRejectedError
 from tasks.features.split import decide, held_out
-from tasks.refs import SplitRecord
-from tasks.stores.hashing import row_hash
-from tasks.stores.tables import ROW_ID, SEQ
+from tasks.records.data import SplitRecord
+from tasks.stores.files.hashing import row_hash
+from tasks.stores.lake.schemas import ROW_ID, SEQ
 
 TARGET = "_target"
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 
-from tasks.refs import Feed, LandedFile, Record
+from tasks.records.base import Record
+from tasks.records.data import Feed, LandedFile
 
 _NUMBERS = re.compile(r"\d+")
 Span = tuple[datetime, datetime]

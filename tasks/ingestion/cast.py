@@ -11,7 +11,7 @@ from configs.base import ColumnType
 from configs.contract import Column
 from tasks.ingestion.cells import each, none, plain
 from tasks.ingestion.moments import moments
-from tasks.stores.tables import ARROW_TYPES
+from tasks.stores.lake.schemas import ARROW_TYPES
 
 Mask = npt.NDArray[np.bool_]
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")

@@ -9,8 +9,9 @@ from typing import BinaryIO, Literal, NamedTuple
 
 from configs.schema import PipelineConfig
 from configs.source import Source
-from tasks.refs import FOR_GOOD, BatchRecord, Feed, LandedFile, digest
-from tasks.stores.landing import Found, Landing, Tell
+from tasks.records.base import digest
+from tasks.records.data import FOR_GOOD, BatchRecord, Feed, LandedFile
+from tasks.stores.landing.folder import Found, Landing, Tell
 from tasks.stores.settings import Settings
 
 _BLOCK = 1 << 20

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from tasks.refs import LandedFile
+from tasks.records.data import LandedFile
 from tasks.stores.settings import Settings
 
 _MOST = 16 << 30

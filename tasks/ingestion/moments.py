@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.ingestion.cells import each
-from tasks.stores.tables import TIMESTAMP
+from tasks.stores.lake.schemas import TIMESTAMP
 
 # An offset stands behind a time of day; the end of a date, -01, is none.
 _ZONE = r"(?i)(?:z|\d[t ]\s*\d\d[\d:.,]*\s*[+-]\d\d(?::?\d\d)?)\s*$"

@@ -22,8 +22,8 @@ from tasks.ingestion.raw import Reader
 from tasks.ingestion.sniff import NO_ROWS, dialect
 from tasks.ingestion.staged import Caster
 from tasks.ingestion.unpack import Plain, unpacked
-from tasks.stores.staging import TOLD
-from tasks.stores.tables import ORIGIN
+from tasks.stores.lake.schemas import ORIGIN
+from tasks.stores.lake.staging import TOLD
 
 _ENTRY = Column(type="string", nullable=True, required=False)
 

@@ -10,10 +10,10 @@ from configs.schema import PipelineConfig
 from tasks.errors import UsageError
 from tasks.ingestion.discover import Place, candidates, content_hash, known, too_large, unread
 from tasks.ingestion.drafts import Drafts
-from tasks.refs import BatchRecord, LandedFile, rules_digest
-from tasks.stores.contents import Content, Contents
-from tasks.stores.landing import Found, Tell, open_landing, shown, unusable
+from tasks.records.data import BatchRecord, LandedFile, rules_digest
+from tasks.stores.landing.folder import Found, Tell, open_landing, shown, unusable
 from tasks.stores.settings import Settings
+from tasks.stores.state.contents import Content, Contents
 
 _T = TypeVar("_T")
 

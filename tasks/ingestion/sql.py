@@ -22,11 +22,11 @@ from configs.schema import PipelineConfig
 from configs.source import SqlQuery
 from tasks.errors import UsageError
 from tasks.ingestion.discover import feeds
-from tasks.refs import Feed
-from tasks.stores.landing import Tell
+from tasks.records.data import Feed
+from tasks.stores.landing.folder import Tell
+from tasks.stores.landing.source_database import SourceDatabase, kind
 from tasks.stores.settings import Settings
-from tasks.stores.source_database import SourceDatabase, kind
-from tasks.stores.watermarks import Intent, Mark, Watermarks, encoded
+from tasks.stores.state.watermarks import Intent, Mark, Watermarks, encoded
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:(?P<gap>[ T])\d\d:\d\d(?::\d\d)?(?P<parts>\.\d+)?(?P<zone>Z|\+00:?00)?)?")
 _SLUG = 40

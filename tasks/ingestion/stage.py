@@ -15,8 +15,8 @@ from configs.source import Source
 from tasks.errors import DataRejectedError
 from tasks.ingestion.names import known_names
 from tasks.ingestion.read import read_batches
-from tasks.refs import LandedFile, StagedBatch
-from tasks.stores import staging
+from tasks.records.data import LandedFile, StagedBatch
+from tasks.stores.lake import staging
 
 
 def stage(

@@ -16,8 +16,8 @@ from tasks.ingestion.cast import cast_column
 from tasks.ingestion.cells import plain
 from tasks.ingestion.missing import Missing, missing_values
 from tasks.ingestion.raw import Raw, whole
-from tasks.stores.staging import UNREADABLE
-from tasks.stores.tables import ARROW_TYPES, EXTRA, ORIGIN, ROW
+from tasks.stores.lake.schemas import ARROW_TYPES, EXTRA, ORIGIN, ROW
+from tasks.stores.lake.staging import UNREADABLE
 
 _OWN = {"string": "text"}
 _CELL_SHOWN = 1 << 16

@@ -19,12 +19,14 @@ from tasks.ingestion.drafts import Drafts, draft_of
 from tasks.ingestion.search import Search
 from tasks.ingestion.sql import sql_feeds
 from tasks.ingestion.to_score import ToScore, fetched, refuse_changed
-from tasks.refs import BatchRecord, Feed, LandedFile, ModelRef, Record, StagedBatch, rules_digest
+from tasks.records.base import Record
+from tasks.records.data import BatchRecord, Feed, LandedFile, StagedBatch, rules_digest
+from tasks.records.model import ModelRef
 from tasks.retry import RETRIES
-from tasks.stores.addresses import Address
-from tasks.stores.halfway import Halfway, forget, halfway
-from tasks.stores.lake import Lake
-from tasks.stores.landing import open_landing
+from tasks.stores.lake.partial_commits import Halfway, forget, halfway
+from tasks.stores.lake.tables import Lake
+from tasks.stores.landing.addresses import Address
+from tasks.stores.landing.folder import open_landing
 from tasks.stores.settings import Settings, load_settings
 
 _GROUP_FILES = 64

@@ -9,8 +9,9 @@ from pathlib import Path
 from configs.source import Limits
 from tasks.errors import UsageError
 from tasks.ingestion.limits import beyond
-from tasks.refs import LandedFile, Record
-from tasks.stores.addresses import Address
+from tasks.records.base import Record
+from tasks.records.data import LandedFile
+from tasks.stores.landing.addresses import Address
 
 _BLOCK = 1 << 20
 

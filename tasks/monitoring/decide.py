@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from configs.schema import Retrain
-from tasks.refs import RetrainDecision, WatchState
-from tasks.stage_names import TrainingStage
+from tasks.records.decision import RetrainDecision, WatchState
+from tasks.records.stages import TrainingStage
 
 
 def retrain(

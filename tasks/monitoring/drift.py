@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from configs.schema import Monitoring
 from tasks.monitoring.measures import Measured
-from tasks.refs import ColumnDrift, WatchState
+from tasks.records.decision import ColumnDrift, WatchState
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

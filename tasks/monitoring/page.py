@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.refs import DriftVerdict, PerformanceVerdict, RetrainDecision
+from tasks.records.decision import DriftVerdict, PerformanceVerdict, RetrainDecision
 
 
 def drift_page(pipeline: str, verdict: DriftVerdict) -> str:

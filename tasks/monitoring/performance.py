@@ -13,11 +13,11 @@ from configs.contract import Column
 from configs.schema import Metric, PipelineConfig
 from tasks.features.frame import target_values
 from tasks.features.training_set import TARGET, resample_units, with_targets
-from tasks.measures.bootstrap import interval
-from tasks.measures.classes import probability_columns
-from tasks.measures.metrics import KINDS, Answers
-from tasks.refs import Interval, WatchState
-from tasks.stores.tables import ROW_ID, SEQ
+from tasks.records.decision import Interval, WatchState
+from tasks.statistics.classes import probability_columns
+from tasks.statistics.intervals import interval
+from tasks.statistics.metrics import KINDS, Answers
+from tasks.stores.lake.schemas import ROW_ID, SEQ
 
 _LANDED = "_landed"
 _PROBABILITY = "probability_"

@@ -16,23 +16,18 @@ from prefect.cache_policies import NO_CACHE
 from configs.schema import PipelineConfig
 from tasks.monitoring import decide, page
 from tasks.monitoring.window import evidence, newest_batches, records, scored_batches
-from tasks.refs import (
-    BatchRecord,
-    DatasetRef,
-    DriftVerdict,
-    ModelRef,
-    PerformanceVerdict,
-    RetrainDecision,
-    WatchState,
-    artifact_key,
-)
+from tasks.provenance.changed import change
+from tasks.records.base import artifact_key
+from tasks.records.data import BatchRecord, DatasetRef
+from tasks.records.decision import DriftVerdict, PerformanceVerdict, RetrainDecision, WatchState
+from tasks.records.model import ModelRef
 from tasks.retry import RETRIES
-from tasks.stores import candidates, models
-from tasks.stores.audit import Audit
-from tasks.stores.changed import change
-from tasks.stores.lake import Lake
+from tasks.stores.lake.schemas import ROW_ID, SEQ, decision_row
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry import models
 from tasks.stores.settings import load_settings
-from tasks.stores.tables import ROW_ID, SEQ, decision_row
+from tasks.stores.state import candidates
+from tasks.stores.state.audit import Audit
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, ModelRef
-from tasks.stores.lake import Lake
+from tasks.records.data import BatchRecord
+from tasks.records.model import ModelRef
+from tasks.stores.lake.tables import Lake
 
 
 def newest_batches(ledger: Sequence[BatchRecord], champion: ModelRef | None, most: int) -> list[BatchRecord]:

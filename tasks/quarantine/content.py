@@ -12,8 +12,8 @@ from pydantic import JsonValue
 from configs.contract import Column
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.select import Chosen, Key
-from tasks.stores.staging import UNREADABLE
-from tasks.stores.tables import EXTRA, ORIGIN
+from tasks.stores.lake.schemas import EXTRA, ORIGIN
+from tasks.stores.lake.staging import UNREADABLE
 
 _LIGHT = ("feed", "path", "line", "reason", "expectation")
 

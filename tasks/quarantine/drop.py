@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from tasks.quarantine.entries import STATE, Quarantine
 from tasks.quarantine.readmit import settle
 from tasks.quarantine.select import Chosen, Key
-from tasks.stores.lake import Lake
-from tasks.stores.tables import RESOLUTIONS
+from tasks.stores.lake.schemas import RESOLUTIONS
+from tasks.stores.lake.tables import Lake
 
 _AT_ONCE = 10_000
 

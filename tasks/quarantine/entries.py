@@ -14,9 +14,10 @@ from pydantic import JsonValue
 
 from tasks.errors import UsageError
 from tasks.quarantine.select import KEY_COLUMN, Chosen, Key, Selection, choose, keys_of, short
-from tasks.refs import BatchRecord, Feed, Record, read_row
-from tasks.stores.lake import Lake
-from tasks.stores.tables import QUARANTINE
+from tasks.records.base import Record, read_row
+from tasks.records.data import BatchRecord, Feed
+from tasks.stores.lake.schemas import QUARANTINE
+from tasks.stores.lake.tables import Lake
 
 State = Literal["open", "readmitted", "dropped", "came in"]
 STATE, CONTENT = "_state", "content"

@@ -18,9 +18,9 @@ from tasks.errors import UsageError
 from tasks.quarantine.content import Row, by_column, rows_of, unknown
 from tasks.quarantine.entries import Quarantine, nothing
 from tasks.quarantine.select import Chosen
-from tasks.refs import Feed
-from tasks.stores.staging import TOLD
-from tasks.stores.tables import ORIGIN
+from tasks.records.data import Feed
+from tasks.stores.lake.schemas import ORIGIN
+from tasks.stores.lake.staging import TOLD
 
 REASON, FILE, LINE, TEXT = TOLD
 ENDINGS = (".csv", ".jsonl")

@@ -13,8 +13,8 @@ from pydantic import JsonValue
 
 from tasks.quarantine.entries import STATE, Entry, Quarantine, State
 from tasks.quarantine.select import KEY_COLUMN, Chosen, Key, keys_of
-from tasks.refs import Record
-from tasks.stores.tables import DUPLICATES
+from tasks.records.base import Record
+from tasks.stores.lake.schemas import DUPLICATES
 
 _BY = ["batch", "path", "feed", "kind", "expectation", STATE]
 _DUPLICATE_BY = ["by", "feed", "kind"]

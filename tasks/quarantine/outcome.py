@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from tasks.quarantine.entries import Entry, Quarantine
 from tasks.quarantine.select import Chosen, Key, short
-from tasks.refs import BatchRecord, Record
+from tasks.records.base import Record
+from tasks.records.data import BatchRecord
 
 Came = Literal["accepted", "refused", "duplicate", "waits"]
 Rows = Mapping[str, Mapping[int, str]]

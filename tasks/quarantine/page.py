@@ -13,8 +13,8 @@ from tasks.quarantine.content import Row, row_of
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.listing import Group, total
 from tasks.quarantine.select import Key, short
+from tasks.stores.lake.schemas import QUARANTINE
 from tasks.stores.markdown import cell
-from tasks.stores.tables import QUARANTINE
 
 _GROUPS = 40
 _WIDEST = 80

@@ -19,9 +19,9 @@ from tasks.quarantine.content import Row, by_column, refused_again, rows_of, unk
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.export import atomic
 from tasks.quarantine.select import Chosen, Key, short
-from tasks.refs import FOR_GOOD, BatchRecord, Feed
+from tasks.records.data import FOR_GOOD, BatchRecord, Feed
+from tasks.stores.lake.schemas import ORIGIN
 from tasks.stores.settings import Settings
-from tasks.stores.tables import ORIGIN
 
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 _OF = re.compile(r"of-([0-9a-f]{64})--")

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.errors import UsageError
-from tasks.refs import BatchRecord, Feed, Record
+from tasks.records.base import Record
+from tasks.records.data import BatchRecord, Feed
 
 _ID = re.compile(r"(?P<batch>[0-9a-f]{1,64})(:(?P<row>[0-9]{1,18}))?")
 _SHORT = 12

@@ -11,8 +11,9 @@ from tasks.quarantine.entries import Entry, Quarantine, Resolved
 from tasks.quarantine.listing import where
 from tasks.quarantine.readmit import folder
 from tasks.quarantine.select import Chosen, Key, short
-from tasks.refs import BatchRecord, Record
-from tasks.stores.landing import open_landing, shown
+from tasks.records.base import Record
+from tasks.records.data import BatchRecord
+from tasks.stores.landing.folder import open_landing, shown
 from tasks.stores.settings import Settings
 
 _NEAR = 5

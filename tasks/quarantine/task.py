@@ -11,9 +11,9 @@ from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.listing import groups, total
 from tasks.quarantine.page import page
 from tasks.quarantine.select import Chosen
-from tasks.refs import artifact_key
+from tasks.records.base import artifact_key
 from tasks.retry import RETRIES
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import load_settings
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from tasks.refs import BatchRecord
-from tasks.stores.delta import Part, Stream
-from tasks.stores.lake import Lake
-from tasks.stores.tables import TableName
+from tasks.records.data import BatchRecord
+from tasks.stores.lake.delta import Part, Stream
+from tasks.stores.lake.schemas import TableName
+from tasks.stores.lake.tables import Lake
 
 _TABLE: TableName = "predictions"
 _GROUP_ROWS = 250_000

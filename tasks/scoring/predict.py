@@ -12,11 +12,11 @@ import pyarrow as pa
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError
 from tasks.features.frame import feature_frame
-from tasks.refs import ModelRef
-from tasks.stores.delta import Stream
-from tasks.stores.models import prediction_columns
-from tasks.stores.staging import UNREADABLE
-from tasks.stores.tables import PROVENANCE, ROW, SOURCE, TIMESTAMP, predicted
+from tasks.records.model import ModelRef
+from tasks.stores.lake.delta import Stream
+from tasks.stores.lake.schemas import PROVENANCE, ROW, SOURCE, TIMESTAMP, predicted
+from tasks.stores.lake.staging import UNREADABLE
+from tasks.stores.registry.models import prediction_columns
 
 # Rows that are predicted at once: enough that a piece's own cost does not count, few enough for any memory.
 PIECE = 100_000

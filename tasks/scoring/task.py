@@ -15,18 +15,22 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError, PerennialError
-from tasks.refs import BatchRecord, LandedFile, ModelRef, ScoreReport, StagedBatch, artifact_key, rules_digest
+from tasks.records.base import artifact_key
+from tasks.records.data import BatchRecord, LandedFile, StagedBatch, rules_digest
+from tasks.records.model import ModelRef
+from tasks.records.report import ScoreReport
 from tasks.retry import RETRIES
 from tasks.scoring import due
-from tasks.stores import models, staging
-from tasks.stores.addresses import Address
-from tasks.stores.audit import Audit
-from tasks.stores.candidates import first_through
-from tasks.stores.delta import Part, Stream
-from tasks.stores.lake import Lake
-from tasks.stores.outputs import Made, Outputs
+from tasks.stores.files.outputs import Made, Outputs
+from tasks.stores.lake import staging
+from tasks.stores.lake.delta import Part, Stream
+from tasks.stores.lake.schemas import PROVENANCE, SEQ
+from tasks.stores.lake.tables import Lake
+from tasks.stores.landing.addresses import Address
+from tasks.stores.registry import models
 from tasks.stores.settings import load_settings
-from tasks.stores.tables import PROVENANCE, SEQ
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.candidates import first_through
 
 if TYPE_CHECKING:
     from tasks.scoring.predict import Scorer, Tell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tasks.refs import Record, StoredRecord
+from tasks.records.base import Record, StoredRecord
 
 Outcome = Literal["equal", "differs", "not_recorded"]
 Kind = Literal["configuration", "packages", "code", "data", "model"]

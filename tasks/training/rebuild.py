@@ -17,17 +17,19 @@ from configs.schema import PipelineConfig
 from tasks.errors import PerennialError
 from tasks.features.frame import feature_frame
 from tasks.features.training_set import TrainingSet, assemble, needed_columns
-from tasks.measures.metrics import Answers, digest_of
-from tasks.provenance import Provenance
-from tasks.refs import DatasetRef, ModelRef, Verdict
-from tasks.stores import models
-from tasks.stores.artifacts import refuse_missing
-from tasks.stores.fitted import fitted_digest
-from tasks.stores.lake import Lake
+from tasks.records.data import DatasetRef
+from tasks.records.decision import Verdict
+from tasks.records.model import ModelRef
+from tasks.records.provenance import Provenance
+from tasks.statistics.metrics import Answers, digest_of
+from tasks.stores.lake.schemas import ROW_ID, SEQ
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry import models
+from tasks.stores.registry.artifacts import refuse_missing
+from tasks.stores.registry.fitted import fitted_digest
+from tasks.stores.registry.tracking import Tracking
 from tasks.stores.settings import Settings, load_settings, prepare
-from tasks.stores.tables import ROW_ID, SEQ
 from tasks.stores.threads import pinned
-from tasks.stores.tracking import Tracking
 from tasks.training import conditions
 from tasks.training.fit import train
 from tasks.training.proof import Check, Reproduction

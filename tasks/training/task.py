@@ -13,14 +13,17 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.provenance import Parts, Provenance
-from tasks.refs import ModelRef, TrainingSetRef, artifact_key
+from tasks.records.base import artifact_key
+from tasks.records.data import TrainingSetRef
+from tasks.records.model import ModelRef
+from tasks.records.provenance import Parts, Provenance
 from tasks.retry import RETRIES
-from tasks.stores import models, staging
 from tasks.stores.environment import git_commit, library_versions, lock_digest, packages
-from tasks.stores.lake import Lake
+from tasks.stores.lake import staging
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry import models
+from tasks.stores.registry.tracking import Logging, Tracking
 from tasks.stores.settings import load_settings
-from tasks.stores.tracking import Logging, Tracking
 from tasks.training.proof import Reproduction, headline, page
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ def fit(
         recipe: Digest of all that decides what the model is but the data.
         now: The run's clock.
     """
-    from tasks.stores.fitted import fitted_digest
+    from tasks.stores.registry.fitted import fitted_digest
     from tasks.stores.threads import usable
     from tasks.training import fit as fitting
 

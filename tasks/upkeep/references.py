@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from tasks.refs import Candidate, ModelRef, TrainingSetRef
+from tasks.records.data import TrainingSetRef
+from tasks.records.decision import Candidate
+from tasks.records.model import ModelRef
 
 Referred = Literal["observations", "labels"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.refs import Record
+from tasks.records.base import Record
+from tasks.stores.lake.schemas import KEPT_DAYS
 from tasks.stores.markdown import cell
-from tasks.stores.tables import KEPT_DAYS
 
 
 class KeptVersion(Record):

@@ -12,13 +12,15 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.refs import TrainingSetRef, artifact_key
+from tasks.records.base import artifact_key
+from tasks.records.data import TrainingSetRef
 from tasks.retry import RETRIES
-from tasks.stores import candidates, delta, upkeep, versions
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
+from tasks.stores.lake import delta, maintenance, versions
+from tasks.stores.lake.schemas import KEPT_DAYS, TableName
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import load_settings
-from tasks.stores.tables import KEPT_DAYS, TableName
+from tasks.stores.state import candidates
+from tasks.stores.state.audit import Audit
 from tasks.upkeep import references, report
 from tasks.upkeep.references import Reference
 
@@ -28,7 +30,7 @@ _LEFT_SECONDS = 24 * 3600.0
 @task(name="referred-versions", cache_policy=NO_CACHE, **RETRIES)
 def referred(config: PipelineConfig) -> list[Reference]:
     """Versions that registered models, waiting candidates and the stored training set refer to."""
-    from tasks.stores.tracking import Tracking
+    from tasks.stores.registry.tracking import Tracking
 
     settings = load_settings()
     folder = settings.state / "training" / config.name
@@ -62,24 +64,24 @@ def tend(
     opened = delta.open_table(url)
     if opened is None:
         return None
-    merged = len(upkeep.small(opened))
+    merged = len(maintenance.small(opened))
     if merged < config.upkeep.compact_files:
         merged = 0
     if not dry_run:
-        merged = upkeep.compact(opened) if merged else 0
-        upkeep.checkpoint(opened)
+        merged = maintenance.compact(opened) if merged else 0
+        maintenance.checkpoint(opened)
     newest = opened.version()
     keep_days = min(config.upkeep.keep_days, KEPT_DAYS.get(table, config.upkeep.keep_days))
     since = _since(opened, keep_days, now, all_of_them=bool(references.unknown(refer, table)))
     kept = tuple(
-        report.KeptVersion(version=version, why=why, lost=upkeep.gone(url, version))
+        report.KeptVersion(version=version, why=why, lost=maintenance.gone(url, version))
         for version, why in references.by_version(refer, table).items()
         if version < since
     )
-    free = upkeep.unneeded(url, opened, since, [one.version for one in kept])
-    drafts = upkeep.drafts(url)
+    free = maintenance.unneeded(url, opened, since, [one.version for one in kept])
+    drafts = maintenance.drafts(url)
     if not dry_run:
-        upkeep.free(opened, free)
+        maintenance.free(opened, free)
         for path in drafts:
             Path(path).unlink(missing_ok=True)
     return report.TableUpkeep(
@@ -99,7 +101,7 @@ def _since(opened: delta.Table, keep_days: float, now: datetime, *, all_of_them:
     if all_of_them:
         return 0
     # By the real clock where the run's is ahead of it: what was written a moment ago is never old.
-    edge = min(now, datetime.now(UTC)) - max(timedelta(days=keep_days), upkeep.LEAST_AGE)
+    edge = min(now, datetime.now(UTC)) - max(timedelta(days=keep_days), maintenance.LEAST_AGE)
     return versions.version_at(opened, edge) or 0
 
 

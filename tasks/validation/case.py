@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
-from tasks.refs import StagedBatch
-from tasks.stores.halfway import Halfway
-from tasks.stores.hashing import position_hash, row_hash
-from tasks.stores.staging import UNREADABLE
-from tasks.stores.tables import ROW
+from tasks.records.data import StagedBatch
+from tasks.stores.files.hashing import position_hash, row_hash
+from tasks.stores.lake.partial_commits import Halfway
+from tasks.stores.lake.schemas import ROW
+from tasks.stores.lake.staging import UNREADABLE
 from tasks.validation.expectations import Answer, Question, ask, needed_columns
 from tasks.validation.refusals import Positions, Refusals
 from tasks.validation.rows import CHUNK_ROWS, Piece, Staged, chunks

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from configs.contract import Column, Expectation
 from configs.schema import PipelineConfig
-from tasks.refs import Feed
+from tasks.records.data import Feed
 
 
 def suite(config: PipelineConfig, feed: Feed, expected: Sequence[Expectation]) -> tuple[Expectation, ...]:

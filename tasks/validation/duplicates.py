@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from configs.schema import PipelineConfig
-from tasks.refs import Feed
-from tasks.stores.tables import BATCH, DUPLICATES, ROW, ROW_ID
+from tasks.records.data import Feed
+from tasks.stores.lake.schemas import BATCH, DUPLICATES, ROW, ROW_ID
 from tasks.validation.case import Case
 from tasks.validation.entries import contents, text_json
 from tasks.validation.keys import Ids, Losers, Rows, among, describe, joined, losers, repeated

@@ -10,9 +10,9 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from tasks.refs import LandedFile
-from tasks.stores.delta import Stream
-from tasks.stores.tables import EXTRA, QUARANTINE, ROW
+from tasks.records.data import LandedFile
+from tasks.stores.lake.delta import Stream
+from tasks.stores.lake.schemas import EXTRA, QUARANTINE, ROW
 from tasks.validation.case import Case
 from tasks.validation.reasons import row_reason
 from tasks.validation.rows import Piece

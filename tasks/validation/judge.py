@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from configs.contract import Expectation
 from configs.schema import PipelineConfig
-from tasks.refs import ExpectationResult, StagedBatch
-from tasks.stores.delta import Stream
-from tasks.stores.halfway import Halfway
-from tasks.stores.staging import UNREADABLE
-from tasks.stores.tables import BATCH, DUPLICATES, ORIGIN, PROVENANCE, QUARANTINE, ROW, ROW_ID, SEQ
+from tasks.records.data import ExpectationResult, StagedBatch
+from tasks.stores.lake.delta import Stream
+from tasks.stores.lake.partial_commits import Halfway
+from tasks.stores.lake.schemas import BATCH, DUPLICATES, ORIGIN, PROVENANCE, QUARANTINE, ROW, ROW_ID, SEQ
+from tasks.stores.lake.staging import UNREADABLE
 from tasks.validation import contract, duplicates, entries
 from tasks.validation.case import Case, examine, span
 from tasks.validation.duplicates import Known

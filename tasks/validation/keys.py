@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from tasks.stores.hashing import row_hash
+from tasks.stores.files.hashing import row_hash
 
 Ids = npt.NDArray[np.int64]
 

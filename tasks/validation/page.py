@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.refs import BatchRecord, ExpectationResult
+from tasks.records.data import BatchRecord, ExpectationResult
 from tasks.stores.markdown import cell
 
 

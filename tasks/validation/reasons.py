@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.stores.staging import UNREADABLE
-from tasks.stores.tables import ARROW_TYPES, ROW
+from tasks.stores.lake.schemas import ARROW_TYPES, ROW
+from tasks.stores.lake.staging import UNREADABLE
 from tasks.validation.case import Case
 
 _SHOWN = 300

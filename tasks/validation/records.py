@@ -9,8 +9,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from tasks.refs import BatchRecord
-from tasks.stores.tables import EXPECTATIONS, ORIGIN, RESOLUTIONS
+from tasks.records.data import BatchRecord
+from tasks.stores.lake.schemas import EXPECTATIONS, ORIGIN, RESOLUTIONS
 from tasks.validation.judge import Judgement
 
 _ENTRY = re.compile(r"([0-9a-f]{12}):([0-9]+)")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from tasks.stores import staging
+from tasks.stores.lake import staging
 
 CHUNK_ROWS = 1 << 20
 _CHUNK_BYTES = 256 << 20

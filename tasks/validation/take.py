@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 
 from configs.contract import Expectation
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, ExpectationResult, Feed, StagedBatch, rules_digest
-from tasks.stores.clocks import first_clocks
-from tasks.stores.delta import Part, Stream
-from tasks.stores.halfway import halfway
-from tasks.stores.lake import Lake
+from tasks.records.data import BatchRecord, ExpectationResult, Feed, StagedBatch, rules_digest
+from tasks.stores.lake.delta import Part, Stream
+from tasks.stores.lake.partial_commits import halfway
+from tasks.stores.lake.schemas import BATCH, ROW_ID
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
-from tasks.stores.tables import BATCH, ROW_ID
+from tasks.stores.state.first_judged import first_clocks
 from tasks.validation.duplicates import Known
 from tasks.validation.judge import Judgement, judge
 from tasks.validation.keys import Ids, among

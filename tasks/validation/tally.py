@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from tasks.refs import ExpectationResult
+from tasks.records.data import ExpectationResult
 from tasks.validation.expectations import Answer, Question
 
 _SAMPLE = 5

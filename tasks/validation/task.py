@@ -13,7 +13,8 @@ from prefect.logging import get_run_logger
 
 from configs.contract import Expectation
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, StagedBatch, artifact_key
+from tasks.records.base import artifact_key
+from tasks.records.data import BatchRecord, StagedBatch
 from tasks.retry import RETRIES
 from tasks.stores.settings import load_settings
 from tasks.validation.page import batches_page
@@ -53,8 +54,8 @@ def refer_to_champion(config: PipelineConfig) -> tuple[Expectation, ...]:
     """The expectations, with distributions of the champion's training data where they refer to it."""
     import pandas as pd
 
-    from tasks.stores import models
-    from tasks.stores.tracking import Tracking
+    from tasks.stores.registry import models
+    from tasks.stores.registry.tracking import Tracking
     from tasks.validation.reference import with_reference
 
     champion = Tracking(load_settings(), config.name).champion()

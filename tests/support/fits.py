@@ -18,9 +18,10 @@ import pyarrow as pa
 from configs.schema import PipelineConfig
 from tasks.features.frame import feature_frame
 from tasks.features.training_set import TrainingSet, assemble
-from tasks.measures.metrics import Answers, digest_of
-from tasks.stores import models, staging
-from tasks.stores.fitted import fitted_digest
+from tasks.statistics.metrics import Answers, digest_of
+from tasks.stores.lake import staging
+from tasks.stores.registry import models
+from tasks.stores.registry.fitted import fitted_digest
 from tasks.stores.threads import pinned
 from tasks.training.fit import train
 from tests.support.world import REGRESSION, merged, trips

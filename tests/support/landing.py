@@ -8,9 +8,9 @@ from typing import Literal
 
 from configs.schema import PipelineConfig
 from tasks.ingestion.discover import landed
-from tasks.refs import BatchRecord, rules_digest
-from tasks.stores.lake import Lake
-from tasks.stores.landing import Folder
+from tasks.records.data import BatchRecord, rules_digest
+from tasks.stores.lake.tables import Lake
+from tasks.stores.landing.folder import Folder
 from tests.support.world import World
 
 ROWS = "id,at,x1,x2,kind,y\n1,2026-01-01T00:00:00Z,1,2,bus,3\n"

@@ -14,9 +14,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 import tasks.stores
-from tasks.stores.database import METADATA
-from tasks.stores.migrations import upgrade
-from tasks.stores.schema import HEAD, VERSION_TABLE
+from tasks.stores.state.database import METADATA
+from tasks.stores.state.migrations import upgrade
+from tasks.stores.state.schema import HEAD, VERSION_TABLE
 
 FUTURE = f"{int(HEAD) + 1:04}"
 _SCRIPT = f"""

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from flows.deploy import deploy
-from tasks.refs import Promotion
-from tasks.stores import candidates, rollouts
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.rollouts import Rollout
-from tasks.stores.tables import AT, ERROR, LATENCY_MS, POSITION, PREDICT_MS, REQUEST, ROLE
-from tasks.stores.tracking import Tracking
+from tasks.records.decision import Promotion
+from tasks.stores.lake.schemas import AT, ERROR, LATENCY_MS, POSITION, PREDICT_MS, REQUEST, ROLE
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.state import candidates, rollouts
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.rollouts import Rollout
 from tests.support.world import World
 
 

@@ -10,32 +10,27 @@ from pydantic import BaseModel, TypeAdapter
 from configs.contract import Column
 from configs.serving import Canary, Shadow
 from configs.serving import Rollout as Plan
-from flows.system.home import Running
-from tasks.deployment.ending import Back
-from tasks.provenance import Cost, Manifest, Parts, Provenance
-from tasks.refs import (
-    SCHEMA,
+from perennial.ops.running import Running
+from tasks.records.base import SCHEMA, StoredRecord
+from tasks.records.data import DatasetRef, SplitRecord, TrainingSetRef
+from tasks.records.decision import (
     Candidate,
     ColumnDrift,
-    DatasetRef,
     DriftVerdict,
-    Exposure,
     GateResult,
     Interval,
     MetricSet,
-    ModelRef,
     PerformanceVerdict,
     Promotion,
     RetrainDecision,
-    RolloutCheck,
-    RolloutDecision,
-    SplitRecord,
-    StoredRecord,
-    TrainingSetRef,
     Verdict,
 )
-from tasks.stores.rollout_looks import Look
-from tasks.stores.rollouts import Ending, Moved, Rollout, RolloutStart
+from tasks.records.model import ModelRef
+from tasks.records.provenance import Cost, Manifest, Parts, Provenance
+from tasks.records.rollout import Exposure, RolloutCheck, RolloutDecision
+from tasks.release.registry_moves import Back
+from tasks.stores.state.rollout_checks import Look
+from tasks.stores.state.rollouts import Ending, Moved, Rollout, RolloutStart
 from tasks.training.proof import Check, Reproduction
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)

@@ -20,7 +20,7 @@ from great_expectations.data_context.types.resource_identifiers import (
 )
 from great_expectations.render.renderer.site_builder import SiteBuilder
 
-from tasks.refs import Record
+from tasks.records.base import Record
 from tasks.validation.docs import results, views
 from tasks.validation.docs.judged import JudgedBatch
 

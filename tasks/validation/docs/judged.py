@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import JsonValue
 
-from tasks.refs import BatchRecord, ExpectationResult, Record
-from tasks.stores.lake import Lake
-from tasks.stores.tables import SEQ
+from tasks.records.base import Record
+from tasks.records.data import BatchRecord, ExpectationResult
+from tasks.stores.lake.schemas import SEQ
+from tasks.stores.lake.tables import Lake
 
 _SEQ = SEQ.lstrip("_")
 

@@ -20,7 +20,7 @@ from great_expectations.data_context.types.resource_identifiers import (
 from great_expectations.exceptions import ExpectationNotFoundError
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-from tasks.refs import ExpectationResult
+from tasks.records.data import ExpectationResult
 from tasks.validation.docs.judged import JudgedBatch
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.schema import PipelineConfig
-from tasks.stores.lake import Lake
-from tasks.stores.lock import hold
+from tasks.stores.lake.tables import Lake
+from tasks.stores.locks.lock import hold
 from tasks.stores.settings import Settings
 from tasks.validation.docs.judged import newest
 

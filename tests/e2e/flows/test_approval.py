@@ -14,16 +14,16 @@ from typing import Any, cast
 import pytest
 
 import flows.deploy
-import tasks.deployment.task
+import tasks.release.task
 from flows.approve import approve as approve_flow
 from flows.deploy import deploy
-from flows.settled import nothing_new, undeployed
-from tasks.refs import Promotion
-from tasks.stores import candidates
-from tasks.stores.approvals import APPROVAL, Approvals, Request
-from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.people import People
-from tasks.stores.tracking import Tracking
+from tasks.lifecycle.up_to_date import nothing_new, undeployed
+from tasks.records.decision import Promotion
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.state import candidates
+from tasks.stores.state.approvals import APPROVAL, Approvals, Request
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit
+from tasks.stores.state.tokens import People
 from tests.support.command import Cli, Said, showing
 from tests.support.rollouts import page
 from tests.support.world import ROOT, World, trips
@@ -375,7 +375,7 @@ MOMENTS = {
     "registered, not placed": (flows.deploy, "place"),
     "placed, not concluded": (flows.deploy, "conclude"),
     "audited, not kept": (Approvals, "put"),
-    "kept, not logged": (tasks.deployment.task, "decision_row"),
+    "kept, not logged": (tasks.release.task, "decision_row"),
 }
 
 
@@ -401,7 +401,7 @@ def test_a_deploy_killed_while_it_asks_asks_once(asked: World, moment: str) -> N
     [
         (Tracking, "set_champion"),  # intent audited, alias not moved
         (flows.deploy, "conclude"),  # alias moved, candidate still open
-        (tasks.deployment.task, "note_end"),
+        (tasks.release.task, "note_end"),
     ],
 )
 def test_a_deploy_killed_while_it_promotes_promotes_once(asked: World, cli: Cli, place: Any, name: str) -> None:

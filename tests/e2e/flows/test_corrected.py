@@ -105,7 +105,7 @@ def test_predictions_begin_after_the_first_champion_s_training(world: World) -> 
 
 def test_rows_whose_file_was_taken_away_are_entered_in_the_ledger(world: World) -> None:
     from flows.ingest import ingest
-    from tasks.stores.lake import Lake
+    from tasks.stores.lake.tables import Lake
 
     config = world.pipeline("gone")
     path = world.land("gone", "a.csv", trips(0, 150, seed=1))

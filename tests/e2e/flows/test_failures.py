@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow.compute as pc
 import pytest
 
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
+from tasks.stores.state.audit import Audit
 from tests.support.command import Cli
 from tests.support.world import NEVER_RETRAIN, World, make_world, merged, trips
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from flows.command.changes import words
-from flows.command.changes.read import read
-from flows.command.changes.records import Change, History, VersionStory
-from tasks.stores.database import connect
-from tasks.stores.manifests import _manifests
+from perennial.reporting.changes import describe
+from perennial.reporting.changes.read import read
+from perennial.reporting.changes.records import Change, History, VersionStory
+from tasks.stores.state.database import connect
+from tasks.stores.state.manifests import _manifests
 from tests.support.command import Cli
 from tests.support.world import ROOT, World, trips
 
@@ -102,8 +102,8 @@ def test_another_parameter_is_told_with_what_it_did(story: World) -> None:
 
 
 def test_the_effect_is_the_gate_s_own_comparison(story: World) -> None:
-    from tasks.stores.audit import Audit
-    from tasks.stores.candidates import judged
+    from tasks.stores.state.audit import Audit
+    from tasks.stores.state.candidates import judged
 
     for version, (_, candidate, _, _) in zip(told(story).versions, judged(Audit(story.settings), NAME), strict=True):
         assert version.effects[0].improvement == candidate.verdict.comparison
@@ -222,7 +222,7 @@ def test_other_commits_code_and_packages_are_told(story: World, undo: list[Calla
         ("numpy", "2.3.0", "2.4.6", True),
         ("rich", "13.0", "14.0", False),
     ]
-    told = dict(words.lines(change))
+    told = dict(describe.lines(change))
     assert told["packages"] == "… and 1 package on which no stage depends by itself"
     assert told["code"] == "the subjects of the commits between are not known here"
 
@@ -302,10 +302,10 @@ def test_a_change_s_effect_is_that_of_a_model_fitted_by_hand(story: World, cli: 
     """Version 2's data with version 1's parameter, and the other way round: by scikit-learn alone."""
     import numpy as np
 
-    from flows.command.changes.read import neighbours
-    from flows.command.changes.rebuild import data, recorded, training_set
-    from tasks.stores.lake import Lake
-    from tasks.stores.tracking import Tracking
+    from perennial.reporting.changes.read import neighbours
+    from perennial.reporting.changes.rebuild import data, recorded, training_set
+    from tasks.stores.lake.tables import Lake
+    from tasks.stores.registry.tracking import Tracking
 
     config, tracking = story.config(NAME), Tracking(story.settings, NAME)
     before, now, _ = neighbours(config, story.settings, 4)
@@ -343,8 +343,8 @@ def test_what_is_rebuilt_answers_as_what_is_registered(story: World, cli: Cli) -
 
 
 def test_attributing_writes_nothing(story: World, cli: Cli) -> None:
-    from tasks.stores.lake import Lake
-    from tasks.stores.tracking import Tracking
+    from tasks.stores.lake.tables import Lake
+    from tasks.stores.registry.tracking import Tracking
 
     def state() -> tuple[Any, ...]:
         lake = Lake(story.settings, story.config(NAME))
@@ -373,8 +373,8 @@ def test_what_can_t_be_attributed_is_told(story: World, cli: Cli, version: str, 
 
 @pytest.mark.parametrize("text", [None, "{"], ids=["gone", "damaged"])
 def test_a_version_without_its_provenance_can_t_be_rebuilt(story: World, cli: Cli, text: str | None) -> None:
-    from flows.command.changes.read import neighbours
-    from tasks.stores.tracking import Tracking
+    from perennial.reporting.changes.read import neighbours
+    from tasks.stores.registry.tracking import Tracking
 
     before, _, _ = neighbours(story.config(NAME), story.settings, 3)
     folder = Path(Tracking(story.settings, NAME).fetched(before.candidate.model).folder)
@@ -393,6 +393,7 @@ def test_a_version_without_its_provenance_can_t_be_rebuilt(story: World, cli: Cl
 
 
 def test_it_costs_no_heavy_import() -> None:
-    code = "import flows.cli, flows.command.changes.page, flows.command.changes.read, sys; print(*sorted(sys.modules))"
+    modules = "perennial.cli.main, perennial.reporting.changes.page, perennial.reporting.changes.read"
+    code = f"import {modules}, sys; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not {"prefect", "mlflow", "pandas", "sklearn"} & set(loaded.split())

@@ -11,7 +11,7 @@ import pytest
 
 from flows.progress import reporting
 from tasks.errors import UsageError
-from tasks.refs import StageRecord
+from tasks.records.report import StageRecord
 from tests.support.command import Cli
 from tests.support.s3 import s3
 from tests.support.world import World, trips

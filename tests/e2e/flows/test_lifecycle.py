@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from tasks.refs import LifecycleReport
-from tasks.stores import models, staging
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.tracking import Tracking
+from tasks.records.report import LifecycleReport
+from tasks.stores.lake import staging
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry import models
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.state.audit import Audit
 from tests.support.world import World, trips
 
 NAME = "story"

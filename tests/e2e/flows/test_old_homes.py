@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from tasks.provenance import changes
-from tasks.stage_names import TRAINING_STAGES
-from tasks.stores import recipes, schema
-from tasks.stores.database import connect
-from tasks.stores.manifests import Manifests
+from tasks.provenance import fingerprints
+from tasks.records.provenance import changes
+from tasks.records.stages import TRAINING_STAGES
+from tasks.stores.state import schema
+from tasks.stores.state.database import connect
+from tasks.stores.state.manifests import Manifests
 from tests.support.build_home import ASKED, HOMES, PLAIN
 from tests.support.command import Cli
 from tests.support.migrating import differences
@@ -61,7 +62,9 @@ def due(world: World, name: str) -> bool:
     """Whether anything that a stage depends on is another than then, such as its code."""
     config, manifests = world.config(name), Manifests(world.settings, name)
     newest = {step: manifests.newest(step) for step in TRAINING_STAGES}
-    return any(one is None or bool(changes(one.parts, recipes.parts(config, step))) for step, one in newest.items())
+    return any(
+        one is None or bool(changes(one.parts, fingerprints.parts(config, step))) for step, one in newest.items()
+    )
 
 
 def versions(world: World, name: str) -> int:

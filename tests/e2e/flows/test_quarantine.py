@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
+from tasks.stores.state.audit import Audit
 from tests.support.command import Cli
 from tests.support.world import World, trips
 

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import pytest
 
-from flows.system.alive import gone, register
-from tasks.stores.outbox import Outbox
+from tasks.stores.locks.flow_runs import gone, register
 from tasks.stores.settings import Settings, prepare
+from tasks.stores.state.outbox import Outbox
 from tests.support.world import ROOT, World, trips
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def test_what_waits_in_the_outbox_is_sent(world: World, server: str) -> None:
 # ------------------------------------------------------------------------------------------------ who is gone
 REGISTER = (
     "import sys, time\n"
-    "from flows.system.alive import register\n"
+    "from tasks.stores.locks.flow_runs import register\n"
     "from tasks.stores.settings import load_settings\n"
     "for run in sys.argv[1:]:\n    register(load_settings(), run)\n"
     "print('registered', flush=True)\n"

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.lake import Lake
-from tasks.stores.tracking import Tracking
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit
 from tests.support.world import NEVER_RETRAIN, World, trips
 
 pytestmark = pytest.mark.usefixtures("server")

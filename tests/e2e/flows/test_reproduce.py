@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tasks.stores import models
 from tasks.stores.environment import ROOT
+from tasks.stores.registry import models
 from tasks.stores.settings import Settings
 from tests.support.command import Cli, Said, perennial
 from tests.support.world import World, trips, write
@@ -78,7 +78,7 @@ def content(folder: Path) -> dict[str, str]:
 
 def provenance(home: Path, name: str, version: int) -> Path:
     """The file of a version's provenance."""
-    from tasks.stores.tracking import Tracking
+    from tasks.stores.registry.tracking import Tracking
 
     return Path(Tracking(Settings(home=home), name).model(version).folder) / models.EXTRA / models.PROVENANCE_FILE
 

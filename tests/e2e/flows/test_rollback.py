@@ -13,13 +13,13 @@ import pytest
 
 from flows.deploy import deploy
 from flows.rollback import rollback as rollback_flow
-from flows.settled import undeployed
-from tasks.deployment.back import Rollback
-from tasks.stores import rollouts
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.rollouts import ROLLBACK
-from tasks.stores.tracking import Tracking
+from tasks.lifecycle.up_to_date import undeployed
+from tasks.release.rollback import Rollback
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.state import rollouts
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.rollouts import ROLLBACK
 from tests.support.command import Cli, showing
 from tests.support.rollouts import another, begun, deployed, ended, events, page, tags
 from tests.support.world import NEVER_RETRAIN, ROOT, World, trips
@@ -65,7 +65,7 @@ def test_wrong_use_is_told_and_moves_nothing(three: World, cli: Cli, words: tupl
 def test_a_version_that_did_not_pass_can_not_serve(three: World, cli: Cli) -> None:
     from datetime import UTC, datetime
 
-    from tasks.stores import candidates
+    from tasks.stores.state import candidates
 
     audit = Audit(three.settings)
     another(three, NAME)

@@ -11,20 +11,20 @@ from typing import Any, cast
 import pytest
 
 from flows.deploy import deploy
-from flows.due import due
 from flows.ingest import ingest
 from flows.rollout import RolloutReport
 from flows.rollout import rollout as rollout_flow
-from flows.settled import nothing_new, undeployed
 from flows.train import train
-from tasks.deployment import look as looking
-from tasks.refs import Exposure
-from tasks.stores import candidates, rollouts
-from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.lake import Lake
-from tasks.stores.rollout_looks import last_look
-from tasks.stores.rollouts import Ending, Rollout
-from tasks.stores.tracking import Tracking
+from tasks.lifecycle.due import due
+from tasks.lifecycle.up_to_date import nothing_new, undeployed
+from tasks.records.rollout import Exposure
+from tasks.release.rollout import check as looking
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.state import candidates, rollouts
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit
+from tasks.stores.state.rollout_checks import last_look
+from tasks.stores.state.rollouts import Ending, Rollout
 from tests.support.command import Cli, perennial
 from tests.support.openlineage import read_events
 from tests.support.rollouts import another, begun, deployed, ended, events, page, serve, tags, under_way

@@ -7,7 +7,7 @@ import shutil
 import httpx
 import pytest
 
-from tasks.stores.manifests import Manifests
+from tasks.stores.state.manifests import Manifests
 from tests.support.changes import CHANGES, NAME, RENEWED, Story, check_change, ran
 from tests.support.command import Cli
 from tests.support.world import World

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from flows.due import due
-from flows.settled import fingerprint, nothing_new
 from tasks.errors import UsageError
-from tasks.stores import candidates, versions
-from tasks.stores.audit import Audit
+from tasks.lifecycle.due import due
+from tasks.lifecycle.up_to_date import fingerprint, nothing_new
+from tasks.stores.lake import versions
+from tasks.stores.state import candidates
+from tasks.stores.state.audit import Audit
 from tests.support.command import Cli
 from tests.support.upkeep import (
     KEEPING,
@@ -210,12 +211,12 @@ def test_what_killed_runs_left_in_staging_goes_after_a_day(small: World) -> None
 
 
 def test_nobody_else_writes_meanwhile(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.stores.lock import LockTimeoutError
+    from tasks.stores.locks.lock import LockTimeoutError
 
     monkeypatch.setenv("PERENNIAL_LOCK_TIMEOUT", "0.3")
     for what in ("model", "data"):
         code = (
-            "import sys\nfrom tasks.stores.lock import hold\nfrom tasks.stores.settings import load_settings\n"
+            "import sys\nfrom tasks.stores.locks.lock import hold\nfrom tasks.stores.settings import load_settings\n"
             f"with hold(load_settings(), '{NAME}.{what}'):\n    print('held', flush=True)\n    sys.stdin.read()\n"
         )
         holder = subprocess.Popen(

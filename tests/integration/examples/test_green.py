@@ -13,7 +13,7 @@ import pytest
 
 from configs import load
 from examples import green
-from tasks.refs import BatchRecord
+from tasks.records.data import BatchRecord
 from tasks.validation.judge import judge
 from tasks.validation.keys import Ids
 from tests.support.validation.batches import NOW, Home

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from configs import load
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, BatchVerdict, StagedBatch
+from tasks.records.data import BatchRecord, BatchVerdict, StagedBatch
 from tests.support.corpus.base import KINDS, Sample
 from tests.support.validation.batches import Home
 

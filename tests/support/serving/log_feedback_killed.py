@@ -16,7 +16,7 @@ import numpy as np
 
 from configs.load import read
 from configs.schema import PipelineConfig
-from serving.feedback import Feedback
+from perennial.serving.feedback import Feedback
 from tasks.stores.settings import Settings
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema import PipelineConfig
-from serving.log.record import Answer, InputCounts, LogSettings, Meters, PredictionLog, Why
+from perennial.serving.log.record import Answer, InputCounts, LogSettings, Meters, PredictionLog, Why
 from tasks.stores.settings import Settings
 
 AT = 1_780_000_000_000_000
@@ -76,7 +76,7 @@ def log_of(
 
 def rows_of(home: Path, config: PipelineConfig) -> list[dict[str, Any]]:
     """Rows of the lake's table `served`, by request and position."""
-    from tasks.stores.lake import Lake
+    from tasks.stores.lake.tables import Lake
 
     found = Lake(Settings(home=home), config).read("served").to_pylist()
     return sorted(found, key=lambda row: (row["_request"], row["_position"], row["_role"]))

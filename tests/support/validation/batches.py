@@ -11,8 +11,8 @@ from configs import load
 from configs.schema import PipelineConfig
 from tasks.ingestion.discover import feeds
 from tasks.ingestion.stage import stage
-from tasks.refs import BatchRecord, LandedFile, StagedBatch
-from tasks.stores.lake import Lake
+from tasks.records.data import BatchRecord, LandedFile, StagedBatch
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
 from tasks.validation.take import take
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.stores import models
-from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.candidates import judged
-from tasks.stores.lake import Lake
-from tasks.stores.tables import ROW_ID
+from tasks.stores.lake.schemas import ROW_ID
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry import models
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit
+from tasks.stores.state.candidates import judged
 from tests.support.command import perennial
 from tests.support.processes import PATIENCE, Process, await_end, processes
 from tests.support.world import World, make_world, trips, write
@@ -143,7 +143,7 @@ def test_killed_runs_lose_nothing_double_nothing_and_leave_no_server(
     assert set(outcomes) <= {"promoted", "kept_champion"}
     assert outcomes.count("promoted") == len(audit.reigns(NAME))
 
-    from tasks.stores.tracking import Tracking
+    from tasks.stores.registry.tracking import Tracking
 
     champion = Tracking(shaken.settings, NAME).champion()
     assert champion is not None

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.deployment.promote import ask
 from tasks.errors import UsageError
-from tasks.stores.approvals import Approvals
-from tasks.stores.people import People
+from tasks.release.promotion import ask
 from tasks.stores.settings import Settings
+from tasks.stores.state.approvals import Approvals
+from tasks.stores.state.tokens import People
 
 pytestmark = pytest.mark.postgres
 

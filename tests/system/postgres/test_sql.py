@@ -15,11 +15,11 @@ import sqlalchemy as sa
 
 from tasks.errors import UsageError
 from tasks.ingestion.sql import SqlFeed
-from tasks.stores.contents import Contents
-from tasks.stores.landing import Found
+from tasks.stores.landing.folder import Found
+from tasks.stores.landing.source_database import SourceDatabaseError
 from tasks.stores.settings import Settings
-from tasks.stores.source_database import SourceDatabaseError
-from tasks.stores.watermarks import Watermarks
+from tasks.stores.state.contents import Contents
+from tasks.stores.state.watermarks import Watermarks
 from tests.support.world import World
 
 pytestmark = pytest.mark.postgres

@@ -16,11 +16,11 @@ import pytest
 import sqlalchemy as sa
 
 from tasks.errors import UsageError
-from tasks.stores import schema
-from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.database import METADATA, connect
-from tasks.stores.outbox import Outbox
 from tasks.stores.settings import Settings
+from tasks.stores.state import schema
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit
+from tasks.stores.state.database import METADATA, connect
+from tasks.stores.state.outbox import Outbox
 from tests.support.migrating import differences
 from tests.support.world import ROOT
 
@@ -35,8 +35,8 @@ RACER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from tasks.stores.audit import Audit
-from tasks.stores.outbox import Outbox
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.outbox import Outbox
 from tasks.stores.settings import Settings
 home, url, api, name, lines = sys.argv[1:]
 settings = Settings(home=Path(home), state_url=url)

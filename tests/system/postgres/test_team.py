@@ -17,11 +17,11 @@ import yaml
 
 from configs.load import load
 from examples.breast_cancer.land import land
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.outbox import Outbox
+from tasks.stores.lake.schemas import ROW_ID
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import QUIET, Settings
-from tasks.stores.tables import ROW_ID
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.outbox import Outbox
 from tests.support.command import perennial
 from tests.support.services import Postgres, running
 from tests.support.world import ROOT, World, trips, write
@@ -103,7 +103,7 @@ def worker(
         "PREFECT_WORKER_QUERY_SECONDS": "0.4",
     }
     log = tmp_path / "worker.log"
-    command = [sys.executable, "-m", "flows.cli", "worker"]
+    command = [sys.executable, "-m", "perennial.cli.main", "worker"]
     with running(command, log, lambda: "started" in log.read_text(encoding="utf-8"), env=env, cwd=ROOT):
         shipped = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
         entrypoints = ("flows.ingest.ingest", "flows.lifecycle.lifecycle_flow")

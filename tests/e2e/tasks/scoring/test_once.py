@@ -11,8 +11,8 @@ import pytest
 
 from tasks.monitoring.window import scored_batches
 from tasks.scoring import due, predict
-from tasks.stores.lake import Lake
-from tasks.stores.tracking import Tracking
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
 from tests.support.champions import NAME, two_champions
 from tests.support.command import Cli
 from tests.support.homes import Homes

@@ -22,8 +22,8 @@ from configs.load import ConfigError
 from tasks.errors import PerennialError, UsageError
 from tasks.ingestion import sql
 from tasks.ingestion.sql import SqlFeed, file_name
-from tasks.stores.source_database import SourceDatabaseError
-from tasks.stores.watermarks import Mark, Watermarks, decoded, encoded
+from tasks.stores.landing.source_database import SourceDatabaseError
+from tasks.stores.state.watermarks import Mark, Watermarks, decoded, encoded
 from tests.support.command import Cli
 from tests.support.world import ROOT, World, trips
 
@@ -343,7 +343,7 @@ import os, signal, sys
 from datetime import datetime
 from configs.load import load
 from tasks.ingestion import sql
-from tasks.stores import watermarks
+from tasks.stores.state import watermarks
 from tasks.stores.settings import load_settings
 
 moment, step = sys.argv[1:]
@@ -435,9 +435,9 @@ def story(module_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_database_feeds_a_pipeline(story: Trips, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.due import due
     from flows.ingest import ingest
-    from flows.settled import nothing_new
+    from tasks.lifecycle.due import due
+    from tasks.lifecycle.up_to_date import nothing_new
 
     def taken() -> list[tuple[str, str, int, int]]:
         return [(one.path, one.verdict, one.accepted, one.quarantined) for one in ingest("db", now=NOW).batches]

@@ -10,7 +10,7 @@ from scipy import stats
 from configs.schema import Monitoring
 from tasks.monitoring.drift import columns, holm, verdict
 from tasks.monitoring.measures import Measured, measure
-from tasks.refs import ColumnDrift
+from tasks.records.decision import ColumnDrift
 
 RULES = Monitoring(warn_effect=0.1, act_effect=0.5, act_share=0.3, significance=0.05)
 p_values = st.lists(st.floats(0, 1), max_size=12)

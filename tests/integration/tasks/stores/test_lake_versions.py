@@ -12,12 +12,13 @@ import pytest
 
 from configs import load
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, NewerRecordError
-from tasks.stores import delta, upkeep
-from tasks.stores.delta import Part
-from tasks.stores.lake import Lake
+from tasks.records.base import NewerRecordError
+from tasks.records.data import BatchRecord
+from tasks.stores.lake import delta, maintenance
+from tasks.stores.lake.delta import Part
+from tasks.stores.lake.schemas import DUPLICATES, LEDGER, TableName, own_columns
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
-from tasks.stores.tables import DUPLICATES, LEDGER, TableName, own_columns
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 LATER = pa.field("of_a_newer_version", pa.string())
@@ -97,7 +98,7 @@ def test_columns_of_a_newer_table_stay_and_are_empty_in_our_rows(lake: Lake, tab
     assert lake.read(table, whole.names).schema.names == whole.names
     opened = lake.open(table)
     assert opened is not None
-    assert upkeep.compact(opened) == 2
+    assert maintenance.compact(opened) == 2
     assert sorted(map(str, lake.read(table, [LATER.name]).column(0).to_pylist())) == ["None", "new"]
 
 

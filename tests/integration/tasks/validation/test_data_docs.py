@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tasks.refs import BatchRecord, ExpectationResult
+from tasks.records.data import BatchRecord, ExpectationResult
 from tasks.validation.docs.build import build
 from tasks.validation.docs.judged import JudgedBatch, newest
 from tasks.validation.docs.site import KEPT, folder, make
@@ -236,7 +236,7 @@ def test_from_landing_to_a_page(module_world: World) -> None:
     # what the command makes of the table is what the flow made
     made = {path.relative_to(place): path.read_bytes() for path in pages(place)}
     (place / ".made-by").unlink()
-    from tasks.stores.lake import Lake
+    from tasks.stores.lake.tables import Lake
 
     assert make(module_world.settings, config).pages == len(newest(Lake(module_world.settings, config), KEPT)) == 2
     again = {path.relative_to(place): path.read_bytes() for path in pages(place)}

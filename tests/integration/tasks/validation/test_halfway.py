@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from benchmarks import accounts, crash_child
-from tasks.refs import BatchRecord, StagedBatch
-from tasks.stores.halfway import forget
-from tasks.stores.lake import Lake
+from tasks.records.data import BatchRecord, StagedBatch
+from tasks.stores.lake.partial_commits import forget
+from tasks.stores.lake.tables import Lake
 from tests.support.validation.batches import Home, pipeline
 from tests.support.world import write
 

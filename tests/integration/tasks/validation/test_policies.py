@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.refs import BatchRecord
+from tasks.records.data import BatchRecord
 from tasks.validation import rows as pieces
 from tests.support.validation.batches import NOW, Home, pipeline
 

@@ -167,7 +167,7 @@ def test_a_file_that_is_not_like_the_champions_training_data(module_world: World
     assert ledger["3.csv"].reasons[0].startswith(f"{KL}(x1): observed ")
     assert "expected threshold=0.5" in ledger["3.csv"].reasons[0]
 
-    from tasks.stores.lake import Lake
+    from tasks.stores.lake.tables import Lake
     from tasks.validation.docs.judged import newest
 
     lake = Lake(module_world.settings, module_world.config(name))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from configs.schema import PipelineConfig
 from tasks.evaluation.gates import Facts, against_champion, judge, policy, quality, servable
 from tasks.evaluation.judge import Circumstances, Holdout, verdict
-from tasks.measures.metrics import Answers
-from tasks.refs import GateResult, Interval, MetricSet, Verdict
+from tasks.records.decision import GateResult, Interval, MetricSet, Verdict
+from tasks.statistics.metrics import Answers
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 BASE: dict[str, Any] = {

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from configs.schema import GroupSplit, RandomSplit, TimeSplit
 from tasks.features.split import decide, held_out, unseen_by
-from tasks.refs import SplitRecord
-from tasks.stores.hashing import row_hash
+from tasks.records.data import SplitRecord
+from tasks.stores.files.hashing import row_hash
 
 Ints = npt.NDArray[np.int64]
 int64s = st.integers(-(2**63), 2**63 - 1)

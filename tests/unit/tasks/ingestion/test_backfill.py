@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.ingestion.backfill import Key, Span, named, order, steps, timed
-from tasks.refs import Feed, LandedFile
+from tasks.records.data import Feed, LandedFile
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import DataRejectedError
-from tasks.stores.tables import ROW
+from tasks.stores.lake.schemas import ROW
 from tests.support.reading import COLUMNS, FORMATS, PACKED, ROWS, put, read
 
 MANY = [{**ROWS[number % 3], "n": number} for number in range(60)]

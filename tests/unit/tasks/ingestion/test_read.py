@@ -16,8 +16,8 @@ from configs.contract import Column
 from configs.source import Source
 from tasks.errors import DataRejectedError
 from tasks.ingestion.read import read_file
-from tasks.stores.staging import UNREADABLE
-from tasks.stores.tables import ARROW_TYPES, ROW
+from tasks.stores.lake.schemas import ARROW_TYPES, ROW
+from tasks.stores.lake.staging import UNREADABLE
 
 COLUMNS = {
     "id": Column(type="string"),

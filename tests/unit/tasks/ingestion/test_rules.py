@@ -20,8 +20,8 @@ from tasks.errors import DataRejectedError
 from tasks.ingestion.nesting import check_nesting
 from tasks.ingestion.raw import Raw
 from tasks.ingestion.staged import Caster
-from tasks.stores import staging
-from tasks.stores.tables import EXTRA
+from tasks.stores.lake import staging
+from tasks.stores.lake.schemas import EXTRA
 from tests.support.reading import COLUMNS, FORMATS, PACKED, ROWS, csv_of, jsonl_of, parquet_of, put, read
 
 RENAMED = {

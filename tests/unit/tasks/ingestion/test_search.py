@@ -15,10 +15,10 @@ from tasks.errors import UsageError
 from tasks.ingestion.discover import content_hash, landed, places, too_large
 from tasks.ingestion.drafts import Drafts, draft_of
 from tasks.ingestion.search import Search
-from tasks.refs import BatchRecord, LandedFile, rules_digest
-from tasks.stores.contents import Contents
-from tasks.stores.landing import Folder, Found, open_landing
+from tasks.records.data import BatchRecord, LandedFile, rules_digest
+from tasks.stores.landing.folder import Folder, Found, open_landing
 from tasks.stores.settings import Settings
+from tasks.stores.state.contents import Contents
 from tests.support.world import World
 
 Ledger = tuple[BatchRecord, ...]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from configs.schema import Retrain
 from tasks.monitoring.decide import retrain
-from tasks.refs import RetrainDecision, WatchState
+from tasks.records.decision import RetrainDecision, WatchState
 
 STATES: tuple[WatchState, ...] = get_args(WatchState)
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import PipelineConfig
-from tasks.measures.metrics import KINDS
 from tasks.monitoring import performance
-from tasks.refs import Interval
+from tasks.records.decision import Interval
+from tasks.statistics.metrics import KINDS
 from tests.support.world import REGRESSION, merged
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError
 from tasks.scoring import predict
-from tasks.stores.staging import UNREADABLE
-from tasks.stores.tables import ROW
+from tasks.stores.lake.schemas import ROW
+from tasks.stores.lake.staging import UNREADABLE
 from tests.support.world import World
 
 

@@ -1,0 +1,71 @@
+"""What work the state shows is due, whatever events said or were lost. No pandas, MLflow or Prefect is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from configs.schema import PipelineConfig
+from tasks.lifecycle.up_to_date import decided, fetchable, fingerprint, landed, undeployed
+from tasks.records.base import Record, digest
+from tasks.stores.lake.tables import Lake
+from tasks.stores.runtime import clock
+from tasks.stores.settings import Settings
+from tasks.stores.state import rollouts
+from tasks.stores.state.audit import Audit
+
+
+class Due(Record):
+    """A run to start.
+
+    Attributes:
+        state: Digest of the state that asks for it: a run that failed on it is not started for it again and again.
+    """
+
+    flow: Literal["ingest", "lifecycle", "deploy", "rollout"]
+    pipeline: str
+    reason: str
+    state: str
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+def due(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
+    """The runs that the state of a pipeline asks for."""
+    yield from _rollout(config, settings)
+    files = landed(config, settings)
+    rows = fetchable(config, settings)
+    if files or rows:
+        reasons = [f"{_count(files, 'file')} landed"] if files else []
+        reasons += ["the database has new rows"] if rows else []
+        state = digest(sorted(files + rows))
+        yield Due(flow="ingest", pipeline=config.name, reason=", ".join(reasons), state=state)
+        return  # what comes in leads to the rest
+    waiting = undeployed(config, settings)
+    if waiting:
+        told = f"to be released: {_count(waiting, 'candidate')}"
+        yield Due(flow="deploy", pipeline=config.name, reason=told, state=digest(waiting))
+    lake = Lake(settings, config)
+    if lake.ledger() and not decided(config, settings):
+        yield Due(
+            flow="lifecycle",
+            pipeline=config.name,
+            reason="data, configuration or code changed since the last decision",
+            state=fingerprint(config, lake),
+            parameters={"start_from": "decision"},
+        )
+
+
+def _rollout(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
+    """A rollout is watched until it ends, whatever else there is to do."""
+    found = rollouts.under_way(Audit(settings), config.name)
+    if found is not None:
+        # Runs that fail on it are started again every ten minutes: what is shown to callers must not go unwatched.
+        tens = int((clock(None) - found.since).total_seconds() // 600)
+        state = digest([found.id, found.step, found.ending is None, tens])
+        yield Due(flow="rollout", pipeline=config.name, reason=f"rolled out: {found.told}", state=state)
+
+
+def _count(found: Sequence[object], what: str) -> str:
+    return f"{len(found)} {what}{'' if len(found) == 1 else 's'}"

@@ -1,0 +1,84 @@
+"""Whether there is anything to do, told from the state alone: no pandas, MLflow or Prefect is imported for it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from configs.schema import PipelineConfig
+from tasks.ingestion.discover import places
+from tasks.ingestion.search import Search
+from tasks.ingestion.sql import sql_feeds
+from tasks.provenance.fingerprints import parts, recipe
+from tasks.records.base import digest
+from tasks.records.stages import TRAINING_STAGES
+from tasks.stores.lake.tables import Lake
+from tasks.stores.runtime import clock
+from tasks.stores.settings import Settings
+from tasks.stores.state.approvals import Approvals
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.candidates import SETTLED, halfway, ready
+
+# How the lake is kept, what a run costs, what people are told, and how versions are served decide nothing.
+_IDLE = {"upkeep", "cost", "description", "serving", "rollout"}
+
+
+def fingerprint(config: PipelineConfig, lake: Lake) -> str:
+    """Digest of all that a lifecycle run goes by: every batch known, the configuration, the recipe."""
+    batches = sorted(f"{batch.feed}:{batch.batch}:{batch.verdict}" for batch in lake.ledger())
+    section = config.model_dump(mode="json", exclude=_IDLE)
+    return digest({"batches": [*batches], "config": section, "recipe": recipe(config)})
+
+
+def mark_settled(config: PipelineConfig, settings: Settings, *, at: datetime, actor: str) -> None:
+    """Note that a run came to its end on the present state."""
+    found = fingerprint(config, Lake(settings, config))
+    audit = Audit(settings)
+    of_stages: dict[str, JsonValue] = {step: parts(config, step).recipe for step in TRAINING_STAGES}
+    details: dict[str, JsonValue] = {"fingerprint": found, "recipes": of_stages}
+    audit.write(config.name, SETTLED, "done", at=at, actor=actor, reason="settled", details=details)
+
+
+def decided(config: PipelineConfig, settings: Settings) -> bool:
+    """Whether the last run that decided did so on just the batches, configuration and recipe there are now."""
+    ended = Audit(settings).entries(config.name, SETTLED)
+    return bool(ended) and ended[-1].details.get("fingerprint") == fingerprint(config, Lake(settings, config))
+
+
+def landed(config: PipelineConfig, settings: Settings) -> list[str]:
+    """Files that landed and may be new, each as text that changes with it. None is read: places and stamps tell."""
+    ledger = Lake(settings, config).ledger()
+    return [
+        f"{place.feed}:{place.origin}:{one.path}:{one.size}:{one.mtime_ns}"
+        for place in places(config, settings)
+        for one in Search(config, settings, place, ledger).waiting()
+    ]
+
+
+def fetchable(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> list[str]:
+    """Feeds whose database has rows that are new, each as text that changes with them.
+
+    Raises:
+        UsageError: an address or a query is wrong.
+        SourceDatabaseError: a database can't be reached.
+    """
+    waiting = {feed: one.waiting() for feed, one in sql_feeds(config, settings, clock(now)).items()}
+    return [f"{feed}:sql:{newest}" for feed, newest in waiting.items() if newest]
+
+
+def undeployed(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> list[int]:
+    """Ids in the audit of what can be released now: judged candidates, and moves that a crash left.
+
+    A candidate that a person may still answer for is none; once answered, or past its deadline, it is. While a version
+    is rolled out, there is none.
+    """
+    audit = Audit(settings)
+    candidates = [intent for intent, _ in ready(audit, Approvals(settings), config.name, clock(now))]
+    return candidates + halfway(audit, config.name)
+
+
+def nothing_new(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> bool:
+    """Whether the last run ended on just the state there is now, and nothing landed or came into a database since."""
+    calm = decided(config, settings) and not undeployed(config, settings, now) and not landed(config, settings)
+    return calm and not fetchable(config, settings, now)

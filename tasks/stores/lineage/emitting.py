@@ -1,0 +1,208 @@
+"""Tell of each stage's run by OpenLineage events. Whatever goes wrong in telling is said, and never fails the run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from configs.schema import PipelineConfig
+from tasks.records.base import Record
+from tasks.records.stages import StageName
+from tasks.stores.lineage.sending import Sender, disabled, has_endpoint
+from tasks.stores.lineage.work import Seen, Work
+from tasks.stores.settings import Settings
+
+if TYPE_CHECKING:
+    from openlineage.client.event_v2 import RunEvent
+
+    from tasks.stores.lineage.datasets import Traffic
+    from tasks.stores.lineage.events import StageEvents
+
+Tell = Callable[[str], None]
+
+
+class Channel:
+    """Where the events of a flow run go: always a file, and the endpoint where one is set.
+
+    Args:
+        settings: Say where the file is.
+        pipeline: Whose events they are.
+        parent: Prefect's id of the flow run, and the flow's name.
+        tell: Takes what went wrong, in words.
+    """
+
+    def __init__(self, settings: Settings, pipeline: str, parent: tuple[str, str] | None, tell: Tell) -> None:
+        self.settings, self.pipeline, self.parent, self.tell = settings, pipeline, parent, tell
+        self.path = events_file(settings, pipeline)
+        self._sender: Sender | None = None
+        self._unwritten = False
+
+    def emit(self, event: RunEvent) -> None:
+        """Append an event to the file, then hand it on."""
+        from openlineage.client.serde import Serde
+
+        try:
+            append(self.path, Serde.to_json(event))
+        except OSError as error:
+            self._tell_once(f"OpenLineage events can't be written to {self.path}: {error.strerror or error}")
+        if self._sender is None and has_endpoint():
+            self._sender = Sender()
+        if self._sender is not None:
+            self._sender.put(event)
+
+    def close(self) -> None:
+        """Wait for the endpoint, no longer than the settings say, and tell what it did not take."""
+        problem = self._sender.close(self.settings.lineage_wait) if self._sender is not None else ""
+        if problem:
+            self.tell(problem if self._unwritten else f"{problem}; they are in {self.path}")
+
+    def _tell_once(self, problem: str) -> None:
+        if not self._unwritten:
+            self._unwritten = True
+            self.tell(problem)
+
+
+_channel: ContextVar[Channel | None] = ContextVar("channel", default=None)
+
+
+def events_file(settings: Settings, pipeline: str) -> Path:
+    """The file of a pipeline's events, one JSON a line."""
+    return settings.lineage / "events" / f"{pipeline}.jsonl"
+
+
+def append(path: Path, line: str) -> None:
+    """Append a line in one write, so that several processes' lines do not mix.
+
+    Raises:
+        OSError: it could not be written whole.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = f"{line}\n".encode()
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        if os.write(handle, data) != len(data):
+            raise OSError(f"{path} took only a part of a line: the disk is full")
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def channel(settings: Settings, pipeline: str, parent: tuple[str, str] | None, tell: Tell) -> Iterator[None]:
+    """Send the events of the block to the file and the endpoint; inside another such block, by that one."""
+    if _channel.get() is not None:
+        yield
+        return
+    opened = Channel(settings, pipeline, parent, tell)
+    token = _channel.set(opened)
+    try:
+        yield
+    finally:
+        _channel.reset(token)
+        opened.close()
+
+
+class Running:
+    """A stage that is running. `made` is told what it made."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def made(self, output: Record) -> None:
+        """Note a record that the stage made."""
+        self.work = self.work.plus(output)
+
+
+@contextmanager
+def emitting(config: PipelineConfig, stage: StageName, work: Work, *, at: datetime) -> Iterator[Running]:
+    """Tell that a stage begins, and that it ended well or failed. Only inside of `channel`; else nothing is told.
+
+    Args:
+        config: The pipeline.
+        stage: The stage.
+        work: What it was given.
+        at: The run's clock.
+    """
+    running, opened = Running(work), _channel.get()
+    if opened is None or disabled():
+        yield running
+        return
+    telling = _Telling(opened, config, stage, at)
+    telling.began(work)
+    try:
+        yield running
+    except BaseException as error:
+        telling.failed(running.work, error)
+        raise
+    telling.ended(running.work)
+
+
+class _Telling:
+    """The events of one stage's run. What can't be told is said once, and the run goes on."""
+
+    def __init__(self, opened: Channel, config: PipelineConfig, stage: StageName, at: datetime) -> None:
+        self._channel, self._config, self._stage, self._at = opened, config, stage, at
+        self._events: StageEvents | None = None
+        self._before = Seen()
+        self._said: set[str] = set()
+
+    def began(self, work: Work) -> None:
+        self._try(lambda: self._emit_start(work))
+
+    def ended(self, work: Work) -> None:
+        self._try(lambda: self._emit_end(work, None))
+
+    def failed(self, work: Work, error: BaseException) -> None:
+        self._try(lambda: self._emit_end(work, error))
+
+    def _try(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception as error:
+            # The stage's own outcome stands, whatever its tale: a full disk, a store that is gone by now.
+            self._say(f"no OpenLineage events of {self._stage}: {type(error).__name__}: {error}")
+
+    def _emit_start(self, work: Work) -> None:
+        from tasks.stores.lineage.events import Parent, StageEvents
+
+        settings, parent = self._channel.settings, self._channel.parent
+        self._before = self._look(work)
+        self._events = StageEvents(
+            settings.lineage_namespace, self._config, self._stage, self._at, parent and Parent(*parent)
+        )
+        for event in self._events.start(datetime.now(UTC), self._traffic(work, self._before)):
+            self._channel.emit(event)
+
+    def _emit_end(self, work: Work, error: BaseException | None) -> None:
+        if self._events is None:
+            return  # that it began could not be told, which was said
+        now, events = datetime.now(UTC), self._events
+        traffic = self._traffic(work, self._look(work).model_copy(update={"before": self._before.tables}))
+        told = events.complete(now, traffic, work.verdict) if error is None else events.fail(now, traffic, error)
+        for event in told:
+            self._channel.emit(event)
+
+    def _look(self, work: Work) -> Seen:
+        """What there is to see; nothing where it can't be looked at, which may be why the stage fails."""
+        from tasks.stores.lineage.look import look
+
+        try:
+            return look(self._channel.settings, self._config, self._stage, work)
+        except Exception as error:
+            # A stage whose data are gone must tell that it failed.
+            self._say(f"OpenLineage events of {self._stage} lack versions and sizes: {error}")
+            return Seen()
+
+    def _say(self, problem: str) -> None:
+        if problem not in self._said:
+            self._said.add(problem)
+            self._channel.tell(problem)
+
+    def _traffic(self, work: Work, seen: Seen) -> Traffic:
+        from tasks.stores.lineage.datasets import Scene, traffic
+
+        return traffic(self._stage, Scene(self._channel.settings, self._config, work, seen))

@@ -1,0 +1,148 @@
+"""One writer a pipeline: a lock between processes, freed at once when its holder dies, also by kill -9.
+
+On one machine a locked file in the state folder; where the state is on PostgreSQL a lock there, for every machine.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from tasks.errors import PerennialError
+from tasks.stores.locks.file import FileLock
+from tasks.stores.locks.postgres import AdvisoryLock
+from tasks.stores.settings import Settings
+
+_POLL_SECONDS = 0.1
+
+
+class LockTimeoutError(PerennialError):
+    """Another process held the lock for longer than the setting allows."""
+
+
+class LockLostError(PerennialError):
+    """The lock was not ours any more while we worked under it."""
+
+
+class _Lock(Protocol):
+    """What a kind of lock can do."""
+
+    def take(self) -> bool:
+        """Try once; whether it is ours."""
+
+    def kept(self) -> bool:
+        """Whether it still is."""
+
+    def holder(self) -> str:
+        """Who has it, as far as it is known, for example `process 12`."""
+
+    def free(self) -> bool:
+        """Give it back; whether it was ours until now."""
+
+    def close(self) -> None:
+        """Let go of it in any case."""
+
+
+class Held:
+    """A lock while it is held."""
+
+    def __init__(self, lock: _Lock, name: str) -> None:
+        self._lock = lock
+        self._name = name
+
+    def check(self) -> None:
+        """Ask before what can't be undone, after long work: is it still held?
+
+        Raises:
+            LockLostError: the connection to PostgreSQL broke meanwhile, and another writer may be at work.
+        """
+        if not self._lock.kept():
+            raise LockLostError(_lost(self._name))
+
+
+class _Seat:
+    """One lock as this process has it: the thread that may use it, and what it holds."""
+
+    def __init__(self) -> None:
+        self.thread = threading.RLock()
+        self.held: Held | None = None
+
+
+_seats: dict[tuple[str, str], _Seat] = {}
+_guard = threading.Lock()
+
+
+@contextmanager
+def hold(settings: Settings, name: str, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[Held]:
+    """Hold the lock `name` while the block runs. A thread that holds it may take it again.
+
+    Args:
+        settings: Where the state is, and how long to wait for another holder.
+        name: The lock's name, for example `bike_demand.data`.
+        on_wait: Told once, in words, when another process has the lock.
+
+    Raises:
+        LockTimeoutError: still held by another after `settings.lock_timeout` seconds.
+        LockLostError: at the end of the block: the lock was lost in it.
+        DatabaseError: PostgreSQL can't be reached.
+    """
+    deadline = time.monotonic() + settings.lock_timeout
+    with _guard:
+        seat = _seats.setdefault((settings.audit_url if _remote(settings) else str(settings.state), name), _Seat())
+    if not seat.thread.acquire(timeout=settings.lock_timeout):
+        raise LockTimeoutError(_busy(name, "another thread of this process", settings.lock_timeout))
+    try:
+        if seat.held is not None:
+            yield seat.held
+            return
+        with _taken(settings, name, deadline, on_wait) as seat.held:
+            try:
+                yield seat.held
+            finally:
+                seat.held = None
+    finally:
+        seat.thread.release()
+
+
+@contextmanager
+def _taken(settings: Settings, name: str, deadline: float, on_wait: Callable[[str], None]) -> Iterator[Held]:
+    lock: _Lock = AdvisoryLock(settings, name) if _remote(settings) else FileLock(settings.state / "locks", name)
+    try:
+        _wait(lock, settings, name, deadline, on_wait)
+        yield Held(lock, name)
+        if not lock.free():
+            raise LockLostError(_lost(name))
+    finally:
+        lock.close()
+
+
+def _wait(lock: _Lock, settings: Settings, name: str, deadline: float, on_wait: Callable[[str], None]) -> None:
+    told = False
+    while not lock.take():
+        if time.monotonic() >= deadline:
+            raise LockTimeoutError(_busy(name, lock.holder(), settings.lock_timeout))
+        if not told:
+            on_wait(f"waiting for another writer of {name} ({lock.holder()})")
+            told = True
+        time.sleep(_POLL_SECONDS)
+
+
+def _remote(settings: Settings) -> bool:
+    return settings.audit_url.startswith("postgresql")
+
+
+def _busy(name: str, holder: str, timeout: float) -> str:
+    return (
+        f"{name} was held by another writer ({holder}) for {timeout:g} s. "
+        "Wait until it is done, or raise PERENNIAL_LOCK_TIMEOUT."
+    )
+
+
+def _lost(name: str) -> str:
+    return (
+        f"{name} was not locked all the time: the connection to PostgreSQL that held the lock broke. "
+        "Another writer may have worked meanwhile. Look at `perennial status`, then run it again."
+    )
