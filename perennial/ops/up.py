@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -140,15 +139,11 @@ def _mlflow(settings: Settings) -> list[str]:
 
 
 def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]) -> None:
-    """Deploy prefect.yaml, unless this home's server has just this one already; and who is told of failures."""
+    """Send the deployments of prefect.yaml that changed, and who is notified of failures."""
     file = (settings.deployments or ROOT / "prefect.yaml").absolute()
-    mark = settings.prefect_home / "deployed"  # beside the database that it tells of
-    text = hashlib.sha256(file.read_bytes()).hexdigest()
-    if not mark.is_file() or mark.read_text(encoding="ascii") != text:
-        log("up", f"deploying {file.name}")
-        words = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
-        _call(settings, record, words, f"{file.name} could not be deployed")
-        mark.write_text(text, encoding="ascii")
+    marks = settings.prefect_home / "deployed.json"  # beside the database that it is about
+    words = ["perennial.ops.deployments.apply", str(file), str(marks)]
+    log("up", f"{file.name}: {_call(settings, record, words, f'{file.name} could not be deployed')}")
     if settings.notify_url is not None:
         _call(
             settings,
@@ -158,7 +153,8 @@ def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]
         )
 
 
-def _call(settings: Settings, record: Running, module: list[str], failed: str) -> None:
+def _call(settings: Settings, record: Running, module: list[str], failed: str) -> str:
+    """What a module prints as the last line."""
     done = subprocess.run(
         [sys.executable, "-m", *module],
         cwd=ROOT,
@@ -170,6 +166,7 @@ def _call(settings: Settings, record: Running, module: list[str], failed: str) -
     )
     if done.returncode:
         raise DeployError(f"{failed}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    return (done.stdout.splitlines() or [""])[-1]
 
 
 def down(settings: Settings) -> bool:
