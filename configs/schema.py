@@ -247,7 +247,7 @@ class Approval(Section):
 
 
 class Upkeep(Section):
-    """How the lake is kept: what upkeep/NAME, which runs every night, may merge and free."""
+    """How the lake is kept: what the nightly upkeep may merge and free."""
 
     keep_days: float = Field(
         default=30.0,

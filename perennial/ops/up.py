@@ -138,12 +138,21 @@ def _mlflow(settings: Settings) -> list[str]:
     return [*words, "--uvicorn-opts", "--log-level warning"]
 
 
-def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]) -> None:
-    """Send the deployments of prefect.yaml that changed, and who is notified of failures."""
+def send_deployments(settings: Settings, record: Running) -> str:
+    """Send the deployments of prefect.yaml that changed to the server of a `perennial up`; what was sent, in words.
+
+    Raises:
+        DeployError: prefect.yaml has a mistake.
+    """
     file = (settings.deployments or ROOT / "prefect.yaml").absolute()
     marks = settings.prefect_home / "deployed.json"  # beside the database that it is about
     words = ["perennial.ops.deployments.apply", str(file), str(marks)]
-    log("up", f"{file.name}: {_call(settings, record, words, f'{file.name} could not be deployed')}")
+    return _call(settings, record, words, f"{file.name} could not be deployed")
+
+
+def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]) -> None:
+    """Send the deployments that changed, and who is notified of failures."""
+    log("up", send_deployments(settings, record))
     if settings.notify_url is not None:
         _call(
             settings,
