@@ -178,6 +178,11 @@ class Retrain(Section):
     new_share: Share = Field(
         default=0.0, description="New labelled rows as a share of those trained on last (0 to 1) that must be reached."
     )
+    max_age_days: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="Days since the last training after which any new labelled row makes it due; by default none.",
+    )
     on_drift: bool = Field(default=True, description="Whether a drift verdict `act` makes it due whatever the rows.")
     on_degraded: bool = Field(
         default=True, description="Whether a performance verdict `act` makes it due whatever the rows."

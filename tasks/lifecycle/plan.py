@@ -10,10 +10,9 @@ from configs.schema import PipelineConfig
 from tasks.features.stored import champion_columns, lacks
 from tasks.lifecycle.dependencies import evaluation_parts, features_parts, gone, judged_by, lacks_model, training_parts
 from tasks.lifecycle.up_to_date import fetchable, landed, undeployed
-from tasks.monitoring import decide
+from tasks.monitoring import retraining
 from tasks.monitoring.verdicts import newest_drift, newest_performance
 from tasks.provenance import fingerprints
-from tasks.provenance.changed import change
 from tasks.records.base import Record
 from tasks.records.data import BatchRecord, TrainingSetRef
 from tasks.records.decision import RetrainDecision
@@ -118,21 +117,20 @@ class _Planner:
     # -------------------------------------------------------------------------------------------- the policy
     def decision(self) -> RetrainDecision:
         """What the retrain policy says of the data that are in."""
-        found, last = change(self.config, self.settings), self.last
+        last = self.last
         labelled = None if last is None else last.model.labelled
         drift = performance = None
         if last is None or dataset_digest(self.ledger) != last.model.dataset_digest:
             labelled = self.lake.dataset(self.ledger).labelled
             drift, performance = newest_drift(self.lake), newest_performance(self.lake)
-        return decide.retrain(
-            self.config.retrain,
+        return retraining.decision(
+            self.config,
+            self.settings,
             labelled=labelled or 0,
-            trained=None if last is None else last.model.labelled,
             drift="unknown" if drift is None else drift.state,
             performance="unknown" if performance is None else performance.state,
             recipe="",
-            changed=None if found is None else found.step,
-            how=() if found is None else found.reasons,
+            now=self.moment,
         )
 
     def rest(self, ingests: bool, decision: RetrainDecision | None) -> None:

@@ -10,12 +10,14 @@ from configs.schema import PipelineConfig
 from tasks.ingestion.discover import places
 from tasks.ingestion.search import Search
 from tasks.ingestion.sql import sql_feeds
+from tasks.monitoring.retraining import is_aged
 from tasks.provenance.fingerprints import parts, recipe
 from tasks.records.base import digest
 from tasks.records.stages import TRAINING_STAGES
 from tasks.stores.lake.tables import Lake
 from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
+from tasks.stores.state import candidates
 from tasks.stores.state.approvals import Approvals
 from tasks.stores.state.audit import Audit
 from tasks.stores.state.candidates import SETTLED, halfway, ready
@@ -40,10 +42,19 @@ def mark_settled(config: PipelineConfig, settings: Settings, *, at: datetime, ac
     audit.write(config.name, SETTLED, "done", at=at, actor=actor, reason="settled", details=details)
 
 
-def decided(config: PipelineConfig, settings: Settings) -> bool:
-    """Whether the last run that decided did so on just the batches, configuration and recipe there are now."""
+def decided(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> bool:
+    """Whether a run that decides would come to what the last one did: on the same batches, configuration and recipe.
+
+    Time alone makes a difference where the policy has a limit of age, and rows wait that were not trained on.
+    """
     ended = Audit(settings).entries(config.name, SETTLED)
-    return bool(ended) and ended[-1].details.get("fingerprint") == fingerprint(config, Lake(settings, config))
+    lake = Lake(settings, config)
+    if not ended or ended[-1].details.get("fingerprint") != fingerprint(config, lake):
+        return False
+    last = candidates.newest(Audit(settings), config.name)
+    if last is None or not is_aged(config, settings, clock(now)):
+        return True
+    return lake.dataset(lake.ledger()).labelled <= last.model.labelled
 
 
 def landed(config: PipelineConfig, settings: Settings) -> list[str]:
@@ -74,11 +85,11 @@ def undeployed(config: PipelineConfig, settings: Settings, now: datetime | None 
     is rolled out, there is none.
     """
     audit = Audit(settings)
-    candidates = [intent for intent, _ in ready(audit, Approvals(settings), config.name, clock(now))]
-    return candidates + halfway(audit, config.name)
+    waiting = [intent for intent, _ in ready(audit, Approvals(settings), config.name, clock(now))]
+    return waiting + halfway(audit, config.name)
 
 
 def nothing_new(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> bool:
     """Whether the last run ended on just the state there is now, and nothing landed or came into a database since."""
-    calm = decided(config, settings) and not undeployed(config, settings, now) and not landed(config, settings)
+    calm = decided(config, settings, now) and not undeployed(config, settings, now) and not landed(config, settings)
     return calm and not fetchable(config, settings, now)

@@ -19,6 +19,7 @@ def retrain(
     recipe: str,
     changed: TrainingStage | None,
     how: Sequence[str] = (),
+    age_days: float = 0.0,
 ) -> RetrainDecision:
     """Decide by the policy.
 
@@ -31,6 +32,7 @@ def retrain(
         recipe: Digest of the configuration, code and libraries that a training now would go by.
         changed: The first stage whose configuration, code or libraries are others than at the last training.
         how: What changed of it, in words.
+        age_days: Days since the last training.
     """
     if labelled == 0:
         return RetrainDecision(due=False, reasons=("no labelled row yet",), new_rows=0, recipe=recipe)
@@ -46,6 +48,8 @@ def retrain(
         reasons.append("drift verdict: act")
     if performance == "act" and policy.on_degraded and new_rows > 0:
         reasons.append("performance verdict: act")
+    if policy.max_age_days is not None and age_days >= policy.max_age_days and new_rows > 0:
+        reasons.append(f"the last training is {age_days:.1f} days old, {policy.max_age_days:g} make it due")
     stage: TrainingStage = "features" if new_rows and (reasons or changed != "evaluation") else changed or "features"
     if changed is not None:
         reasons.append(f"{changed} changed: {'; '.join(how)}")

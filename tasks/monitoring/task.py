@@ -14,9 +14,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.monitoring import decide, page
+from tasks.monitoring import page, retraining
 from tasks.monitoring.window import evidence, newest_batches, records, scored_batches
-from tasks.provenance.changed import change
 from tasks.records.base import artifact_key
 from tasks.records.data import BatchRecord, DatasetRef
 from tasks.records.decision import DriftVerdict, PerformanceVerdict, RetrainDecision, WatchState
@@ -204,17 +203,8 @@ def decide_retrain(
 ) -> RetrainDecision:
     """Decide by the `retrain` policy whether a new model is due."""
     settings = load_settings()
-    last = candidates.newest(Audit(settings), config.name)
-    found = change(config, settings)
-    decision = decide.retrain(
-        config.retrain,
-        labelled=dataset.labelled,
-        trained=None if last is None else last.model.labelled,
-        drift=drift,
-        performance=performance,
-        recipe=recipe,
-        changed=None if found is None else found.step,
-        how=() if found is None else found.reasons,
+    decision = retraining.decision(
+        config, settings, labelled=dataset.labelled, drift=drift, performance=performance, recipe=recipe, now=now
     )
     outcome = "due" if decision.due else "wait"
     create_markdown_artifact(

@@ -124,6 +124,12 @@ def newest(audit: Audit, pipeline: str) -> Candidate | None:
     return _read(entries[-1]) if entries else None
 
 
+def newest_at(audit: Audit, pipeline: str) -> datetime | None:
+    """When the newest candidate was evaluated, by that run's clock; None before any."""
+    entries = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "intent"]
+    return entries[-1].at if entries else None
+
+
 def last_recipes(audit: Audit, pipeline: str) -> dict[TrainingStage, str]:
     """The stages' recipes of the newest candidate, or of a run since that settled on them; empty before any."""
     put_forward = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "intent"]

@@ -92,7 +92,7 @@ def test_each_state_starts_its_flow_and_a_settled_one_nothing(
     end(client, runs(client, deployments, "story"))
 
     ingest("story")
-    assert sweep().started == ("lifecycle of story: data, configuration or code changed since the last decision",)
+    assert sweep().started == ("lifecycle of story: data, configuration, code or age changed since the last decision",)
     run = runs(client, deployments, "story")[-1]
     assert (deployments[run.deployment_id or UUID(int=0)], run.parameters) == (
         "lifecycle",

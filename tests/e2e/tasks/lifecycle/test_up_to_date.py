@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tasks.lifecycle.due import due
 from tasks.lifecycle.up_to_date import nothing_new
 from tests.support.command import showing
 from tests.support.world import ROOT, World, trips
@@ -121,3 +123,22 @@ def test_a_candidate_that_waits_is_something_to_do(calm: World) -> None:
     assert not nothing_new(config, calm.settings)
     assert calm.run("waiting").outcome == "kept_champion"
     assert nothing_new(config, calm.settings)
+
+
+def test_a_limit_of_age_makes_the_run_and_the_sweep_act_by_the_clock_alone(world: World) -> None:
+    from flows.lifecycle import lifecycle
+
+    now = datetime.now(UTC)
+    config = world.pipeline("aged", {"retrain": {"new_rows": 1_000_000, "on_drift": False, "max_age_days": 5.0}})
+    world.land("aged", "a.csv", trips(0, 150, seed=1))
+    assert lifecycle("aged", now=now).outcome == "promoted"
+    later = now + timedelta(days=6)
+    assert nothing_new(config, world.settings, later), "no row waits"
+    world.land("aged", "b.csv", trips(150, 100, seed=2))
+    assert lifecycle("aged", now=now).outcome == "kept_champion"
+    assert nothing_new(config, world.settings, now + timedelta(days=4))
+    assert not nothing_new(config, world.settings, later)
+    assert "lifecycle" in [one.flow for one in due(config, world.settings, later)]
+    report = lifecycle("aged", now=later)
+    assert report.version == 2
+    assert nothing_new(config, world.settings, later)

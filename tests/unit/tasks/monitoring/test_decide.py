@@ -44,6 +44,12 @@ def test_a_share_of_what_was_trained_on_must_be_reached_too(labelled: int, due: 
     assert decided(Retrain(new_rows=20, new_share=0.01), labelled=labelled).due is due
 
 
+@pytest.mark.parametrize(("age", "labelled", "due"), [(29.9, 101, False), (30.0, 101, True), (400.0, 100, False)])
+def test_an_old_training_is_due_with_any_new_row(age: float, labelled: int, due: bool) -> None:
+    assert decided(Retrain(new_rows=1000, max_age_days=30.0), labelled=labelled, age_days=age).due is due
+    assert not decided(labelled=labelled, age_days=age).due
+
+
 def test_another_recipe_is_due_without_a_new_row() -> None:
     found = decided(labelled=100, changed="training", how=("seed: 1 → 2", "numpy 1 → 2"))
     assert (found.due, found.recipe, found.start_from) == (True, "r", "training")
