@@ -124,7 +124,7 @@ class _Life:
         """Finish what a killed run left: candidates that were judged and not released."""
         audit = Audit(self.settings)
         waiting = candidates.ready(audit, Approvals(self.settings), self.name, self.moment)
-        if waiting or candidates.halfway(audit, self.name):
+        if waiting or candidates.pending_moves(audit, self.name):
             with stage("recovery") as running:
                 self.promotion = deploy(self.name, self.moment)
                 self.verdict = waiting[-1][1].verdict if waiting else None

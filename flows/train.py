@@ -24,7 +24,7 @@ from tasks.records.decision import Candidate, Trained, Verdict
 from tasks.records.model import ModelRef
 from tasks.records.provenance import Parts
 from tasks.records.stages import StageName, TrainingStage
-from tasks.release.task import ready, register
+from tasks.release.task import ready_candidates, register
 from tasks.stores.environment import git_commit, packages
 from tasks.stores.lake.tables import Lake
 from tasks.stores.lineage.work import Work
@@ -32,7 +32,7 @@ from tasks.stores.registry.tracking import Tracking
 from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
 from tasks.stores.state.audit import Audit
-from tasks.stores.state.candidates import rival
+from tasks.stores.state.candidates import incumbent
 from tasks.training.task import fit
 
 
@@ -127,7 +127,7 @@ class _Training:
     def rival(self, model: ModelRef) -> ModelRef | None:
         """What a model is held against: the champion; for the champion itself, the one that it took the place of."""
         champion = None if self.champion is None else self.champion.version
-        version = rival(Audit(self.settings), self.config.name, model.run_id, champion)
+        version = incumbent(Audit(self.settings), self.config.name, model.run_id, champion)
         return self.champion if version == champion else self.tracking.model(version) if version else None
 
 
@@ -163,7 +163,7 @@ def train(
             return Trained()
         candidate = run.judge(made, model, probe)
         new = until == "release" and put_forward(candidate, moment, actor())
-        for _, waiting in ready(config, moment) if until == "release" else ():
+        for _, waiting in ready_candidates(config, moment) if until == "release" else ():
             version, registered = register(config, waiting)
             if registered:
                 emit(settings, "perennial.model.registered", pipeline, {"version": version})

@@ -127,4 +127,4 @@ def _store(config: PipelineConfig, model: ModelRef, verdict: Verdict, evaluation
 @task(name="put-forward", cache_policy=NO_CACHE, **RETRIES)
 def put_forward(candidate: Candidate, now: datetime, actor: str) -> bool:
     """Keep a judged candidate for its release, once; whether it was not there yet."""
-    return candidates.put(Audit(load_settings()), candidate, at=now, actor=actor) is not None
+    return candidates.submit(Audit(load_settings()), candidate, at=now, actor=actor) is not None

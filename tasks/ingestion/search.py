@@ -104,7 +104,7 @@ class Search:
         file = self._try(one.path, self._identified)
         if file is None or file.sha256 not in self._came:
             return False
-        self._contents().note(Found(file.path, file.size, file.mtime_ns), file.sha256, told=False)
+        self._contents().record(Found(file.path, file.size, file.mtime_ns), file.sha256, reported=False)
         return True
 
     def _is_twin(self, one: Found, found: Mapping[str, LandedFile]) -> bool:
@@ -112,7 +112,7 @@ class Search:
         noted = self._noted.get(one)
         if noted is None or (noted.sha256 not in self._came and noted.sha256 not in found):
             return False
-        if not noted.told:
+        if not noted.reported:
             self._note_twin(one, noted.sha256, found)
         return True
 
@@ -151,7 +151,7 @@ class Search:
 
     def _note_twin(self, file: Found, content: str, found: Mapping[str, LandedFile]) -> None:
         """Tell, once, that a file has the content of another one."""
-        self._contents().note(file, content, told=True)
+        self._contents().record(file, content, reported=True)
         if content in found:
             self._tell(f"{file.path} has the same content as {found[content].path}, which comes in now")
             return

@@ -26,7 +26,7 @@ from tasks.records.data import Feed
 from tasks.stores.landing.folder import Tell
 from tasks.stores.landing.source_database import SourceDatabase, kind
 from tasks.stores.settings import Settings
-from tasks.stores.state.watermarks import Intent, Mark, Watermarks, encoded
+from tasks.stores.state.watermarks import PendingRange, Watermark, Watermarks, encoded
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:(?P<gap>[ T])\d\d:\d\d(?::\d\d)?(?P<parts>\.\d+)?(?P<zone>Z|\+00:?00)?)?")
 _SLUG = 40
@@ -89,12 +89,12 @@ class SqlFeed:
             self._tell_lost(database, tell)
         while until is not None and last != until:
             part = database.cut(last, until, self._sql.max_rows)
-            intent = Intent(last, part, file_name(last, part))
+            intent = PendingRange(last, part, file_name(last, part))
             self._marks.begin(intent.until, intent.file)
             self._land(database, intent, tell)
             last = part
 
-    def _until(self, database: SourceDatabase, last: Mark | None) -> Mark | None:
+    def _until(self, database: SourceDatabase, last: Watermark | None) -> Watermark | None:
         """The watermark to fetch up to; None where nothing is new."""
         newest = database.newest(last)
         if newest is None:
@@ -107,7 +107,7 @@ class SqlFeed:
         limit = self._limit(newest)
         return newest if limit is None else database.newest(last, limit)
 
-    def _limit(self, newest: Mark) -> Mark | None:
+    def _limit(self, newest: Watermark) -> Watermark | None:
         """The youngest watermark to be taken now; None where it tells no time.
 
         Of dates, and of times that are yet to come, only those that are over: more rows of them may follow.
@@ -137,7 +137,7 @@ class SqlFeed:
             rows = "1 row is" if lost == 1 else f"{lost} rows are"
             tell(f"{self._key}: {rows} not fetched, having no {self._sql.watermark}")
 
-    def _land(self, database: SourceDatabase, intent: Intent, tell: Tell) -> None:
+    def _land(self, database: SourceDatabase, intent: PendingRange, tell: Tell) -> None:
         """Put the file of a range into its place, whole."""
         draft = self._folder / f".{intent.file}.part"
         rows = 0
@@ -156,7 +156,7 @@ class SqlFeed:
         more = f", more than max_rows: they share one {self._sql.watermark}" if rows > self._sql.max_rows else ""
         tell(f"{self._key}: {rows} row{'' if rows == 1 else 's'} fetched as {intent.file}{more}")
 
-    def _arrived(self, intent: Intent) -> None:
+    def _arrived(self, intent: PendingRange) -> None:
         """The file of a range is in its place: mark it, where markers are asked for, and note the range as done."""
         if self._marker:
             (self._folder / f"{intent.file}{self._marker}").touch()
@@ -175,7 +175,7 @@ def sql_feeds(config: PipelineConfig, settings: Settings, now: datetime) -> dict
     }
 
 
-def file_name(last: Mark | None, until: Mark) -> str:
+def file_name(last: Watermark | None, until: Watermark) -> str:
     """Name of the file of a range: the same range, the same name; another one, another."""
     ends = f"{'start' if last is None else _slug(last)}-{_slug(until)}"
     if isinstance(until, str):  # texts may look alike once they are made fit for a name
@@ -184,14 +184,14 @@ def file_name(last: Mark | None, until: Mark) -> str:
     return f"sql-{ends}.jsonl"
 
 
-def _slug(mark: Mark) -> str:
+def _slug(mark: Watermark) -> str:
     if isinstance(mark, datetime):
         moment = mark.astimezone(UTC) if mark.tzinfo else mark
         return moment.strftime("%Y%m%dT%H%M%S.%f") + ("Z" if mark.tzinfo else "")
     return re.sub(r"[^A-Za-z0-9.]", "_", str(mark))[:_SLUG] if isinstance(mark, str) else _number(mark)
 
 
-def _number(mark: Mark) -> str:
+def _number(mark: Watermark) -> str:
     return str(mark).replace("-", "m" if not isinstance(mark, date) else "").replace("+", "")
 
 

@@ -223,7 +223,7 @@ class _Planner:
             own = [] if before is None else [*changes(before.parts, fingerprints.parts(self.config, "evaluation"))]
             self.add("evaluation", "run", *own, "training runs")
             return ""
-        rival = candidates.rival(self.audit, self.config.name, model.run_id, self.champion)
+        rival = candidates.incumbent(self.audit, self.config.name, model.run_id, self.champion)
         parts = evaluation_parts(self.config, model, made.digest, rival, self.moment)
         found = self.manifests.find("evaluation", parts.fingerprint)
         if found is not None:
@@ -245,7 +245,7 @@ class _Planner:
 
     def reigning(self) -> ModelRef | None:
         """The champion as the audit knows it."""
-        found = candidates.judged(self.audit, self.config.name)
+        found = candidates.evaluated(self.audit, self.config.name)
         mine = [one.model for _, one, _, version in found if version is not None and version == self.champion]
         return mine[-1] if mine else None
 

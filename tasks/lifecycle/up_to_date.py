@@ -18,7 +18,7 @@ from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
 from tasks.stores.state.approvals import Approvals
 from tasks.stores.state.audit import Audit
-from tasks.stores.state.candidates import SETTLED, halfway, ready
+from tasks.stores.state.candidates import UP_TO_DATE, pending_moves, ready
 
 # How the lake is kept, what a run costs, what people are told, and how versions are served decide nothing.
 _IDLE = {"upkeep", "cost", "description", "serving", "rollout"}
@@ -37,12 +37,12 @@ def mark_settled(config: PipelineConfig, settings: Settings, *, at: datetime, ac
     audit = Audit(settings)
     of_stages: dict[str, JsonValue] = {step: parts(config, step).recipe for step in TRAINING_STAGES}
     details: dict[str, JsonValue] = {"fingerprint": found, "recipes": of_stages}
-    audit.write(config.name, SETTLED, "done", at=at, actor=actor, reason="settled", details=details)
+    audit.write(config.name, UP_TO_DATE, "done", at=at, actor=actor, reason="settled", details=details)
 
 
 def decided(config: PipelineConfig, settings: Settings) -> bool:
     """Whether the last run that decided did so on just the batches, configuration and recipe there are now."""
-    ended = Audit(settings).entries(config.name, SETTLED)
+    ended = Audit(settings).entries(config.name, UP_TO_DATE)
     return bool(ended) and ended[-1].details.get("fingerprint") == fingerprint(config, Lake(settings, config))
 
 
@@ -75,7 +75,7 @@ def undeployed(config: PipelineConfig, settings: Settings, now: datetime | None 
     """
     audit = Audit(settings)
     candidates = [intent for intent, _ in ready(audit, Approvals(settings), config.name, clock(now))]
-    return candidates + halfway(audit, config.name)
+    return candidates + pending_moves(audit, config.name)
 
 
 def nothing_new(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> bool:

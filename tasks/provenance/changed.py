@@ -23,7 +23,7 @@ class Change(Record):
 def change(config: PipelineConfig, settings: Settings) -> Change | None:
     """What changed since the last run that trained, or that found nothing to train; None where nothing did."""
     audit, manifests = Audit(settings), Manifests(settings, config.name)
-    before = candidates.last_recipes(audit, config.name)
+    before = candidates.last_fingerprints(audit, config.name)
     for step in TRAINING_STAGES if before else ():
         now = fingerprints.parts(config, step)
         if now.recipe != before[step]:

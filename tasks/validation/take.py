@@ -16,7 +16,7 @@ from tasks.stores.lake.partial_commits import halfway
 from tasks.stores.lake.schemas import BATCH, ROW_ID
 from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
-from tasks.stores.state.first_judged import first_clocks
+from tasks.stores.state.first_judged import first_judged_at
 from tasks.validation.duplicates import Known
 from tasks.validation.judge import Judgement, judge
 from tasks.validation.keys import Ids, among
@@ -64,7 +64,7 @@ def _judge(
     clocks = dict.fromkeys(own, now)
     if config.contract.policies.future != "accept":
         # A batch that a killed run left is judged again as it was.
-        clocks = first_clocks(settings, config.name, rules_digest(config), own, now)
+        clocks = first_judged_at(settings, config.name, rules_digest(config), own, now)
     came = [
         one.event_time_max for one in ledger if one.feed == feed and one.event_time_max and one.batch not in set(own)
     ]

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from configs.source import SqlQuery
 from tasks.errors import PerennialError, UsageError
-from tasks.stores.state.watermarks import Mark
+from tasks.stores.state.watermarks import Watermark
 
 _AT_ONCE = 10_000
 _PATIENCE = {"connect_timeout": 10, "keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3}
@@ -71,13 +71,13 @@ class SourceDatabase:
         if twice:
             raise UsageError(f"{self._key}.query: found {twice[0]!r} more than once; name its columns one by one.")
 
-    def newest(self, after: Mark | None, until: Mark | None = None) -> Mark | None:
+    def newest(self, after: Watermark | None, until: Watermark | None = None) -> Watermark | None:
         """The greatest watermark after one, up to and with another; None where there is none."""
         query = sa.select(sa.func.max(self._mark)).where(*self._between(after, until))
         with self._connected() as connection:
             return self._checked(connection.execute(query).scalar())
 
-    def cut(self, after: Mark | None, until: Mark, rows: int) -> Mark:
+    def cut(self, after: Watermark | None, until: Watermark, rows: int) -> Watermark:
         """The last watermark of a range that has at most so many rows, or the first one where that has more."""
         inside = self._between(after, until)
         beyond = sa.select(self._mark).where(*inside).order_by(self._mark).offset(rows).limit(1)
@@ -95,7 +95,9 @@ class SourceDatabase:
         with self._connected() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def rows(self, after: Mark | None, until: Mark) -> Iterator[tuple[Sequence[str], Sequence[Sequence[Any]]]]:
+    def rows(
+        self, after: Watermark | None, until: Watermark
+    ) -> Iterator[tuple[Sequence[str], Sequence[Sequence[Any]]]]:
         """The rows of a range by watermark, some at a time, with the names of their columns. Memory stays bounded."""
         wanted = sa.select(sa.text("*")).select_from(self._rows)
         query = wanted.where(*self._between(after, until)).order_by(self._mark)
@@ -105,7 +107,7 @@ class SourceDatabase:
             for some in found.partitions(_AT_ONCE):
                 yield names, some
 
-    def _between(self, after: Mark | None, until: Mark | None) -> list[sa.ColumnElement[bool]]:
+    def _between(self, after: Watermark | None, until: Watermark | None) -> list[sa.ColumnElement[bool]]:
         bounds: list[sa.ColumnElement[bool]] = [self._mark.is_not(None)]
         if after is not None:
             bounds.append(self._mark > sa.literal(after))
@@ -113,9 +115,9 @@ class SourceDatabase:
             bounds.append(self._mark <= sa.literal(until))
         return bounds
 
-    def _checked(self, found: Any) -> Mark | None:
+    def _checked(self, found: Any) -> Watermark | None:
         """A watermark of a type that has an order."""
-        if found is None or (isinstance(found, Mark) and not isinstance(found, bool) and found == found):
+        if found is None or (isinstance(found, Watermark) and not isinstance(found, bool) and found == found):
             return found
         told = f"a value of type {type(found).__name__}" if found == found else "NaN"
         raise UsageError(f"{self._key}.watermark: found {told}; expected numbers, times, dates or text.")
@@ -175,7 +177,7 @@ def _address(key: str, name: str) -> sa.URL:
     return url
 
 
-def kind(mark: Mark) -> str:
+def kind(mark: Watermark) -> str:
     """What a watermark can be compared with: those of its kind."""
     if isinstance(mark, int | float | Decimal):
         return "a number"

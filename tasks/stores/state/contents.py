@@ -29,7 +29,7 @@ class Content(NamedTuple):
     """What a file held when it was read, and whether a run has told of it."""
 
     sha256: str
-    told: bool
+    reported: bool
 
 
 class Contents:
@@ -52,10 +52,10 @@ class Contents:
             rows = connection.execute(query).all()
         return {Found(row.path, row.size, row.mtime_ns): Content(row.sha256, row.told) for row in rows}
 
-    def note(self, file: Found, sha256: str, *, told: bool) -> None:
+    def record(self, file: Found, sha256: str, *, reported: bool) -> None:
         """Remember what a file holds."""
-        now = {"size": file.size, "mtime_ns": file.mtime_ns, "sha256": sha256, "told": told}
-        made = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-        query = made(_contents).values(**self._own, path=file.path, **now)
+        now = {"size": file.size, "mtime_ns": file.mtime_ns, "sha256": sha256, "told": reported}
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        query = insert(_contents).values(**self._own, path=file.path, **now)
         with self._engine.begin() as connection:
             connection.execute(query.on_conflict_do_update(index_elements=["pipeline", "feed", "path"], set_=now))

@@ -103,9 +103,9 @@ def test_another_parameter_is_told_with_what_it_did(story: World) -> None:
 
 def test_the_effect_is_the_gate_s_own_comparison(story: World) -> None:
     from tasks.stores.state.audit import Audit
-    from tasks.stores.state.candidates import judged
+    from tasks.stores.state.candidates import evaluated
 
-    for version, (_, candidate, _, _) in zip(told(story).versions, judged(Audit(story.settings), NAME), strict=True):
+    for version, (_, candidate, _, _) in zip(told(story).versions, evaluated(Audit(story.settings), NAME), strict=True):
         assert version.effects[0].improvement == candidate.verdict.comparison
 
 

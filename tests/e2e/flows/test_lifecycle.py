@@ -153,7 +153,7 @@ def test_batches_after_the_first_training_are_scored_once_by_the_champion_of_the
 
 
 def test_the_audit_tells_the_reigns_that_the_alias_had(story: Story) -> None:
-    reigns = Audit(story.world.settings).reigns(NAME)
+    reigns = Audit(story.world.settings).champion_periods(NAME)
     seen = [version for version in dict.fromkeys(story.alias.values()) if version is not None]
     assert [reign.version for reign in reigns] == seen
     assert reigns[-1].until is None

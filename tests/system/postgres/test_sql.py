@@ -195,5 +195,5 @@ def test_a_team_s_state_keeps_watermarks_and_known_contents(team: Callable[..., 
     assert (known.last(), known.intent()) == (NOW, None)
     contents = Contents(one, "db", "labels")
     for size in (1, 2):
-        contents.note(Found("a.csv", size, 1 << 62), "ab", told=size == 2)
+        contents.record(Found("a.csv", size, 1 << 62), "ab", reported=size == 2)
     assert Contents(other, "db", "labels").known() == {Found("a.csv", 2, 1 << 62): ("ab", True)}

@@ -303,9 +303,9 @@ def test_what_quarantine_gave_back_is_found_like_what_landed(finder: Finder) -> 
 
 def test_the_newest_look_at_a_path_is_what_is_remembered(finder: Finder) -> None:
     contents = Contents(finder.settings, "found", "observations")
-    contents.note(Found("a.csv", 1, 2), "one", told=True)
-    contents.note(Found("a.csv", 1, 3), "two", told=False)
-    contents.note(Found("b.csv", 1 << 40, 1 << 62), "three", told=True)
+    contents.record(Found("a.csv", 1, 2), "one", reported=True)
+    contents.record(Found("a.csv", 1, 3), "two", reported=False)
+    contents.record(Found("b.csv", 1 << 40, 1 << 62), "three", reported=True)
     assert contents.known() == {
         Found("a.csv", 1, 3): ("two", False),
         Found("b.csv", 1 << 40, 1 << 62): ("three", True),
