@@ -18,8 +18,8 @@ from flows.stages import keep
 from tasks.records.decision import Candidate, Outcome, Promotion
 from tasks.records.provenance import Parts, flat
 from tasks.release.task import apply_promotion, close_promotion, ready_candidates, recover, register
-from tasks.stores.lineage.emitting import emitting
-from tasks.stores.lineage.work import Work
+from tasks.stores.lineage.emitter import emit_stage
+from tasks.stores.lineage.stage_data import StageData
 from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
 from tasks.stores.state import rollouts
@@ -59,9 +59,9 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
         ):  # again: a request supersedes an older one, which then is ready
             for candidate in candidates:
                 lock.check()  # it may be held since before a long training
-                with emitting(config, "release", Work(model=candidate[1].model), at=moment) as stage:
+                with emit_stage(config, "release", StageData(model=candidate[1].model), at=moment) as stage:
                     done.append(_deploy(config, settings, *candidate, moment))
-                    stage.made(done[-1])
+                    stage.add_output(done[-1])
                 if done[-1].outcome == "rolling_out":
                     break  # the others wait for what becomes of it
     if not any(one.outcome == "rolling_out" for one in done):

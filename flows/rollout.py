@@ -24,9 +24,9 @@ from tasks.release.rollout import check
 from tasks.release.task import apply_rollout_decision, publish_rollout, release_context
 from tasks.retry import passes
 from tasks.stores.lake.tables import Lake
-from tasks.stores.lineage.emitting import Running as Stage
-from tasks.stores.lineage.emitting import emitting
-from tasks.stores.lineage.work import Work
+from tasks.stores.lineage.emitter import StageRun as Stage
+from tasks.stores.lineage.emitter import emit_stage
+from tasks.stores.lineage.stage_data import StageData
 from tasks.stores.registry.tracking import Tracking
 from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
@@ -89,7 +89,7 @@ class _Watch:
             else:
                 after = apply_rollout_decision(self.config, rollout, self.decision, now, actor(), self.tell)
             if stage is not None and after.ending is not None:
-                stage.made(_promotion(after, after.ending))
+                stage.add_output(_promotion(after, after.ending))
         self.show(after)
         return after
 
@@ -99,7 +99,7 @@ class _Watch:
         """Tells of the block as of a release, if the rollout is about to end."""
         if self.decision is None or self.decision.action in ("go_on", "advance"):
             return nullcontext()
-        return emitting(self.config, "release", Work(model=tracking.model(rollout.version)), at=now)
+        return emit_stage(self.config, "release", StageData(model=tracking.model(rollout.version)), at=now)
 
     def show(self, rollout: Rollout) -> None:
         """Tell of a look: in the log where something changed, as a page also from time to time."""

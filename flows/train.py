@@ -27,7 +27,7 @@ from tasks.records.stages import StageName, TrainingStage
 from tasks.release.task import ready_candidates, register
 from tasks.stores.environment import git_commit, packages
 from tasks.stores.lake.tables import Lake
-from tasks.stores.lineage.work import Work
+from tasks.stores.lineage.stage_data import StageData
 from tasks.stores.registry.tracking import Tracking
 from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
@@ -73,7 +73,7 @@ class _Training:
             TrainingSetRef,
             lacks,
             lambda: training_set(config, dataset, self.champion, self.features, force=force),
-            Work(dataset=dataset, champion=self.champion),
+            StageData(dataset=dataset, champion=self.champion),
             running,
             facts,
         )
@@ -82,7 +82,7 @@ class _Training:
         config, steps = self.config, self.steps
         with steps.show("training") as running:
             if steps.skips("training"):
-                model, self.training = steps.take_last("training", ModelRef, self.tracking.lacks, running)
+                model, self.training = steps.take_last("training", ModelRef, self.tracking.missing_reason, running)
             else:
                 parts = self.training = training_parts(config, made)
 
@@ -92,10 +92,12 @@ class _Training:
 
                 about: dict[str, JsonValue] = {"train_rows": made.train_rows, "commit": git_commit()}
                 about["packages"] = {**packages()}
-                work = Work(training_set=made)
-                model = steps.take("training", parts, ModelRef, self.tracking.lacks, make, work, running, about)
+                work = StageData(training_set=made)
+                model = steps.take(
+                    "training", parts, ModelRef, self.tracking.missing_reason, make, work, running, about
+                )
             running.note = config.training.estimator.rpartition(".")[2]
-            return self.tracking.fetched(model)
+            return self.tracking.with_local_files(model)
 
     def judge(self, made: TrainingSetRef, model: ModelRef, probe: CleanProcess) -> Candidate:
         config, steps = self.config, self.steps
@@ -109,7 +111,7 @@ class _Training:
                 Verdict,
                 lambda _: "",
                 lambda: judge(config, made, model, held_against, self.training, parts, probe, steps.moment),
-                Work(training_set=made, model=model, champion=held_against),
+                StageData(training_set=made, model=model, champion=held_against),
                 running,
             )
             running.note = "; ".join(verdict.reasons) or "every gate passed"

@@ -21,7 +21,7 @@ from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker
 
 from flows.reconcile import mark_gone
 from perennial.ops.flow_process import run as run_engine
-from tasks.stores.locks.flow_runs import register
+from tasks.stores.locks.flow_runs import register_process
 from tasks.stores.settings import Settings, load_settings, prepare
 
 POOL = "perennial"
@@ -60,7 +60,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> WarmWorkerResult:
         """Run a flow run to its end, or until somebody cancels it."""
-        register(self._settings, str(flow_run.id))  # until the run's own process does
+        register_process(self._settings, str(flow_run.id))  # until the run's own process does
         own = {name: value for name, value in configuration.env.items() if value is not None}
         process = self._warm.Process(target=run_engine, args=(own,), name=flow_run.name)
         await anyio.to_thread.run_sync(process.start)  # the first waits for the fork server's imports

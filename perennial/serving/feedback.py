@@ -111,7 +111,7 @@ class Feedback:
             _log.error("labels can't be landed: %s", error)
             return
         try:
-            if lock.take():
+            if lock.try_acquire():
                 for name in names:
                     self._one(name)
         finally:

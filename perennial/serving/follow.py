@@ -19,7 +19,7 @@ from perennial.serving.settings import ServeSettings
 from tasks.errors import UsageError
 from tasks.records.base import NewerRecordError
 from tasks.records.rollout import Exposure
-from tasks.stores.registry.aliases import Aliases, Named, connect
+from tasks.stores.registry.aliases import AliasedVersion, Aliases, connect
 from tasks.stores.registry.artifacts import MissingFilesError, RegistryError
 from tasks.stores.registry.local_copy import FetchError, LocalCopy
 from tasks.stores.settings import Settings
@@ -135,11 +135,11 @@ class Follower:
     def _serve_slot(self, slot: Slot, aliases: Aliases) -> None:
         if aliases.champion is None:
             # Out of reach, or the alias was taken away: what served last goes on, from memory or from disk.
-            aliases = self._copy.last(slot.config.name) if slot.live is None else slot.pointed
+            aliases = self._copy.last_aliases(slot.config.name) if slot.live is None else slot.pointed
         if aliases.champion is None or not slot.due(aliases):
             return
         began = time.monotonic()
-        wanted = [(one.version, one.place) for one in aliases if one is not None]
+        wanted = [(one.version, one.location) for one in aliases if one is not None]
         slot.refused = {key: one for key, one in slot.refused.items() if key in wanted}
         champion = self._loaded(slot, aliases.champion, "champion")
         if champion is None:
@@ -154,7 +154,7 @@ class Follower:
         slot.held = self._kept(slot.held, (champion, challenger), before)
         if champion.version == aliases.champion.version:
             named = aliases.challenger if challenger is not None else None
-            self._copy.remember(slot.config.name, Aliases(aliases.champion, named))
+            self._copy.save_aliases(slot.config.name, Aliases(aliases.champion, named))
         self._tell(slot, before, time.monotonic() - began)
 
     @staticmethod
@@ -178,9 +178,9 @@ class Follower:
         loaded = self._loaded(slot, named, "challenger")
         return loaded, (None if loaded is None else exposure)
 
-    def _loaded(self, slot: Slot, named: Named, alias: str) -> Loaded | None:
+    def _loaded(self, slot: Slot, named: AliasedVersion, alias: str) -> Loaded | None:
         """A version in memory; None where it can't be served, which is told."""
-        key = (named.version, named.place)
+        key = (named.version, named.location)
         if key in slot.held:
             return slot.held[key]
         refused = slot.refused.get(key)
@@ -197,8 +197,8 @@ class Follower:
         slot.held[key] = loaded
         return loaded
 
-    def _refuse(self, slot: Slot, named: Named, alias: str, reason: str, *, fetched: bool) -> None:
-        key = (named.version, named.place)
+    def _refuse(self, slot: Slot, named: AliasedVersion, alias: str, reason: str, *, fetched: bool) -> None:
+        key = (named.version, named.location)
         known = slot.refused.get(key)
         slot.refused[key] = _Refused(time.monotonic(), reason)
         if known is not None and known.reason == reason:

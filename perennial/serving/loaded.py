@@ -19,7 +19,7 @@ from tasks.records.model import ModelRef
 from tasks.records.rollout import Exposure
 from tasks.stores.lake.schemas import ARROW_TYPES
 from tasks.stores.registry import models
-from tasks.stores.registry.aliases import Named
+from tasks.stores.registry.aliases import AliasedVersion
 
 
 class RefusedModelError(PerennialError):
@@ -57,7 +57,7 @@ class Loaded:
         RefusedModelError: it does not load, or its stored sample is not answered as recorded.
     """
 
-    def __init__(self, config: PipelineConfig, named: Named, folder: Path) -> None:
+    def __init__(self, config: PipelineConfig, named: AliasedVersion, folder: Path) -> None:
         try:
             self.ref = ModelRef.model_validate_json(named.ref)
             self.model = models.load(folder / models.MODEL_FILE, config.training.trusted_types)

@@ -60,12 +60,12 @@ def judge(
     from tasks.evaluation.holdout import holdout
     from tasks.evaluation.judge import Circumstances, answers, verdict
     from tasks.features.frame import feature_frame
-    from tasks.stores.threads import pinned, usable
+    from tasks.stores.threads import available_threads, limit_threads
 
     table = staging.read(Path(ref.folder) / "holdout.arrow")
     frame = feature_frame(table, model.feature_columns, model.columns)
     trusted = config.training.trusted_types
-    with pinned(usable(config.training.threads)):
+    with limit_threads(available_threads(config.training.threads)):
         said = answers(models.load(Path(model.folder) / models.MODEL_FILE, trusted), frame)
     found = verdict(
         config,

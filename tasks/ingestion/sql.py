@@ -23,8 +23,8 @@ from configs.source import SqlQuery
 from tasks.errors import UsageError
 from tasks.ingestion.discover import feeds
 from tasks.records.data import Feed
-from tasks.stores.landing.folder import Tell
-from tasks.stores.landing.source_database import SourceDatabase, kind
+from tasks.stores.landing.folder import Warn
+from tasks.stores.landing.source_database import SourceDatabase, watermark_kind
 from tasks.stores.settings import Settings
 from tasks.stores.state.watermarks import PendingRange, Watermark, Watermarks, encoded
 
@@ -67,7 +67,7 @@ class SqlFeed:
         if intent is not None and (self._folder / intent.file).exists():
             self._arrived(intent)
 
-    def fetch(self, tell: Tell) -> None:
+    def fetch(self, tell: Warn) -> None:
         """Fetch what is new into files that land. The data lock is held, and the landing folder is there.
 
         Args:
@@ -99,9 +99,10 @@ class SqlFeed:
         newest = database.newest(last)
         if newest is None:
             return None
-        if last is not None and kind(last) != kind(newest):
+        if last is not None and watermark_kind(last) != watermark_kind(newest):
             raise UsageError(
-                f"{self._key}.watermark: found {kind(newest)}, and what was fetched before ended at {kind(last)}. "
+                f"{self._key}.watermark: found {watermark_kind(newest)}, and what was fetched before ended at "
+                f"{watermark_kind(last)}. "
                 "Give the query a column of another name for it."
             )
         limit = self._limit(newest)
@@ -122,7 +123,8 @@ class SqlFeed:
         if told is None:
             if self._sql.lag_seconds:
                 raise UsageError(
-                    f"{self._key}.lag_seconds: found a watermark that is {kind(newest)}; expected one in time, "
+                    f"{self._key}.lag_seconds: found a watermark that is {watermark_kind(newest)}; expected one "
+                    "in time, "
                     "or no lag_seconds."
                 )
             return None
@@ -131,13 +133,13 @@ class SqlFeed:
         moment = (latest.astimezone(UTC) if told["zone"] else local).replace(tzinfo=None)
         return moment.isoformat(told["gap"], "microseconds" if told["parts"] else "seconds") + (told["zone"] or "")
 
-    def _tell_lost(self, database: SourceDatabase, tell: Tell) -> None:
-        lost = database.without_mark()
+    def _tell_lost(self, database: SourceDatabase, tell: Warn) -> None:
+        lost = database.count_without_watermark()
         if lost:
             rows = "1 row is" if lost == 1 else f"{lost} rows are"
             tell(f"{self._key}: {rows} not fetched, having no {self._sql.watermark}")
 
-    def _land(self, database: SourceDatabase, intent: PendingRange, tell: Tell) -> None:
+    def _land(self, database: SourceDatabase, intent: PendingRange, tell: Warn) -> None:
         """Put the file of a range into its place, whole."""
         draft = self._folder / f".{intent.file}.part"
         rows = 0

@@ -196,7 +196,7 @@ def settle(quarantine: Quarantine, batches: Sequence[str], why: str, at: datetim
     highest = max((one.seq for one in quarantine.ledger), default=0)
     found = [quarantine.batch(one) for one in batches]
     due = [one for one in found if one is not None and one.verdict == "rejected" and one.rules != FOR_GOOD]
-    quarantine.lake.enter(
+    quarantine.lake.append_ledger(
         [
             one.model_copy(
                 update={"seq": highest + number, "rules": FOR_GOOD, "reasons": (*one.reasons, why), "ingested_at": at}

@@ -78,10 +78,10 @@ def close_rollout(context: ReleaseContext, rollout: Rollout, at: datetime) -> Ro
     if ending is None:
         raise ValueError(f"the rollout {rollout.id} of {rollout.pipeline} is not to end")
     if context.tracking.challenger_version() is not None:
-        context.tracking.hide()
+        context.tracking.clear_challenger()
     reason, outcome = "; ".join(ending.reasons), OUTCOMES[ending.outcome]
     if outcome == "rolled_back":
-        context.tracking.mark(rollout.version, reason)
+        context.tracking.tag_rolled_back(rollout.version, reason)
     champion = rollout.version if outcome == "promoted" else context.tracking.champion_version()
     reasons: list[JsonValue] = [*ending.reasons]
     context.emit(_EVENTS[ending.outcome], {"version": rollout.version, "champion": champion, "reasons": reasons})
@@ -157,8 +157,8 @@ def complete_rollback(context: ReleaseContext, intent: AuditEntry, at: datetime)
         )
         return f"rollback to version {rollback.to}: abandoned"
     if rollback.marks:
-        context.tracking.mark(rollback.version, intent.reason)
-    context.tracking.mark(rollback.to, "")
+        context.tracking.tag_rolled_back(rollback.version, intent.reason)
+    context.tracking.tag_rolled_back(rollback.to, "")
     payload: dict[str, JsonValue] = {"version": rollback.version, "champion": rollback.to, "reasons": [intent.reason]}
     context.emit("perennial.model.rolled_back", payload)
     row = decision_row(intent.at, "rollback", "rolled_back", "", rollback.stored_json())

@@ -146,8 +146,8 @@ def _verify_predictions(config: PipelineConfig, context: ReleaseContext, target:
     """Load the version's files and let them answer their stored sample."""
     from tasks.stores.registry import models
 
-    folder = Path(context.tracking.asked(target).folder)
-    difference = models.answers_probe(folder, config.training.trusted_types)
+    folder = Path(context.tracking.resolve(target).folder)
+    difference = models.verify_probe(folder, config.training.trusted_types)
     if difference:
         raise RollbackError(f"{config.name}@{target} can't take over: {difference}. The champion is as before.")
 

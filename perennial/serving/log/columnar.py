@@ -19,7 +19,7 @@ from tasks.stores.lake.schemas import (
     PREDICT_MS,
     REQUEST,
     ROLE,
-    predicted,
+    prediction_type,
     served_schema,
 )
 
@@ -51,7 +51,7 @@ def read_whole(path: Path, config: PipelineConfig) -> pa.Table:
         [
             *((inside, _in_json(schema.field(name).type)) for name, inside in _SAME.items()),
             ("positions", pa.list_(pa.int64())),
-            ("predictions", pa.list_(_in_json(predicted(config)))),
+            ("predictions", pa.list_(_in_json(prediction_type(config)))),
             ("columns", inputs),
         ]
     )

@@ -98,7 +98,7 @@ def _groups(files: Sequence[Path]) -> Iterator[list[Path]]:
 
 def _commit(root: Path, config: PipelineConfig, lake: Lake, meters: Meters, files: Sequence[Path]) -> int:
     from perennial.serving.log.rows import unify
-    from tasks.stores.lake.delta import Part
+    from tasks.stores.lake.delta import TransactionRows
 
     found = [_read(path, config) for path in files]
     for path, one in zip(files, found, strict=True):
@@ -109,7 +109,7 @@ def _commit(root: Path, config: PipelineConfig, lake: Lake, meters: Meters, file
         schema = unify([table.schema.empty_table() for _, table in full]).schema
         tables = [unify([schema.empty_table(), table]) for _, table in full]
         parts = [
-            Part(_transaction(path), _version(path), table, rising=True)
+            TransactionRows(_transaction(path), _version(path), table, ordered=True)
             for (path, _), table in zip(full, tables, strict=True)
         ]
         lake.append_parts_once("served", parts)

@@ -99,7 +99,7 @@ class Shipper:
             self._rotate(name)
         lock = FileLock(self._settings.folder, "ship")
         try:
-            return lock.take() and not [name for name in names if not self._one(name)]
+            return lock.try_acquire() and not [name for name in names if not self._one(name)]
         finally:
             lock.close()
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.records.data import Feed
-from tasks.stores.landing.folder import Found
+from tasks.stores.landing.folder import FileStat
 from tasks.stores.settings import Settings
 from tasks.stores.state.database import METADATA, connect
 
@@ -45,14 +45,14 @@ class Contents:
         self._engine = connect(settings)
         self._own = {"pipeline": pipeline, "feed": feed}
 
-    def known(self) -> dict[Found, Content]:
+    def known(self) -> dict[FileStat, Content]:
         """Every file that was noted."""
         query = sa.select(_contents).filter_by(**self._own)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        return {Found(row.path, row.size, row.mtime_ns): Content(row.sha256, row.told) for row in rows}
+        return {FileStat(row.path, row.size, row.mtime_ns): Content(row.sha256, row.told) for row in rows}
 
-    def record(self, file: Found, sha256: str, *, reported: bool) -> None:
+    def record(self, file: FileStat, sha256: str, *, reported: bool) -> None:
         """Remember what a file holds."""
         now = {"size": file.size, "mtime_ns": file.mtime_ns, "sha256": sha256, "told": reported}
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert

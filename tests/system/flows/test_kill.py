@@ -148,6 +148,6 @@ def test_killed_runs_lose_nothing_double_nothing_and_leave_no_server(
     champion = Tracking(shaken.settings, NAME).champion()
     assert champion is not None
     assert champion.version == audit.champion(NAME)
-    assert models.answers_probe(Path(champion.folder)) == ""
+    assert models.verify_probe(Path(champion.folder)) == ""
     quarantine = Lake(shaken.settings, shaken.config(NAME)).read("quarantine").num_rows
     assert quarantine == Lake(undisturbed.settings, undisturbed.config(NAME)).read("quarantine").num_rows > 0
