@@ -16,7 +16,7 @@ from flows.events import emit, following, teller
 from flows.openlineage import telling
 from flows.stages import keep
 from tasks.records.decision import Candidate, Outcome, Promotion
-from tasks.records.provenance import Parts, flat
+from tasks.records.provenance import StageDependencies, flat
 from tasks.release.task import apply_promotion, close_promotion, ready_candidates, recover, register
 from tasks.stores.lineage.emitter import emit_stage
 from tasks.stores.lineage.stage_data import StageData
@@ -95,7 +95,7 @@ def _deploy(
         if promotion.champion != promotion.version or promotion.previous != promotion.version:  # not judged again
             emit(settings, _EVENTS[promotion.outcome], config.name, payload)
         close_promotion(config, intent, candidate, promotion, request, moment, actor())
-    parts = Parts(
+    parts = StageDependencies(
         config=flat(config.model_dump(mode="json", include={"approval"})),
         inputs={"model": candidate.model.run_id, "evaluation": candidate.evaluation, "champion": promotion.previous},
     )

@@ -18,7 +18,7 @@ from tasks.ingestion.task import discover, groups, read
 from tasks.lifecycle.dependencies import judged_by
 from tasks.quarantine.task import show_quarantine
 from tasks.records.data import BatchRecord, IngestReport, LandedFile
-from tasks.records.provenance import Parts
+from tasks.records.provenance import StageDependencies
 from tasks.stores.lineage.emitter import emit_stage
 from tasks.stores.lineage.stage_data import StageData
 from tasks.stores.locks.lock import HeldLock
@@ -80,7 +80,7 @@ def _take(config: PipelineConfig, files: Sequence[LandedFile], lock: HeldLock, m
 
 def _keep(config: PipelineConfig, settings: Settings, report: IngestReport, meter: Meter, moment: datetime) -> None:
     """Keep what this run took, and what it judged files by."""
-    parts = Parts(config=judged_by(config), inputs={"batches": sorted(one.batch for one in report.batches)})
+    parts = StageDependencies(config=judged_by(config), inputs={"batches": sorted(one.batch for one in report.batches)})
     counts: dict[str, JsonValue] = {
         "accepted": len(report.accepted),
         "rejected": len(report.rejected),

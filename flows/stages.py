@@ -18,7 +18,7 @@ from configs.schema import PipelineConfig
 from flows.progress import Stage, say, stage
 from tasks.errors import UsageError
 from tasks.records.base import StoredRecord
-from tasks.records.provenance import Manifest, Parts
+from tasks.records.provenance import Manifest, StageDependencies
 from tasks.records.stages import STAGES, StageName, StartFrom, TrainingStage
 from tasks.stores.lineage.emitter import emit_stage
 from tasks.stores.lineage.stage_data import StageData
@@ -68,7 +68,7 @@ class Steps:
 
     def take_last(
         self, step: TrainingStage, kind: type[Output], lacks: Callable[[Output], str], running: Stage
-    ) -> tuple[Output, Parts]:
+    ) -> tuple[Output, StageDependencies]:
         """What a stage gave last, and what it depended on then, whatever changed since.
 
         Args:
@@ -96,7 +96,7 @@ class Steps:
     def take(
         self,
         step: TrainingStage,
-        parts: Parts,
+        parts: StageDependencies,
         kind: type[Output],
         lacks: Callable[[Output], str],
         make: Callable[[], Output],
@@ -143,7 +143,7 @@ def _as_of(manifest: Manifest) -> str:
 def keep(
     manifests: Manifests,
     step: StageName,
-    parts: Parts,
+    parts: StageDependencies,
     output: StoredRecord | dict[str, Any],
     meter: Meter,
     moment: datetime,

@@ -20,9 +20,9 @@ from tasks.features.task import training_set
 from tasks.lifecycle.dependencies import evaluation_parts, features_parts, training_parts
 from tasks.provenance import fingerprints
 from tasks.records.data import TrainingSetRef
-from tasks.records.decision import Candidate, Trained, Verdict
+from tasks.records.decision import Candidate, TrainingOutcome, Verdict
 from tasks.records.model import ModelRef
-from tasks.records.provenance import Parts
+from tasks.records.provenance import StageDependencies
 from tasks.records.stages import StageName, TrainingStage
 from tasks.release.task import ready_candidates, register
 from tasks.stores.environment import git_commit, packages
@@ -43,7 +43,7 @@ class _Training:
         self.config, self.settings, self.steps = config, settings, steps
         self.tracking = Tracking(settings, config.name)
         self.champion = self.tracking.champion()
-        self.features = self.training = Parts()
+        self.features = self.training = StageDependencies()
 
     def make_set(self) -> TrainingSetRef:
         steps = self.steps
@@ -120,9 +120,9 @@ class _Training:
                 verdict=verdict,
                 evaluation=parts.fingerprint,
                 recipes={
-                    "features": self.features.recipe,
-                    "training": self.training.recipe,
-                    "evaluation": parts.recipe,
+                    "features": self.features.static_fingerprint,
+                    "training": self.training.static_fingerprint,
+                    "evaluation": parts.static_fingerprint,
                 },
             )
 
@@ -140,7 +140,7 @@ def train(
     start_from: TrainingStage = "features",
     until: StageName = "release",
     force: tuple[TrainingStage, ...] = (),
-) -> Trained:
+) -> TrainingOutcome:
     """Make a training set, fit a model, hold it against the gates and register it. It waits for the deploy flow.
 
     A stage on which nothing changed since an earlier run is not run again: its outcome of then is taken.
@@ -159,14 +159,14 @@ def train(
         run = _Training(config, settings, Steps(config, settings, moment, start_from, force))
         made = run.make_set()
         if until == "features":
-            return Trained()
+            return TrainingOutcome()
         model = run.fit(made, probe)
         if until == "training":
-            return Trained()
+            return TrainingOutcome()
         candidate = run.judge(made, model, probe)
         new = until == "release" and put_forward(candidate, moment, actor())
         for _, waiting in ready_candidates(config, moment) if until == "release" else ():
             version, registered = register(config, waiting)
             if registered:
                 emit(settings, "perennial.model.registered", pipeline, {"version": version})
-    return Trained(verdict=candidate.verdict, put_forward=new)
+    return TrainingOutcome(verdict=candidate.verdict, submitted=new)

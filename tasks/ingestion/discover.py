@@ -10,7 +10,7 @@ from typing import BinaryIO, Literal, NamedTuple
 from configs.schema import PipelineConfig
 from configs.source import Source
 from tasks.records.base import digest
-from tasks.records.data import FOR_GOOD, BatchRecord, Feed, LandedFile
+from tasks.records.data import NEVER_REVALIDATE, BatchRecord, Feed, LandedFile
 from tasks.stores.landing.folder import FileStat, Landing, Warn
 from tasks.stores.settings import Settings
 
@@ -72,7 +72,11 @@ def candidates(landing: Landing, source: Source, tell: Warn) -> list[FileStat]:
 
 def known(ledger: Sequence[BatchRecord], feed: Feed, rules: str) -> list[BatchRecord]:
     """Batches of a feed that are not judged again: accepted ones, those refused by the present rules or for good."""
-    return [one for one in ledger if one.feed == feed and (one.verdict == "accepted" or one.rules in (rules, FOR_GOOD))]
+    return [
+        one
+        for one in ledger
+        if one.feed == feed and (one.verdict == "accepted" or one.rules in (rules, NEVER_REVALIDATE))
+    ]
 
 
 def too_large(file: LandedFile, source: Source) -> str:

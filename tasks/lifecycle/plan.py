@@ -13,12 +13,12 @@ from tasks.lifecycle.up_to_date import fetchable, landed, undeployed
 from tasks.monitoring import decide
 from tasks.monitoring.verdicts import newest_drift, newest_performance
 from tasks.provenance import fingerprints
-from tasks.provenance.changed import change
+from tasks.provenance.changed import stage_change
 from tasks.records.base import Record
 from tasks.records.data import BatchRecord, TrainingSetRef
 from tasks.records.decision import RetrainDecision
 from tasks.records.model import ModelRef
-from tasks.records.provenance import Manifest, Parts, changes, config_changes
+from tasks.records.provenance import Manifest, StageDependencies, changes, config_changes
 from tasks.records.stages import STAGES, TRAINING_STAGES, StageName
 from tasks.stores.lake.tables import Lake, dataset_digest
 from tasks.stores.settings import Settings
@@ -118,13 +118,13 @@ class _Planner:
     # -------------------------------------------------------------------------------------------- the policy
     def decision(self) -> RetrainDecision:
         """What the retrain policy says of the data that are in."""
-        found, last = change(self.config, self.settings), self.last
+        found, last = stage_change(self.config, self.settings), self.last
         labelled = None if last is None else last.model.labelled
         drift = performance = None
         if last is None or dataset_digest(self.ledger) != last.model.dataset_digest:
             labelled = self.lake.dataset(self.ledger).labelled
             drift, performance = newest_drift(self.lake), newest_performance(self.lake)
-        return decide.retrain(
+        return decide.decide_retraining(
             self.config.retrain,
             labelled=labelled or 0,
             trained=None if last is None else last.model.labelled,
@@ -132,7 +132,7 @@ class _Planner:
             performance="unknown" if performance is None else performance.state,
             recipe="",
             changed=None if found is None else found.step,
-            how=() if found is None else found.reasons,
+            details=() if found is None else found.reasons,
         )
 
     def rest(self, ingests: bool, decision: RetrainDecision | None) -> None:
@@ -182,7 +182,7 @@ class _Planner:
         self.add("features", "run", *(told or decision.reasons))
         return None
 
-    def differences(self, before: Manifest | None, now: Parts) -> list[str]:
+    def differences(self, before: Manifest | None, now: StageDependencies) -> list[str]:
         """What is another for the training set than the last time."""
         if before is None:
             return ["it never ran"]
@@ -202,7 +202,11 @@ class _Planner:
     def fit(self, made: TrainingSetRef | None) -> ModelRef | None:
         before = self.manifests.newest("training")
         if made is None:
-            own = [] if before is None else [*changes(before.parts, fingerprints.parts(self.config, "training"))]
+            own = (
+                []
+                if before is None
+                else [*changes(before.parts, fingerprints.stage_dependencies(self.config, "training"))]
+            )
             self.add("training", "run", *own, "features runs")
             return None
         parts = training_parts(self.config, made)
@@ -220,7 +224,11 @@ class _Planner:
         """Fingerprint of a judgement that stands; empty where it runs."""
         before = self.manifests.newest("evaluation")
         if made is None or model is None:
-            own = [] if before is None else [*changes(before.parts, fingerprints.parts(self.config, "evaluation"))]
+            own = (
+                []
+                if before is None
+                else [*changes(before.parts, fingerprints.stage_dependencies(self.config, "evaluation"))]
+            )
             self.add("evaluation", "run", *own, "training runs")
             return ""
         rival = candidates.incumbent(self.audit, self.config.name, model.run_id, self.champion)
@@ -250,7 +258,7 @@ class _Planner:
         return mine[-1] if mine else None
 
 
-def _inputs(before: Parts, now: Parts) -> list[str]:
+def _inputs(before: StageDependencies, now: StageDependencies) -> list[str]:
     """What a judgement is given that is another than the last time."""
     told = {"model": "another model", "holdout": "another holdout", "too_old": "the data's age"}
     found = [words for name, words in told.items() if before.inputs.get(name) != now.inputs.get(name)]

@@ -10,7 +10,7 @@ from configs.schema import PipelineConfig
 from tasks.ingestion.discover import places
 from tasks.ingestion.search import Search
 from tasks.ingestion.sql import sql_feeds
-from tasks.provenance.fingerprints import parts, recipe
+from tasks.provenance.fingerprints import recipe, stage_dependencies
 from tasks.records.base import digest
 from tasks.records.stages import TRAINING_STAGES
 from tasks.stores.lake.tables import Lake
@@ -35,7 +35,9 @@ def mark_settled(config: PipelineConfig, settings: Settings, *, at: datetime, ac
     """Note that a run came to its end on the present state."""
     found = fingerprint(config, Lake(settings, config))
     audit = Audit(settings)
-    of_stages: dict[str, JsonValue] = {step: parts(config, step).recipe for step in TRAINING_STAGES}
+    of_stages: dict[str, JsonValue] = {
+        step: stage_dependencies(config, step).static_fingerprint for step in TRAINING_STAGES
+    }
     details: dict[str, JsonValue] = {"fingerprint": found, "recipes": of_stages}
     audit.write(config.name, UP_TO_DATE, "done", at=at, actor=actor, reason="settled", details=details)
 

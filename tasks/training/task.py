@@ -16,7 +16,7 @@ from configs.schema import PipelineConfig
 from tasks.records.base import artifact_key
 from tasks.records.data import TrainingSetRef
 from tasks.records.model import ModelRef
-from tasks.records.provenance import Parts, Provenance
+from tasks.records.provenance import Provenance, StageDependencies
 from tasks.retry import RETRIES
 from tasks.stores.environment import git_commit, library_versions, lock_digest, packages
 from tasks.stores.lake import staging
@@ -34,7 +34,12 @@ _PROBE_ROWS = 20
 
 @task(name="fit", cache_policy=NO_CACHE, **RETRIES)
 def fit(
-    config: PipelineConfig, ref: TrainingSetRef, features: Parts, training: Parts, recipe: str, now: datetime
+    config: PipelineConfig,
+    ref: TrainingSetRef,
+    features: StageDependencies,
+    training: StageDependencies,
+    recipe: str,
+    now: datetime,
 ) -> ModelRef:
     """Fit the estimator and a baseline, and log both with what monitoring and `reproduce` will need.
 

@@ -252,7 +252,7 @@ def test_nothing_that_it_does_not_need_is_in_its_process(pair: Home) -> None:
     )
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
-    assert {"sklearn", "fastapi", "perennial.serving"} <= loaded
+    assert {"sklearn", "fastapi", "perennial"} <= loaded
     assert not loaded & {"prefect", "great_expectations", "evidently", "mlflow", "flows", "typer"}
 
 
