@@ -247,7 +247,7 @@ class Approval(Section):
 
 
 class Upkeep(Section):
-    """How the lake is kept: what upkeep/NAME, which runs every night, may merge and free."""
+    """How the lake is kept: what the nightly upkeep may merge and free."""
 
     keep_days: float = Field(
         default=30.0,
@@ -284,6 +284,10 @@ class PipelineConfig(Section):
         description="The pipeline's name: also its registered model, its folder in the lake and the file's name."
     )
     description: str = Field(min_length=1, description="What is predicted, and for whom.")
+    enabled: bool = Field(
+        default=True,
+        description="Whether schedules, events and the sweep start runs; a person's runs go on.",
+    )
     owner: str = Field(default="", description="Who answers for it: a team or a mail address.")
     task: Literal["regression", "classification"] = Field(description="What kind of target it has.")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of everything random in this pipeline.")

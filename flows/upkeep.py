@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from prefect import flow
+from pydantic import JsonValue
 
 from flows.context import open_pipeline, writing
 from flows.progress import say, timed
 from tasks.stores.lake.tables import Lake
-from tasks.stores.runtime import clock
+from tasks.stores.runtime import actor, clock
+from tasks.stores.state.audit import UPKEEP, Audit
 from tasks.upkeep.references import Reference, unknown
 from tasks.upkeep.report import TableUpkeep, UpkeepReport, size
 from tasks.upkeep.task import clear_staging, referred, show, tend
@@ -51,6 +53,11 @@ def upkeep(pipeline: str, now: datetime | None = None, dry_run: bool = False) ->
         notes=(*_notes(refer), _NEVER_FREED),
     )
     show(report)
+    if not dry_run:
+        freed: dict[str, JsonValue] = {"freed_bytes": report.freed_bytes, "freed_files": report.freed_files}
+        Audit(settings).write(
+            pipeline, UPKEEP, "done", at=datetime.now(UTC), actor=actor(), reason="upkeep", details=freed
+        )
     # The lake is kept: upkeep does not fail for a page that could not be written.
     if not dry_run and data_docs(config, return_state=True).is_failed():
         say(f"the Data Docs could not be made; `perennial docs {pipeline}` makes them, or says why not")

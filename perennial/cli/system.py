@@ -68,13 +68,18 @@ def check() -> None:
 
 @deployments.command()
 def add(name: Annotated[str, typer.Argument(help="The pipeline's name.", show_default=False)]) -> None:
-    """Write the deployments of a pipeline at the end of prefect.yaml."""
+    """Write the deployment of a pipeline at the end of prefect.yaml, and send it to a `perennial up` that runs."""
     from perennial.ops.deployments.check import FILE
     from perennial.ops.deployments.check import add as write
+    from perennial.ops.running import running
+    from perennial.ops.up import send_deployments
 
-    file = load_settings().deployments or FILE
-    told = f"written to {file.name}; `prefect deploy --all` or `perennial up` deploys them"
-    print_result(False, {}, f"{name}: {told if write(name, file) else f'is in {file.name} already'}")
+    settings = load_settings()
+    file = settings.deployments or FILE
+    message = f"written to {file.name}" if write(name, file) else f"is in {file.name} already"
+    up = running(settings)
+    sent = send_deployments(settings, up) if up is not None and up.ready else ""
+    print_result(False, {}, f"{name}: {message}; {sent or '`prefect deploy --all` or `perennial up` sends it'}")
 
 
 @deployments.command()

@@ -1,4 +1,4 @@
-"""The command `perennial upkeep`: what the deployment upkeep/NAME does every night."""
+"""The command `perennial upkeep`: what the deployment upkeep/any does every night."""
 
 from __future__ import annotations
 

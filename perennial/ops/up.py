@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -139,16 +138,21 @@ def _mlflow(settings: Settings) -> list[str]:
     return [*words, "--uvicorn-opts", "--log-level warning"]
 
 
-def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]) -> None:
-    """Deploy prefect.yaml, unless this home's server has just this one already; and who is told of failures."""
+def send_deployments(settings: Settings, record: Running) -> str:
+    """Send the deployments of prefect.yaml that changed to the server of a `perennial up`; what was sent, in words.
+
+    Raises:
+        DeployError: prefect.yaml has a mistake.
+    """
     file = (settings.deployments or ROOT / "prefect.yaml").absolute()
-    mark = settings.prefect_home / "deployed"  # beside the database that it tells of
-    text = hashlib.sha256(file.read_bytes()).hexdigest()
-    if not mark.is_file() or mark.read_text(encoding="ascii") != text:
-        log("up", f"deploying {file.name}")
-        words = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
-        _call(settings, record, words, f"{file.name} could not be deployed")
-        mark.write_text(text, encoding="ascii")
+    marks = settings.prefect_home / "deployed.json"  # beside the database that it is about
+    words = ["perennial.ops.deployments.apply", str(file), str(marks)]
+    return _call(settings, record, words, f"{file.name} could not be deployed")
+
+
+def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]) -> None:
+    """Send the deployments that changed, and who is notified of failures."""
+    log("up", send_deployments(settings, record))
     if settings.notify_url is not None:
         _call(
             settings,
@@ -158,7 +162,8 @@ def _deploy(settings: Settings, record: Running, log: Callable[[str, str], None]
         )
 
 
-def _call(settings: Settings, record: Running, module: list[str], failed: str) -> None:
+def _call(settings: Settings, record: Running, module: list[str], failed: str) -> str:
+    """What a module prints as the last line."""
     done = subprocess.run(
         [sys.executable, "-m", *module],
         cwd=ROOT,
@@ -170,6 +175,7 @@ def _call(settings: Settings, record: Running, module: list[str], failed: str) -
     )
     if done.returncode:
         raise DeployError(f"{failed}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    return (done.stdout.splitlines() or [""])[-1]
 
 
 def down(settings: Settings) -> bool:

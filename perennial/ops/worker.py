@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import multiprocessing
 import os
 import signal
@@ -10,23 +11,30 @@ import sys
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from typing import Any
+from uuid import UUID
 
 import anyio
 import anyio.abc
 import httpx
 from prefect import get_client
-from prefect.client.schemas.objects import FlowRun
-from prefect.states import Cancelled
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Cancelled, Completed
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from configs.load import ConfigError, load
+from flows.names import pipeline_tag
 from flows.reconcile import mark_gone
 from perennial.ops.flow_process import run as run_engine
+from perennial.ops.turns import Turns
 from tasks.stores.locks.flow_runs import register_process
 from tasks.stores.settings import Settings, load_settings, prepare
 
 POOL = "perennial"
 _LOOK_SECONDS = 2.0
 _GRACE_SECONDS = 10.0
+# What callers and people wait for: these runs take no place of those that train, score or ingest.
+_CONTROL = ("rollout", "approve", "rollback", "reconcile")
+_CONTROL_RUNS = 50
 
 
 class WarmWorkerResult(BaseWorkerResult):
@@ -48,6 +56,10 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         self._warm = multiprocessing.get_context("forkserver")
         self._warm.set_forkserver_preload(["perennial.ops.preload"])
         self._running: set[ForkServerProcess] = set()
+        self._turns = Turns()
+        self._places = asyncio.Semaphore(settings.worker_runs)
+        self._control_places = asyncio.Semaphore(_CONTROL_RUNS)
+        self._flows: dict[UUID, str] = {}
 
     def warm(self) -> None:
         """Start the process that runs are forked from; it imports while the worker introduces itself."""
@@ -59,8 +71,71 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         configuration: BaseJobConfiguration,
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> WarmWorkerResult:
-        """Run a flow run to its end, or until somebody cancels it."""
+        """Run a flow run to its end, or until somebody cancels it; skip one that has nothing to do."""
         register_process(self._settings, str(flow_run.id))  # until the run's own process does
+        flow, pipeline = await self._flow(flow_run), str(flow_run.parameters.get("pipeline") or "")
+        if pipeline:
+            await self._label(flow_run, flow, pipeline)
+        if _disabled(flow_run, pipeline):
+            return await self._skip(flow_run, task_status, f"{pipeline}.yaml says `enabled: false`")
+        places = self._control_places if flow in _CONTROL else self._places
+        if not pipeline or flow in ("approve", "rollback"):
+            async with places:
+                return await self._start(flow_run, configuration, task_status)
+        key = (flow, pipeline)
+        turn = self._turns.request(key, json.dumps(flow_run.parameters, sort_keys=True, default=str))
+        if turn is None:
+            return await self._skip(flow_run, task_status, f"another run of {flow} waits for {pipeline} already")
+        try:
+            if not turn.is_set() and not await self._wait(flow_run, turn):
+                if task_status is not None:
+                    task_status.started(0)
+                return WarmWorkerResult(identifier="", status_code=0)
+            async with places:
+                return await self._start(flow_run, configuration, task_status)
+        finally:
+            self._turns.release(key, turn)
+
+    async def _flow(self, flow_run: FlowRun) -> str:
+        """The name of a run's flow."""
+        if flow_run.flow_id not in self._flows:
+            self._flows[flow_run.flow_id] = (await self.client.read_flow(flow_run.flow_id)).name
+        return self._flows[flow_run.flow_id]
+
+    async def _label(self, flow_run: FlowRun, flow: str, pipeline: str) -> None:
+        """Show whose run it is while it waits, too."""
+        tags = sorted({*flow_run.tags, pipeline_tag(pipeline)})
+        await self.client.update_flow_run(flow_run.id, name=f"{flow}-{pipeline}", tags=tags)
+
+    async def _skip(
+        self, flow_run: FlowRun, task_status: anyio.abc.TaskStatus[int] | None, why: str
+    ) -> WarmWorkerResult:
+        await self.client.set_flow_run_state(flow_run.id, Completed(name="Skipped", message=why), force=True)
+        if task_status is not None:
+            task_status.started(0)
+        return WarmWorkerResult(identifier="", status_code=0)
+
+    async def _wait(self, flow_run: FlowRun, turn: asyncio.Event) -> bool:
+        """Wait for a run's turn; whether it is still to run then."""
+        while not turn.is_set():
+            with anyio.move_on_after(_LOOK_SECONDS):
+                await turn.wait()
+                break
+            state = await self._state(flow_run)
+            if state is not None and state.is_cancelling():
+                cancelled: State[Any] = Cancelled(message="cancelled by a person")
+                await self.client.set_flow_run_state(flow_run.id, cancelled, force=True)
+                return False
+            if state is not None and state.is_final():
+                return False
+        return True
+
+    async def _start(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None,
+    ) -> WarmWorkerResult:
         own = {name: value for name, value in configuration.env.items() if value is not None}
         process = self._warm.Process(target=run_engine, args=(own,), name=flow_run.name)
         await anyio.to_thread.run_sync(process.start)  # the first waits for the fork server's imports
@@ -78,16 +153,20 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             with anyio.move_on_after(_LOOK_SECONDS):
                 await anyio.wait_readable(process.sentinel)
                 continue
-            try:
-                state = (await self.client.read_flow_run(flow_run.id)).state
-            except httpx.HTTPError as error:  # the API is away: the run goes on, cancelling waits
-                self._logger.debug("no answer about run %s: %s", flow_run.id, error)
-                continue
+            state = await self._state(flow_run)
             if state is not None and state.is_cancelling():
                 await _end(process)
                 await self.client.set_flow_run_state(
                     flow_run.id, Cancelled(message="cancelled by a person"), force=True
                 )
+
+    async def _state(self, flow_run: FlowRun) -> State | None:
+        """The state that the server has; None while it can't be asked: the run goes on, cancelling waits."""
+        try:
+            return (await self.client.read_flow_run(flow_run.id)).state
+        except httpx.HTTPError as error:
+            self._logger.debug("no answer about run %s: %s", flow_run.id, error)
+            return None
 
     async def kill_infrastructure(
         self,
@@ -107,6 +186,18 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         await super().teardown(*exc_info)
 
 
+def _disabled(flow_run: FlowRun, pipeline: str) -> bool:
+    """Whether nobody but a schedule, an event or the sweep asked for a run of a pipeline that is not enabled."""
+    created_by = flow_run.created_by.type if flow_run.created_by else ""
+    asked = not (flow_run.auto_scheduled or created_by in ("SCHEDULE", "AUTOMATION") or "sweep" in flow_run.tags)
+    if asked or not pipeline:
+        return False
+    try:
+        return not load(pipeline).enabled
+    except ConfigError:
+        return False  # the run itself reports what is wrong
+
+
 async def _end(process: ForkServerProcess) -> None:
     process.terminate()
     with anyio.move_on_after(_GRACE_SECONDS):
@@ -118,9 +209,7 @@ async def _end(process: ForkServerProcess) -> None:
 
 async def _serve(settings: Settings) -> None:
     # No prefetching: a run that waits a second for what else lands must not begin before that second is over.
-    worker = WarmWorker(
-        settings, name=f"perennial-{os.uname().nodename}", limit=settings.worker_runs, prefetch_seconds=0
-    )
+    worker = WarmWorker(settings, name=f"perennial-{os.uname().nodename}", prefetch_seconds=0)
     worker.warm()
     await anyio.to_thread.run_sync(_mark_gone, settings)
     task = asyncio.current_task()

@@ -8,13 +8,14 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from configs.schema import PipelineConfig
+from tasks.lifecycle.schedule import last_upkeep_time
 from tasks.lifecycle.up_to_date import decided, fetchable, fingerprint, landed, undeployed
 from tasks.records.base import Record, digest
 from tasks.stores.lake.tables import Lake
 from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
 from tasks.stores.state import rollouts
-from tasks.stores.state.audit import Audit
+from tasks.stores.state.audit import UPKEEP, Audit
 
 
 class Due(Record):
@@ -24,7 +25,7 @@ class Due(Record):
         state: Digest of the state that asks for it: a run that failed on it is not started for it again and again.
     """
 
-    flow: Literal["ingest", "lifecycle", "deploy", "rollout"]
+    flow: Literal["ingest", "lifecycle", "deploy", "rollout", "upkeep"]
     pipeline: str
     reason: str
     state: str
@@ -34,6 +35,7 @@ class Due(Record):
 def due(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
     """The runs that the state of a pipeline asks for."""
     yield from _rollout(config, settings)
+    yield from _upkeep(config, settings)
     files = landed(config, settings)
     rows = fetchable(config, settings)
     if files or rows:
@@ -65,6 +67,16 @@ def _rollout(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
         tens = int((clock(None) - found.since).total_seconds() // 600)
         state = digest([found.id, found.step, found.ending is None, tens])
         yield Due(flow="rollout", pipeline=config.name, reason=f"rolled out: {found.description}", state=state)
+
+
+def _upkeep(config: PipelineConfig, settings: Settings) -> Iterator[Due]:
+    """Upkeep once a night, also of a night in which nothing ran."""
+    time = last_upkeep_time(config.name, clock(None))
+    ledger = Lake(settings, config).ledger()
+    done = Audit(settings).entries(config.name, UPKEEP)
+    last = done[-1].at if done else None
+    if ledger and ledger[0].ingested_at < time and (last is None or last < time):
+        yield Due(flow="upkeep", pipeline=config.name, reason="nightly upkeep", state=digest(time.isoformat()))
 
 
 def _count(found: Sequence[object], what: str) -> str:

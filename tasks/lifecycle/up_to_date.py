@@ -21,7 +21,7 @@ from tasks.stores.state.audit import Audit
 from tasks.stores.state.candidates import UP_TO_DATE, pending_moves, ready
 
 # How the lake is kept, what a run costs, what people are told, and how versions are served decide nothing.
-_IDLE = {"upkeep", "cost", "description", "serving", "rollout"}
+_IDLE = {"upkeep", "cost", "description", "serving", "rollout", "enabled"}
 
 
 def fingerprint(config: PipelineConfig, lake: Lake) -> str:

@@ -31,6 +31,7 @@ _LIBRARIES: Mapping[TrainingStage, tuple[str, ...]] = {
 }
 # What stages say to each other and how they reach their stores is no part of what they work out.
 _PURE_STORES = ("tasks.stores.files.hashing", "tasks.stores.registry.models")
+_PACKAGES = frozenset({"tasks", "configs"})
 _OTHERS = ("tasks.stores", "tasks.records", "tasks.provenance", "tasks.errors", "tasks.retry")
 
 
@@ -112,12 +113,13 @@ def _closure(entries: tuple[str, ...], wanted: Callable[[str], bool], root: Path
     """Digests of some modules below a root and of all wanted ones that they import, themselves or through others."""
     found: dict[str, str] = {}
     waiting = list(entries)
+    tops = _PACKAGES | {entry.partition(".")[0] for entry in entries}
     while waiting:
         path = _file(root, waiting.pop())
         if path is None or (name := path.relative_to(root).as_posix()) in found:
             continue
         stamp = path.stat()
-        found[name], imported = _read(path, stamp.st_mtime_ns, stamp.st_size)
+        found[name], imported = _read(path, stamp.st_mtime_ns, stamp.st_size, tops)
         waiting += [module for module in imported if wanted(module)]
     return dict(sorted(found.items()))
 
@@ -129,9 +131,9 @@ def _file(root: Path, module: str) -> Path | None:
 
 
 @cache
-def _read(path: Path, _mtime_ns: int, _size: int) -> tuple[str, tuple[str, ...]]:
+def _read(path: Path, _mtime_ns: int, _size: int, tops: frozenset[str]) -> tuple[str, tuple[str, ...]]:
     """A module's digest, and all names that it imports: modules, and what may be a module within one."""
-    found, tree = environment.read_module(path)
+    found, tree = environment.read_module(path, tops)
     return found, tuple(_imports(tree, path))
 
 

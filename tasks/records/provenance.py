@@ -19,7 +19,8 @@ class StageDependencies(Record):
 
     Attributes:
         config: Fields of the pipeline's YAML that matter to the stage, by dotted path.
-        code: Digest of the normalised syntax tree of each module that matters to it, by path.
+        code: Digest of each module that matters to it, by path. The path is for people: a digest covers the module's
+            syntax tree and what it imports by content, so that a module that was moved changes nothing.
         libraries: Versions, by name.
         inputs: Identities of what other stages and the registry gave it, by name.
     """
@@ -32,12 +33,15 @@ class StageDependencies(Record):
     @property
     def fingerprint(self) -> str:
         """Digest of everything: equal fingerprints, equal outcomes."""
-        return digest(self.model_dump(mode="json"))
+        return digest(self._content())
 
     @property
     def static_fingerprint(self) -> str:
         """Digest of everything but the inputs."""
-        return digest(self.model_dump(mode="json", exclude={"inputs"}))
+        return digest({name: value for name, value in self._content().items() if name != "inputs"})
+
+    def _content(self) -> dict[str, JsonValue]:
+        return {**self.model_dump(mode="json"), "code": sorted(self.code.values())}
 
 
 class Cost(Record):

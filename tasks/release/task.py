@@ -192,7 +192,7 @@ def _form(request: ApprovalRequest) -> str:
         if not client.request("GET", "/admin/settings").json()["server"]["ui"]["enabled"]:
             return ""
         try:
-            found = client.read_deployment_by_name(f"approve/{request.pipeline}")
+            found = client.read_deployment_by_name("approve/any")
         except ObjectNotFound:
             return ""
     known = json.dumps({"pipeline": request.pipeline, "version": request.version})

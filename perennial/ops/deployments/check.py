@@ -11,6 +11,7 @@ import yaml
 
 from configs.load import names
 from perennial.ops.deployments.fields import no_pipeline
+from perennial.ops.deployments.lifecycle_lines import lines
 from perennial.ops.deployments.lines import dotted, line_of, parse
 from perennial.ops.deployments.rules import mistakes as content_mistakes
 from tasks.errors import UsageError
@@ -18,25 +19,6 @@ from tasks.stores.environment import ROOT
 
 FILE = ROOT / "prefect.yaml"
 _OPTION = "--prefect-file"
-# What `add` writes for a pipeline.
-_LINES = """\
-  # NAME
-  - <<: *ingest
-    name: NAME
-    parameters: &NAME {pipeline: NAME}
-    triggers: [{<<: *landed, match: &of_NAME {prefect.resource.id: perennial.pipeline.NAME, perennial.followed: "no"}}]
-  - {<<: *lifecycle, name: NAME, parameters: *NAME, triggers: [{<<: *changed, match: *of_NAME}]}
-  - {<<: *deploy, name: NAME, parameters: *NAME, triggers: [{<<: *judged, match: *of_NAME}]}
-  - {<<: *train, name: NAME, parameters: *NAME}
-  - {<<: *monitor, name: NAME, parameters: *NAME}
-  - {<<: *score, name: NAME, parameters: *NAME}
-  - {<<: *backfill, name: NAME, parameters: *NAME}
-  - {<<: *upkeep, name: NAME, parameters: *NAME}
-  - {<<: *reproduce, name: NAME, parameters: *NAME}
-  - {<<: *rollout, name: NAME, parameters: *NAME, triggers: [{<<: *rolled_out, match: *of_NAME}]}
-  - {<<: *rollback, name: NAME, parameters: *NAME}
-  - {<<: *approve, name: NAME, parameters: *NAME}
-"""
 
 
 class MistakeError(UsageError):
@@ -87,7 +69,7 @@ def mistakes(path: Path = FILE) -> list[str]:
 
 
 def add(name: str, path: Path = FILE) -> bool:
-    """Write the deployments of a pipeline at the end of a deployment file, in one move; whether they were missing.
+    """Write a pipeline's deployment at the end of a deployment file, in one move; whether it was missing.
 
     Raises:
         UsageError: no such pipeline, or the file has a mistake, as it is or with these lines at its end.
@@ -102,11 +84,11 @@ def add(name: str, path: Path = FILE) -> bool:
     if any((one.get("parameters") or {}).get("pipeline") == name for one in yaml.safe_load(text)["deployments"]):
         return False
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(f"{text.rstrip()}\n{_LINES.replace('NAME', name)}", encoding="utf-8")
+    draft.write_text(f"{text.rstrip()}\n{lines(name)}", encoding="utf-8")
     found = [one.replace(str(draft), str(path)) for one in mistakes(draft)]
     if found:
         draft.unlink()
-        raise MistakeError("\n".join([f"The lines of {name} don't go with the rest of the file:", *found]))
+        raise MistakeError("\n".join([f"The lines of {name} do not go with the rest of the file:", *found]))
     draft.chmod(path.stat().st_mode)
     draft.replace(path)
     return True

@@ -20,7 +20,7 @@ from prefect.cli.deploy._models import (  # Prefect offers its file's models now
     RawScheduleConfig,
     WorkPoolConfig,
 )
-from prefect.cli.deploy._schedules import _schedule_config_to_deployment_schedule as make_schedule
+from prefect.cli.deploy._schedules import _schedule_config_to_deployment_schedule
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 from pydantic import TypeAdapter, ValidationError
 
@@ -88,11 +88,20 @@ def _schedules(found: object, where: Where) -> Found:
         if wrong:
             continue
         try:
-            make_schedule(schedule)  # as `prefect deploy` does, after it has deployed what stands before
+            deployment_schedule(schedule)  # as `prefect deploy` does, after it has deployed what stands before
         except ValidationError as error:
             yield here, told(error)
         except ValueError as error:
             yield here, f"found {schedule!r}; {error}"
+
+
+def deployment_schedule(found: dict[str, Any]) -> dict[str, Any]:
+    """What Prefect makes of a schedule of its file.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _schedule_config_to_deployment_schedule(found)
 
 
 def _schedule(schedule: object, where: Where) -> Found:

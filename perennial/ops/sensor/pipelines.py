@@ -99,7 +99,9 @@ class Sensor:
     def _open(self, name: str) -> None:
         self._pipelines.pop(name, None)
         try:
-            self._pipelines[name] = PipelineWatch(load(name), self._settings, self._problems)
+            config = load(name)
+            if config.enabled:
+                self._pipelines[name] = PipelineWatch(config, self._settings, self._problems)
         except (ConfigError, PerennialError) as error:
             self._problems.tell(name, f"not watched: {error}")
         else:

@@ -18,6 +18,7 @@ from tasks.stores.state.database import METADATA, connect
 Phase = Literal["intent", "done", "abandoned"]
 MOVE_CHAMPION = "move_champion"
 SERVING_REFUSED = "serving_refused"
+UPKEEP = "upkeep"
 
 _entries = sa.Table(
     "audit",

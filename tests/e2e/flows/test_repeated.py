@@ -14,7 +14,7 @@ from tasks.stores.state.audit import MOVE_CHAMPION, Audit
 from tests.support.world import NEVER_RETRAIN, World, trips
 
 pytestmark = pytest.mark.usefixtures("server")
-ROOMS = ("validation", "features", "training", "evaluation", "deployment", "scoring", "monitoring")
+PACKAGES = ("validation", "features", "training", "evaluation", "release", "scoring", "monitoring")
 
 
 def failing_once(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,8 +39,8 @@ def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from prefect import Task
 
-    for room in ROOMS:
-        module = import_module(f"tasks.{room}.task")
+    for package in PACKAGES:
+        module = import_module(f"tasks.{package}.task")
         monkeypatch.setattr(module, "create_markdown_artifact", failing_once(module.create_markdown_artifact))
         for one in vars(module).values():
             if isinstance(one, Task):

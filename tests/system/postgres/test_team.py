@@ -107,7 +107,11 @@ def worker(
     with running(command, log, lambda: "started" in log.read_text(encoding="utf-8"), env=env, cwd=ROOT):
         shipped = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
         entrypoints = ("flows.ingest.ingest", "flows.lifecycle.lifecycle_flow")
-        kept = [one for one in shipped["deployments"] if one["name"] == SHIPPED and one["entrypoint"] in entrypoints]
+        kept = [
+            one
+            for one in shipped["deployments"]
+            if one["name"] in ("any", SHIPPED) and one["entrypoint"] in entrypoints
+        ]
         assert len(kept) == 2
         file = write(tmp_path / "prefect.yaml", yaml.safe_dump({**shipped, "deployments": kept}))
         deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", f"--prefect-file={file}"]

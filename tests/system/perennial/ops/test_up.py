@@ -22,6 +22,7 @@ import httpx
 import pytest
 
 from examples.transit.simulate import Scenario, land_arrivals, land_delays
+from flows.names import deployment_of, pipeline_tag
 from tasks.stores.lake.schemas import ROW_ID
 from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import QUIET, Settings
@@ -76,11 +77,12 @@ class System:
             check=False,
         )
 
-    def runs(self, flow: str, deployment: str = PIPELINE) -> list[dict[str, Any]]:
-        """Runs of a deployment, newest first."""
+    def runs(self, flow: str, pipeline: str = PIPELINE) -> list[dict[str, Any]]:
+        """A pipeline's runs of a deployment, newest first."""
         wanted = {
             "flows": {"name": {"any_": [flow]}},
-            "deployments": {"name": {"any_": [deployment]}},
+            "deployments": {"name": {"any_": [deployment_of(flow, pipeline).partition("/")[2]]}},
+            "flow_runs": {"tags": {"all_": [pipeline_tag(pipeline)]}},
             "sort": "EXPECTED_START_TIME_DESC",
         }
         answer = httpx.post(f"{self.api}/flow_runs/filter", json=wanted, timeout=30)
@@ -293,9 +295,10 @@ def test_files_that_land_while_prefect_is_away_are_taken_once(system: System) ->
 
 
 def test_a_schedule_fires_and_a_paused_one_does_not(system: System) -> None:
-    found = httpx.get(f"{system.api}/deployments/name/monitor/breast_cancer", timeout=30).json()
+    found = httpx.get(f"{system.api}/deployments/name/monitor/any", timeout=30).json()
     schedules = f"{system.api}/deployments/{found['id']}/schedules"
-    made = httpx.post(schedules, json=[{"active": True, "schedule": {"interval": 3.0}}], timeout=30).json()
+    schedule = {"active": True, "schedule": {"interval": 3.0}, "parameters": {"pipeline": "breast_cancer"}}
+    made = httpx.post(schedules, json=[schedule], timeout=30).json()
     until(lambda: system.runs("monitor", "breast_cancer"), "a scheduled run", system, 60)
     httpx.patch(f"{schedules}/{made[0]['id']}", json={"active": False}, timeout=30).raise_for_status()
     time.sleep(4)
@@ -319,7 +322,7 @@ def test_triggers_and_a_command_at_once_are_one_writer_and_lose_nothing(system: 
 
 def test_failures_and_rejected_data_are_told_to_the_webhook_with_a_link(system: System) -> None:
     system.heard.clear()
-    failed = system.prefect("deployment", "run", "score/breast_cancer")  # it has no champion
+    failed = system.prefect("deployment", "run", "score/any", "--param", "pipeline=breast_cancer")  # it has no champion
     assert failed.returncode == 0, failed.stderr
     until(lambda: any("no champion yet" in text for text in system.heard), "the failed run is told", system, 60)
     text = next(text for text in system.heard if "no champion yet" in text)

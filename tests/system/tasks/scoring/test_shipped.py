@@ -62,7 +62,7 @@ SHIPPED = [
 def _service_answers_alike(
     world: World, name: str, source: Path, log: Path, predicted: npt.NDArray[np.generic]
 ) -> None:
-    """An MLflow client as it comes, and curl as the README has it, get what the loaded model answers, each digit."""
+    """An MLflow client as it comes, and curl, get what the loaded model answers, each digit."""
     from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 
     with serving(world.home, world.configs, log, name) as service:

@@ -30,7 +30,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def digest_of(root: Path, code: str) -> str:
     (root / "tasks" / "half.py").write_text(code)
-    return environment.code_digests(["tasks"])["tasks/half.py"]
+    return environment.read_module(root / "tasks" / "half.py", ["tasks"])[0]
 
 
 SAME = {
@@ -69,42 +69,42 @@ def test_a_function_of_a_docstring_alone_is_as_good_as_pass(root: Path) -> None:
     assert digest_of(root, 'def f():\n    """Nothing."""\n') == digest_of(root, "def f():\n    pass\n")
 
 
-def test_a_new_moved_or_lost_module_changes_the_digest(root: Path) -> None:
-    before = environment.code_digests(["tasks"])
-    (root / "tasks" / "inner").mkdir()
-    (root / "tasks" / "inner" / "more.py").write_text("x = 1\n")
-    more = environment.code_digests(["tasks"])
-    (root / "tasks" / "inner" / "more.py").rename(root / "tasks" / "more.py")
-    moved = environment.code_digests(["tasks"])
-    (root / "tasks" / "half.py").unlink()
-    after = environment.code_digests(["tasks"])
-    assert [sorted(one) for one in (before, more, moved, after)] == [
-        ["tasks/half.py"],
-        ["tasks/half.py", "tasks/inner/more.py"],
-        ["tasks/half.py", "tasks/more.py"],
-        ["tasks/more.py"],
-    ]
-    assert more["tasks/inner/more.py"] == after["tasks/more.py"]
+IMPORTS = """import json
+from tasks.features.split import by_time, stable
+from tasks.stores import hashing
 
 
-def test_other_folders_and_files_do_not_count(root: Path) -> None:
-    before = environment.code_digests(["tasks"])
-    (root / "flows").mkdir()
-    (root / "flows" / "x.py").write_text("x = 1\n")
-    (root / "tasks" / "notes.md").write_text("x")
-    assert environment.code_digests(["tasks"]) == before
-    assert environment.code_digests(["tasks", "flows"]) != before
+def split(rows):
+    from tasks.features import training_set
+    return by_time(rows, stable(hashing.digest(rows)), training_set, json)
+"""
 
 
-def test_the_digest_does_not_say_where_the_checkout_is(
-    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = environment.code_digests(["tasks"])
-    other = tmp_path_factory.mktemp("elsewhere")
-    (other / "tasks").mkdir()
-    (other / "tasks" / "half.py").write_text(CODE)
-    monkeypatch.setattr(environment, "ROOT", other)
-    assert environment.code_digests(["tasks"]) == before
+@pytest.mark.parametrize(
+    "code",
+    [
+        IMPORTS.replace("tasks.features.split", "tasks.splitting.rows"),
+        IMPORTS.replace("from tasks.stores import hashing", "from tasks.stores.files import hashing"),
+        IMPORTS.replace("import by_time, stable\n", "import stable\nfrom tasks.features.time import by_time\n"),
+        IMPORTS.replace("from tasks.features import", "from tasks import"),
+    ],
+    ids=["a module", "a package", "a function", "inside a function"],
+)
+def test_where_a_project_module_lies_changes_nothing(code: str, root: Path) -> None:
+    assert digest_of(root, code) == digest_of(root, IMPORTS)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        IMPORTS.replace("import json", "import simplejson as json"),
+        IMPORTS.replace("import by_time, stable", "import by_time, stable, other"),
+        IMPORTS.replace("import by_time, stable", "import by_day as by_time, stable"),
+    ],
+    ids=["a vendor", "another name", "another function under the name"],
+)
+def test_what_is_imported_counts(code: str, root: Path) -> None:
+    assert digest_of(root, code) != digest_of(root, IMPORTS)
 
 
 def test_the_lock_is_known_by_its_bytes(root: Path) -> None:

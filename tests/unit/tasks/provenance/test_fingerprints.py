@@ -107,7 +107,7 @@ def test_code_is_found_by_what_is_imported() -> None:
     ]
     everything = set().union(*found.values())
     assert not [name for name in everything if name.endswith(("task.py", "page.py")) or "tracking" in name]
-    assert not everything & {"tasks/refs.py", "tasks/errors.py", "tasks/stores/lake/tables.py"}
+    assert not everything & {"tasks/records/data.py", "tasks/errors.py", "tasks/stores/lake/tables.py"}
 
 
 @pytest.fixture
@@ -158,6 +158,19 @@ def test_a_module_newly_imported_counts_from_then_on(checkout: Path) -> None:
     assert changed_by(checkout, "tasks/training/more.py", "Y = 1\n") == []
     assert changed_by(checkout, "tasks/training/fit.py", "\n\nfrom tasks.training import more\n") == ["training"]
     assert changed_by(checkout, "tasks/training/more.py", "Z = 1\n") == ["training"]
+
+
+def test_a_module_that_was_moved_changes_nothing(checkout: Path) -> None:
+    before = {step: fingerprints.stage_dependencies(config(), step) for step in TRAINING_STAGES}
+    (checkout / "tasks/features/split.py").rename(checkout / "tasks/features/splitting.py")
+    for path in (checkout / "tasks").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("tasks.features.split ", "tasks.features.splitting "), encoding="utf-8")
+    now = {step: fingerprints.stage_dependencies(config(), step) for step in TRAINING_STAGES}
+    assert "tasks/features/splitting.py" in now["features"].code
+    assert {step: one.fingerprint for step, one in now.items()} == {
+        step: one.fingerprint for step, one in before.items()
+    }
 
 
 def test_a_library_counts_for_the_stages_that_use_it(monkeypatch: pytest.MonkeyPatch) -> None:

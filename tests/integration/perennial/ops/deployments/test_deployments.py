@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from configs.load import names
+from flows.names import SHARED
+from perennial.ops.deployments.apply import apply
 from perennial.ops.deployments.check import FILE, MistakeError, _deployed_file, add, mistakes
+from perennial.ops.deployments.lifecycle_lines import lines, nightly
 from perennial.ops.deployments.rules import mistakes as content_mistakes
 from tasks.errors import UsageError
 from tasks.records.stages import StartFrom
@@ -29,12 +33,12 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
 TEXT = FILE.read_text(encoding="utf-8")
-HEAD = TEXT.partition("  # bike_demand\n")[0]  # definitions, and reconcile/all
-FLOWS = (
-    *("approve", "backfill", "deploy", "ingest", "lifecycle", "monitor", "reproduce", "rollback", "rollout", "score"),
-    *("train", "upkeep"),
+HEAD = TEXT.partition("  # Each pipeline\n")[0]  # definitions, and what all pipelines share
+SHARED_FLOWS = (
+    *("approve", "backfill", "deploy", "ingest", "monitor", "reproduce", "rollback", "rollout", "score", "train"),
+    "upkeep",
 )
-BIKE = '&of_bike_demand {prefect.resource.id: perennial.pipeline.bike_demand, perennial.followed: "no"}'
+BIKE = '{prefect.resource.id: perennial.pipeline.bike_demand, perennial.followed: "no"}'
 
 
 # ------------------------------------------------------------------------------------------------ what ships
@@ -42,15 +46,17 @@ def test_the_shipped_file_has_no_mistakes() -> None:
     assert mistakes() == []
 
 
-def test_every_shipped_pipeline_has_every_deployment_and_every_trigger_its_match() -> None:
+def test_every_shipped_pipeline_has_one_deployment_and_all_share_the_others() -> None:
     deployments = yaml.safe_load(TEXT)["deployments"]
-    found = {(one["entrypoint"].split(".")[1], one["name"]) for one in deployments}
-    assert found == {(flow, name) for flow in FLOWS for name in names()} | {("reconcile", "all")}
+    found = [(one["entrypoint"].split(".")[1], one["name"]) for one in deployments]
+    shared = {(flow, SHARED) for flow in SHARED_FLOWS}
+    assert len(found) == len(set(found))
+    assert set(found) == {("lifecycle", name) for name in names()} | shared | {("reconcile", "all")}
+    assert f"{HEAD}  # Each pipeline\n{''.join(map(lines, names()))}" == TEXT
     for one in deployments:
-        if one["name"] != "all":
-            assert one["parameters"] == {"pipeline": one["name"]}
         for trigger in one.get("triggers", []):
-            match = {"prefect.resource.id": f"perennial.pipeline.{one['name']}", "perennial.followed": "no"}
+            own = one["name"] if one["name"] != SHARED else "*"
+            match = {"prefect.resource.id": f"perennial.pipeline.{own}", "perennial.followed": "no"}
             assert trigger["match"] == match
 
 
@@ -74,20 +80,20 @@ def line(path: Path, text: str) -> int:
 
 
 BREAKS = {
-    "a trigger's key": ("{expect: [perennial.batch.l", "{expcet: [perennial.batch.l", "expcet", "'expect'"),
-    "a deployment's key": ("    concurrency_limit: *", "    concurency_limit: *", "concurency_limit", "'concurr"),
+    "a trigger's key": ("expect: [perennial.batch.l", "expcet: [perennial.batch.l", "expcet", "'expect'"),
+    "a deployment's key": ("    concurrency_limit: {", "    concurency_limit: {", "concurency_limit", "'concurr"),
     "a work pool's key": ("work_pool: {name: p", "work_pool: {nam: p", "work_pool.nam:", "'name'"),
-    "a limit's key": ("{limit: 2,", "{limt: 2,", "concurrency_limit.limt", "'limit'"),
+    "a limit's key": ("{limit: 1,", "{limt: 1,", "concurrency_limit.limt", "'limit'"),
     "a schedule's key": ("timezone: UTC", "timezon: UTC", "schedules[0].timezon", "'timezone'"),
     "the file's key": ("pull: []", "pul: []", "pul:", "'pull'"),
     "a strategy": ("strategy: CANCEL_NEW", "strategy: CANCEL_NWE", "CANCEL_NWE", "'CANCEL_NEW'", "ENQUEUE"),
-    "a limit": ("{limit: 2,", "{limit: two,", "concurrency_limit.limit", "'two'", "integer"),
-    "a cron line": ('cron: "15 4 * * *"', 'cron: "15 4 * *"', "schedules[0]", "15 4 * *"),
+    "a limit": ("{limit: 1,", "{limit: two,", "concurrency_limit.limit", "'two'", "integer"),
+    "a cron line": ('cron: "49 4 * * *"', 'cron: "49 4 * *"', "schedules[0]", "49 4 * *"),
     "a time zone": ("timezone: UTC", "timezone: UCT/Nowhere", "schedules[0]", "UCT/Nowhere"),
     "two schedules in one": ("{interval: 120}", '{interval: 120, cron: "* * * * *"}', "schedules[0]", "exactly one"),
     "schedules as a mapping": ("schedules: [{interval: 120}]", "schedules: {interval: 120}", "schedules", "a list"),
-    "no match": ("{<<: *changed, match: *of_bike_demand}", "{<<: *changed}", "triggers[0]", "has no match"),
-    "no expect": ("{expect: [perennial.batch.landed], p", "{p", "triggers[0]", "has no expect"),
+    "no match": (f"{{<<: *changed, match: {BIKE}}}", "{<<: *changed}", "triggers[0]", "has no match"),
+    "no expect": ("expect: [perennial.batch.landed], w", "w", "triggers[0]", "has no expect"),
     "an event": ("expect: [perennial.batch.landed]", "expect: [perennial.batch.landd]", "'perennial.batch.landed'"),
     "an event's first word": ("[perennial.batch.landed]", "[perenial.batch.landed]", "'perennial.batch.landed'"),
     "a pipeline": ("{pipeline: bike_demand}", "{pipeline: bike_demnd}", "parameters.pipeline", "'bike_demand'"),
@@ -102,19 +108,18 @@ BREAKS = {
     "a module": ("entrypoint: flows.ingest.ingest", "entrypoint: flows.ingst.ingest", "entrypoint", "flows.ingst"),
     "no flow": ("entrypoint: flows.ingest.ingest", "entrypoint: flows.ingest.told", "entrypoint", "names no flow"),
     "no pool": ("work_pool: {name: perennial}", "work_pool: {}", "has no work_pool"),
-    "a name twice": ("*train, name: breast_cancer", "*train, name: bike_demand", "'bike_demand'", "stands twice"),
+    "a name twice": ("    name: breast_cancer", "    name: bike_demand  # too", "'bike_demand'", "stands twice"),
     "a key twice": ("    name: bike_demand\n", "    name: bike_demand\n    name: bikes\n", "name: stands twice"),
-    "a trigger's type": ("{<<: *judged, match", "{<<: *judged, type: metric, match", "type", "'metric'"),
-    "a trigger that is none": ("[{<<: *judged, match: *of_bike_demand}]", "[5]", "triggers[0]", "5", "dictionary"),
-    "a flow's needs": ("*lifecycle, name: bike_demand, parameters: *bike_demand", "*lifecycle, name: bike_demand",
-                       "needs pipeline"),
+    "a trigger's type": ("{<<: *changed, match", "{<<: *changed, type: metric, match", "type", "'metric'"),
+    "a trigger that is none": (f"[{{<<: *changed, match: {BIKE}}}]", "[5]", "triggers[0]", "5", "dictionary"),
+    "a flow's needs": ("    parameters: {pipeline: bike_demand}\n", "", "needs pipeline"),
 }  # fmt: skip
 # Where the mistake is told, if not in the first line that has what was put there.
 PLACES = {
-    "no expect": "triggers: [{<<: *landed",
+    "no expect": "triggers: [{<<: *any, w",
     "a key twice": "name: bikes",
-    "a name twice": "name: bike_demand, parameters: *breast_cancer",
-    "no pool": "- <<: *ingest",
+    "no pool": "- <<: *deployment",
+    "a flow's needs": "- <<: *lifecycle",
 }
 
 
@@ -128,9 +133,9 @@ def test_a_mistake_is_told_with_its_line_and_what_was_meant(name: str, tmp_path:
 
 
 def test_what_an_anchor_says_wrongly_is_told_once_where_it_stands(tmp_path: Path) -> None:
-    path = broken(tmp_path, "    description: Take in the files that landed.", "    descripton: Take in.")
+    path = broken(tmp_path, "    description: Ingest, score,", "    descripton: Ingest, score,")
     told = "Prefect knows no such key and would pass over it; did you mean 'description'?"
-    assert mistakes(path) == [f"{path}:{line(path, 'descripton')}: deployments[1].descripton: {told}"]
+    assert mistakes(path) == [f"{path}:{line(path, 'descripton')}: deployments[12].descripton: {told}"]
 
 
 @pytest.mark.parametrize(
@@ -164,8 +169,8 @@ def test_templates_wildcards_and_nested_triggers_are_fine(tmp_path: Path) -> Non
       {expect: [perennial.model.*], match: {prefect.resource.id: perennial.pipeline.*}},
       {expect: [prefect.flow-run.Completed], match: {prefect.resource.id: prefect.flow-run.*}}],
       parameters: {now: "{{ event.occurred }}"}}"""
-    assert mistakes(broken(tmp_path, "{<<: *judged, match: *of_bike_demand}", nested)) == []
-    path = broken(tmp_path, "{<<: *judged, match: *of_bike_demand}", nested.replace("{expect: [pre", "{expct: [pre"))
+    assert mistakes(broken(tmp_path, f"{{<<: *changed, match: {BIKE}}}", nested)) == []
+    path = broken(tmp_path, f"{{<<: *changed, match: {BIKE}}}", nested.replace("{expect: [pre", "{expct: [pre"))
     assert f"{path}:{line(path, 'expct')}: " in mistakes(path)[0]
 
 
@@ -240,7 +245,7 @@ def test_added_lines_are_right_and_like_those_that_ship(world: World, file: Path
     file.chmod(0o640)
     assert add("bike_demand", file)
     assert mistakes(file) == []
-    assert file.read_text(encoding="utf-8") == HEAD + TEXT[len(HEAD) :].partition("  # breast_cancer\n")[0]
+    assert file.read_text(encoding="utf-8") == HEAD + lines("bike_demand")
     assert (file.stat().st_mode & 0o777, [one.name for one in file.parent.glob("*yaml*")]) == (0o640, ["prefect.yaml"])
 
 
@@ -251,7 +256,7 @@ def test_a_pipeline_is_added_once(world: World, file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     assert [add("one", file), add("one_more", file)] == [False, False]
     assert file.read_text(encoding="utf-8") == text
-    assert len(yaml.safe_load(text)["deployments"]) == 1 + 2 * len(FLOWS)
+    assert len(yaml.safe_load(text)["deployments"]) == 1 + len(SHARED_FLOWS) + 2
 
 
 def test_an_unknown_pipeline_is_refused_with_what_was_meant(world: World, file: Path) -> None:
@@ -267,7 +272,7 @@ def test_an_unknown_pipeline_is_refused_with_what_was_meant(world: World, file: 
     ("old", "new", "told"),
     [
         ("{interval: 120}", "{intervall: 120}", "intervall"),
-        ("  train: &train\n", "  train: &trains\n", "don't go with the rest of the file"),
+        ("  lifecycle: &lifecycle\n", "  lifecycle: &lifecycles\n", "do not go with the rest of the file"),
     ],
 )
 def test_a_file_that_would_have_mistakes_stays_as_it_is(
@@ -340,7 +345,7 @@ def deploy(file: Path) -> subprocess.CompletedProcess[str]:
 def test_nothing_is_deployed_from_a_file_with_a_mistake(deployable: tuple[Path, SyncPrefectClient]) -> None:
     file, client = deployable
     wrong = file.with_name("wrong.yaml")
-    wrong.write_text(file.read_text(encoding="utf-8").replace("{expect: [perennial.b", "{expcet: [perennial.b"))
+    wrong.write_text(file.read_text(encoding="utf-8").replace("expect: [perennial.b", "expcet: [perennial.b"))
     done = deploy(wrong)
     assert done.returncode == 1, done
     assert f"{wrong}:{line(wrong, 'expcet')}: deployments[1].triggers[0].expcet: " in done.stderr
@@ -356,51 +361,97 @@ def test_a_right_file_is_deployed_with_all_that_it_says(deployable: tuple[Path, 
     assert done.returncode == 0, done
     flows = {one.id: one.name for one in client.read_flows()}
     found = {f"{flows[one.flow_id]}/{one.name}": one for one in ours(client)}
-    assert set(found) == {f"{flow}/{NAME}" for flow in FLOWS} | {"reconcile/all"}
+    assert set(found) == {f"{flow}/{SHARED}" for flow in SHARED_FLOWS} | {"reconcile/all", f"lifecycle/{NAME}"}
 
     assert all(one.work_pool_name == "perennial" and not one.paused for one in found.values())
     schedules: dict[str, list[Any]] = {
         name: [(one.schedule, one.active) for one in each.schedules] for name, each in found.items()
     }
-    assert {name for name, each in schedules.items() if each} == {
-        "reconcile/all",
-        f"lifecycle/{NAME}",
-        f"upkeep/{NAME}",
-    }
+    assert {name for name, each in schedules.items() if each} == {"reconcile/all", f"lifecycle/{NAME}"}
     (sweep, active), (daily, also) = schedules["reconcile/all"][0], schedules[f"lifecycle/{NAME}"][0]
-    assert (sweep.interval, daily.cron, active, also) == (timedelta(seconds=120), "15 4 * * *", True, True)
-    [(nightly, on)] = schedules[f"upkeep/{NAME}"]
-    assert (nightly.cron, nightly.timezone, on) == ("30 3 * * *", "UTC", True)
-
+    assert (sweep.interval, daily.cron, active, also) == (timedelta(seconds=120), nightly(NAME), True, True)
     limits = {
-        name.partition("/")[0]: (one.global_concurrency_limit.limit, one.concurrency_options.collision_strategy.value)
+        name: (one.global_concurrency_limit.limit, one.concurrency_options.collision_strategy.value)
         for name, one in found.items()
         if one.global_concurrency_limit and one.concurrency_options
     }
-    queue, one_waits = (2, "ENQUEUE"), (2, "CANCEL_NEW")
-    assert limits == {
-        **dict.fromkeys(("reconcile", "rollout"), (1, "CANCEL_NEW")),
-        **dict.fromkeys(("lifecycle", "train", "score", "backfill", "reproduce"), queue),
-        **dict.fromkeys(("ingest", "deploy", "monitor", "upkeep"), one_waits),
-    }
+    assert limits == {"reconcile/all": (1, "CANCEL_NEW")}
     schema = found[f"lifecycle/{NAME}"].parameter_openapi_schema
     assert schema is not None
     assert schema["properties"]["start_from"]["enum"] == [*get_args(StartFrom)]
 
-    match = {"prefect.resource.id": f"perennial.pipeline.{NAME}", "perennial.followed": "no"}
     fired = {}
     for name, one in found.items():
         for automation in client.read_resource_related_automations(f"prefect.deployment.{one.id}"):
             trigger: Any = automation.trigger
             action: Any = automation.actions[0]
+            own = NAME if name.startswith("lifecycle") else "*"
+            match = {"prefect.resource.id": f"perennial.pipeline.{own}", "perennial.followed": "no"}
             assert (trigger.match.root, trigger.threshold, automation.enabled) == (match, 1, True)
+            assert trigger.for_each == (set() if own == NAME else {"prefect.resource.id"})
             flow = name.partition("/")[0]
             fired[flow] = (trigger.expect, trigger.within, action.parameters, action.deployment_id == one.id)
-    second = timedelta(seconds=1)
+    second, resource = timedelta(seconds=1), {"pipeline": "{{ event.resource['prefect.resource.name'] }}"}
     changed = {"perennial.dataset.updated", "perennial.drift.detected", "perennial.performance.degraded"}
     assert fired == {
-        "ingest": ({"perennial.batch.landed"}, second, None, True),
+        "ingest": ({"perennial.batch.landed"}, second, resource, True),
         "lifecycle": (changed, second, {"start_from": "decision"}, True),
-        "deploy": ({"perennial.model.registered", "perennial.approval.answered"}, timedelta(0), None, True),
-        "rollout": ({"perennial.rollout.started"}, timedelta(0), None, True),
+        "deploy": ({"perennial.model.registered", "perennial.approval.answered"}, timedelta(0), resource, True),
+        "rollout": ({"perennial.rollout.started"}, timedelta(0), resource, True),
     }
+
+
+# ------------------------------------------------------------------------------------------------ what `up` sends
+def test_only_what_changed_is_sent_and_what_prefect_deploy_sends(deployable: tuple[Path, SyncPrefectClient]) -> None:
+    file, client = deployable
+    before = {one.id: sent(client, one) for one in ours(client)}
+    marks = file.with_name("marks.json")
+    first = apply(file, marks)
+    assert (len(first.sent), first.unchanged, first.deleted) == (len(SHARED_FLOWS) + 2, 0, ())
+    assert {one.id: sent(client, one) for one in ours(client)} == before, "as `prefect deploy --all` sent them"
+    assert apply(file, marks) == ((), len(SHARED_FLOWS) + 2, ())
+
+    text = file.read_text(encoding="utf-8")
+    other = text.replace(nightly(NAME), "1 2 * * *")
+    file.write_text(other, encoding="utf-8")
+    assert apply(file, marks).sent == (f"lifecycle/{NAME}",)
+    file.write_text(text.replace(lines(NAME), ""), encoding="utf-8")
+    assert apply(file, marks) == ((), len(SHARED_FLOWS) + 1, (f"lifecycle/{NAME}",))
+    assert f"lifecycle/{NAME}" not in json.loads(marks.read_text(encoding="utf-8"))
+    file.write_text(text, encoding="utf-8")
+
+
+def test_automations_of_others_are_not_touched(deployable: tuple[Path, SyncPrefectClient]) -> None:
+    from prefect.events.actions import DoNothing
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+    file, client = deployable
+    trigger = EventTrigger(expect={"perennial.batch.landed"}, posture=Posture.Reactive, threshold=1)
+    client.create_automation(AutomationCore(name="somebody's", trigger=trigger, actions=[DoNothing()]))
+    apply(file, file.with_name("anew.json"))
+    [kept] = client.read_automations_by_name("somebody's")
+    client.delete_automation(kept.id)
+
+
+def test_nothing_is_sent_from_a_file_with_a_mistake(tmp_path: Path) -> None:
+    wrong = broken(tmp_path, "expect: [perennial.b", "expcet: [perennial.b")
+    with pytest.raises(MistakeError, match="did you mean 'expect'"):
+        apply(wrong, tmp_path / "marks.json")
+    assert not (tmp_path / "marks.json").exists()
+
+
+def sent(client: SyncPrefectClient, one: DeploymentResponse) -> dict[str, Any]:
+    """What a server has of a deployment, but for times and the ids of its automations."""
+    known = {"name", "entrypoint", "parameters", "description", "tags", "work_pool_name", "parameter_openapi_schema"}
+    found = one.model_dump(mode="json", include=known | {"enforce_parameter_schema", "pull_steps", "path"})
+    found["limit"] = one.global_concurrency_limit and one.global_concurrency_limit.limit
+    found["schedules"] = [each.schedule.model_dump(mode="json", exclude={"anchor_date"}) for each in one.schedules]
+    related = client.read_resource_related_automations(f"prefect.deployment.{one.id}")
+    found["triggers"] = [
+        (
+            each.trigger.model_dump(mode="json", exclude={"id"}),
+            [action.model_dump(mode="json") for action in each.actions],
+        )
+        for each in related
+    ]
+    return found
