@@ -24,7 +24,7 @@ from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.export import export
 from tasks.quarantine.readmission import Request, hand, left
 from tasks.quarantine.select import Selection
-from tasks.stores.lake.delta import Part
+from tasks.stores.lake.delta import TransactionRows
 from tasks.stores.lake.schemas import ORIGIN
 from tasks.stores.lake.tables import Lake
 from tasks.stores.locks.lock import hold
@@ -80,12 +80,12 @@ def watch(tell: Tell) -> None:
         tell("judging")
         return judge(*arguments)
 
-    def appending(lake: Lake, table: Any, parts: Sequence[Part]) -> int:
+    def appending(lake: Lake, table: Any, parts: Sequence[TransactionRows]) -> int:
         if parts:
             tell(_TABLES.get(table, table))
         return append(lake, table, parts)
 
-    def merging(lake: Lake, table: Any, parts: Sequence[Part], on: Sequence[str]) -> int:
+    def merging(lake: Lake, table: Any, parts: Sequence[TransactionRows], on: Sequence[str]) -> int:
         tell("merge")
         return merge(lake, table, parts, on)
 

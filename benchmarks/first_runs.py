@@ -30,7 +30,7 @@ from configs.schema import PipelineConfig
 from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
 from tasks.stores.state.audit import Audit
-from tasks.stores.state.candidates import judged
+from tasks.stores.state.candidates import evaluated
 
 _FILES, _ROWS = 4, 60
 _LATEST_KILL = 25.0
@@ -137,7 +137,7 @@ def _faults(config: PipelineConfig, settings: Settings) -> Iterator[str]:
     ids = sorted(lake.read("observations", ["id"]).column("id").to_pylist())
     if ids != list(range(_FILES * _ROWS)):
         yield f"{config.name}: found {len(ids)} rows of {len(set(ids))} keys, expected {_FILES * _ROWS} of as many"
-    versions, champion = [version for *_, version in judged(audit, config.name)], audit.champion(config.name)
+    versions, champion = [version for *_, version in evaluated(audit, config.name)], audit.champion(config.name)
     if versions != [1] or champion != 1:
         yield f"{config.name}: found versions {versions}, champion {champion}; expected version 1 alone, as champion"
 

@@ -11,8 +11,8 @@ from configs.load import ConfigError, load
 from configs.schema import PipelineConfig
 from flows.progress import say
 from tasks.errors import UsageError
-from tasks.stores.locks.flow_runs import register
-from tasks.stores.locks.lock import Held, hold
+from tasks.stores.locks.flow_runs import register_process
+from tasks.stores.locks.lock import HeldLock, hold
 from tasks.stores.settings import Settings, load_settings, prepare
 from tasks.validation.gallery_check import check_expectations
 
@@ -52,11 +52,11 @@ def _answer_for_run(settings: Settings) -> None:
         from prefect.runtime import flow_run
 
         if flow_run.id:
-            register(settings, str(flow_run.id))
+            register_process(settings, str(flow_run.id))
 
 
 @contextmanager
-def writing(settings: Settings, pipeline: str, what: Literal["data", "model", "alias"]) -> Iterator[Held]:
+def writing(settings: Settings, pipeline: str, what: Literal["data", "model", "alias"]) -> Iterator[HeldLock]:
     """Be the one writer of a pipeline's data, or of its model, or the one who moves its aliases, for a block.
 
     Data and model are held for as long as a stage works. The aliases only while they are moved, and last: taking a

@@ -16,10 +16,10 @@ from flows.events import emit, following, teller
 from flows.openlineage import telling
 from flows.stages import keep
 from tasks.records.decision import Candidate, Outcome, Promotion
-from tasks.records.provenance import Parts, flat
-from tasks.release.task import conclude, place, ready, register, settle
-from tasks.stores.lineage.emitting import emitting
-from tasks.stores.lineage.work import Work
+from tasks.records.provenance import StageDependencies, flat
+from tasks.release.task import apply_promotion, close_promotion, ready_candidates, recover, register
+from tasks.stores.lineage.emitter import emit_stage
+from tasks.stores.lineage.stage_data import StageData
 from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
 from tasks.stores.state import rollouts
@@ -53,13 +53,15 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
     done: list[Promotion] = []
     with telling(settings, pipeline), writing(settings, pipeline, "model") as lock:
         with writing(settings, pipeline, "alias"):
-            settle(config, moment, teller(settings, pipeline))
-        while candidates := ready(config, moment):  # again: a request supersedes an older one, which then is ready
+            recover(config, moment, teller(settings, pipeline))
+        while candidates := ready_candidates(
+            config, moment
+        ):  # again: a request supersedes an older one, which then is ready
             for candidate in candidates:
                 lock.check()  # it may be held since before a long training
-                with emitting(config, "release", Work(model=candidate[1].model), at=moment) as stage:
+                with emit_stage(config, "release", StageData(model=candidate[1].model), at=moment) as stage:
                     done.append(_deploy(config, settings, *candidate, moment))
-                    stage.made(done[-1])
+                    stage.add_output(done[-1])
                 if done[-1].outcome == "rolling_out":
                     break  # the others wait for what becomes of it
     if not any(one.outcome == "rolling_out" for one in done):
@@ -84,7 +86,7 @@ def _deploy(
     # A person has the whole time to answer, also where the run's clock is set back.
     deadline = max(moment, clock(None)) + timedelta(hours=config.approval.deadline_hours)
     with writing(settings, config.name, "alias"):
-        promotion, request = place(config, intent, candidate, version, moment, deadline, actor())
+        promotion, request = apply_promotion(config, intent, candidate, version, moment, deadline, actor())
         payload: dict[str, JsonValue] = {
             "version": version,
             "champion": promotion.champion,
@@ -92,8 +94,8 @@ def _deploy(
         }
         if promotion.champion != promotion.version or promotion.previous != promotion.version:  # not judged again
             emit(settings, _EVENTS[promotion.outcome], config.name, payload)
-        conclude(config, intent, candidate, promotion, request, moment, actor())
-    parts = Parts(
+        close_promotion(config, intent, candidate, promotion, request, moment, actor())
+    parts = StageDependencies(
         config=flat(config.model_dump(mode="json", include={"approval"})),
         inputs={"model": candidate.model.run_id, "evaluation": candidate.evaluation, "champion": promotion.previous},
     )
@@ -103,9 +105,9 @@ def _deploy(
 
 def _pending(settings: Settings, pipeline: str, moment: datetime) -> list[Promotion]:
     """Versions that are rolled out or wait for a person, as a run tells them that can't do more about them."""
-    rollout = rollouts.under_way(Audit(settings), pipeline)
+    rollout = rollouts.active(Audit(settings), pipeline)
     if rollout is not None:
-        kept, told = rollout.champion, rollout.goes_on
+        kept, told = rollout.champion, rollout.status
         return [
             Promotion(outcome="rolling_out", version=rollout.version, champion=kept, previous=kept, reasons=(told,))
         ]
@@ -115,7 +117,7 @@ def _pending(settings: Settings, pipeline: str, moment: datetime) -> list[Promot
             version=request.version,
             champion=request.champion,
             previous=request.champion,
-            reasons=(request.waits(),),
+            reasons=(request.pending_message(),),
         )
         for request in Approvals(settings).pending(pipeline, moment)
     ]

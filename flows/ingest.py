@@ -18,10 +18,10 @@ from tasks.ingestion.task import discover, groups, read
 from tasks.lifecycle.dependencies import judged_by
 from tasks.quarantine.task import show_quarantine
 from tasks.records.data import BatchRecord, IngestReport, LandedFile
-from tasks.records.provenance import Parts
-from tasks.stores.lineage.emitting import emitting
-from tasks.stores.lineage.work import Work
-from tasks.stores.locks.lock import Held
+from tasks.records.provenance import StageDependencies
+from tasks.stores.lineage.emitter import emit_stage
+from tasks.stores.lineage.stage_data import StageData
+from tasks.stores.locks.lock import HeldLock
 from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
 from tasks.stores.state.manifests import Manifests
@@ -57,20 +57,20 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
     return report
 
 
-def _take(config: PipelineConfig, files: Sequence[LandedFile], lock: Held, moment: datetime) -> IngestReport:
+def _take(config: PipelineConfig, files: Sequence[LandedFile], lock: HeldLock, moment: datetime) -> IngestReport:
     """Read files and judge them, group by group. The data lock is held."""
     report = IngestReport(pipeline=config.name)
     if not files:
         return report
     refers = any(one.reference for one in config.expectations)
     expected = refer_to_champion(config) if refers else config.expectations
-    with emitting(config, "ingestion", Work(files=tuple(files)), at=moment) as stage:
+    with emit_stage(config, "ingestion", StageData(files=tuple(files)), at=moment) as stage:
         for group in groups(files):
             staged = read(config, group)
             lock.check()
             records = validate(config, staged, moment, expected) if staged else ()
             report = report.model_copy(update={"batches": (*report.batches, *records)})
-            stage.made(report)
+            stage.add_output(report)
             say(f"{len(report.batches)} of {len(files)} files taken")
             for record in records:
                 if record.quarantined or record.verdict == "rejected" or len(files) <= _SHOWN:
@@ -80,7 +80,7 @@ def _take(config: PipelineConfig, files: Sequence[LandedFile], lock: Held, momen
 
 def _keep(config: PipelineConfig, settings: Settings, report: IngestReport, meter: Meter, moment: datetime) -> None:
     """Keep what this run took, and what it judged files by."""
-    parts = Parts(config=judged_by(config), inputs={"batches": sorted(one.batch for one in report.batches)})
+    parts = StageDependencies(config=judged_by(config), inputs={"batches": sorted(one.batch for one in report.batches)})
     counts: dict[str, JsonValue] = {
         "accepted": len(report.accepted),
         "rejected": len(report.rejected),

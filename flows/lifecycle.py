@@ -24,7 +24,7 @@ from flows.train import train
 from tasks.errors import DataRejectedError, PerennialError, UsageError
 from tasks.lifecycle.dependencies import gone
 from tasks.lifecycle.up_to_date import mark_settled
-from tasks.monitoring.task import decide_retrain, drift_so_far, performance_so_far
+from tasks.monitoring.task import decide_retrain, stored_drift, stored_performance
 from tasks.provenance.fingerprints import recipe
 from tasks.records.base import artifact_key
 from tasks.records.data import IngestReport
@@ -124,7 +124,7 @@ class _Life:
         """Finish what a killed run left: candidates that were judged and not released."""
         audit = Audit(self.settings)
         waiting = candidates.ready(audit, Approvals(self.settings), self.name, self.moment)
-        if waiting or candidates.halfway(audit, self.name):
+        if waiting or candidates.pending_moves(audit, self.name):
             with stage("recovery") as running:
                 self.promotion = deploy(self.name, self.moment)
                 self.verdict = waiting[-1][1].verdict if waiting else None
@@ -139,8 +139,8 @@ class _Life:
             self.scored = score(self.name, now=self.moment).rows
             running.note, running.skipped = f"{self.scored} rows", not self.scored
         # By the state, not by what this run took in: a killed run, or labels that come later, lose no verdict.
-        self.drift = drift_so_far(self.config, champion)
-        self.performance = performance_so_far(self.config, champion)
+        self.drift = stored_drift(self.config, champion)
+        self.performance = stored_performance(self.config, champion)
         if self.drift is None or self.performance is None:
             with stage("monitoring") as running:
                 found = monitor(self.name, self.moment, again=False)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from prefect.runtime import flow_run
 
 from flows.progress import say
-from tasks.stores.lineage.emitting import channel
+from tasks.stores.lineage.emitter import channel
 from tasks.stores.settings import Settings
 
 

@@ -28,7 +28,7 @@ from flows.progress import say
 from tasks.errors import PerennialError
 from tasks.lifecycle.due import Due, due
 from tasks.records.base import Record
-from tasks.stores.locks.flow_runs import forget_ended, gone
+from tasks.stores.locks.flow_runs import process_ended, remove_ended
 from tasks.stores.settings import Settings, load_settings, prepare
 from tasks.stores.state.outbox import Outbox
 
@@ -78,14 +78,14 @@ def reconcile() -> SweepReport:
 def mark_gone(client: SyncPrefectClient, settings: Settings) -> list[str]:
     """Mark unfinished runs of this machine whose process has ended as Crashed, which frees what they held; names."""
     unfinished = _runs(client, FlowRunFilter(state=_of_types(_UNFINISHED)))
-    lost = [one for one in unfinished if gone(settings, str(one.id))]
+    lost = [one for one in unfinished if process_ended(settings, str(one.id))]
     crashed = []
     for one in lost:
         now = client.read_flow_run(one.id).state  # it may have come to its end since, and then its process to its own
         if now is not None and now.type in _UNFINISHED:
             client.set_flow_run_state(one.id, Crashed(message="Its process is gone."), force=True)
             crashed.append(one.name)
-    forget_ended(settings, {str(one.id) for one in unfinished} - {str(one.id) for one in lost})
+    remove_ended(settings, {str(one.id) for one in unfinished} - {str(one.id) for one in lost})
     return crashed
 
 

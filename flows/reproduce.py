@@ -50,10 +50,10 @@ def _refusal(found: Reproduction) -> str:
 
 def _as_then(settings: Settings, found: Reproduction) -> Reproduction:
     """The same by code and packages of then, where the local repository has them; else as it was found."""
-    if not worktree.has(ROOT, found.commit):
+    if not worktree.has_commit(ROOT, found.commit):
         return found
     say(f"making the environment of commit {found.commit[:12]}: this takes minutes, once")
-    folder = worktree.environment(ROOT, found.commit, settings.root / "environments", found.python)
+    folder = worktree.create_environment(ROOT, found.commit, settings.root / "environments", found.python)
     words = ["-m", "tasks.training.rebuild", found.pipeline, str(found.version)]
     done = worktree.run(folder, words, _environment(settings, found.threads), _SECONDS)
     if not done.stdout:

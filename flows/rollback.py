@@ -11,8 +11,8 @@ from flows.events import teller
 from flows.progress import say
 from tasks.errors import PerennialError
 from tasks.release.rollback import Rollback
-from tasks.release.rollback_request import done, take_back
-from tasks.release.task import show_rollback
+from tasks.release.rollback_request import request_rollback, summary
+from tasks.release.task import publish_rollback
 from tasks.stores.state.tokens import Person
 
 # The UI has no users of its own: whoever can open it can send the form.
@@ -30,8 +30,8 @@ def rollback(pipeline: str, version: int | None = None, reason: str = "") -> Sta
     """
     try:
         config, settings = open_pipeline(pipeline)
-        back = take_back(config, settings, version, reason, _FORM, teller(settings, pipeline), say)
+        back = request_rollback(config, settings, version, reason, _FORM, teller(settings, pipeline), say)
     except PerennialError as error:
         return Failed(message=str(error), data=error)
-    show_rollback(config, back)
-    return Completed(name="Rolled back", message=done(back), data=back)
+    publish_rollback(config, back)
+    return Completed(name="Rolled back", message=summary(back), data=back)

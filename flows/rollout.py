@@ -21,19 +21,19 @@ from tasks.records.decision import Promotion
 from tasks.records.rollout import RolloutDecision
 from tasks.release.registry_moves import OUTCOMES
 from tasks.release.rollout import check
-from tasks.release.task import desk, move, show_rollout
+from tasks.release.task import apply_rollout_decision, publish_rollout, release_context
 from tasks.retry import passes
 from tasks.stores.lake.tables import Lake
-from tasks.stores.lineage.emitting import Running as Stage
-from tasks.stores.lineage.emitting import emitting
-from tasks.stores.lineage.work import Work
+from tasks.stores.lineage.emitter import StageRun as Stage
+from tasks.stores.lineage.emitter import emit_stage
+from tasks.stores.lineage.stage_data import StageData
 from tasks.stores.registry.tracking import Tracking
 from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
 from tasks.stores.state import rollouts
 from tasks.stores.state.audit import Audit
-from tasks.stores.state.rollout_checks import note_look
-from tasks.stores.state.rollouts import Ending, EndOutcome, Rollout
+from tasks.stores.state.rollout_checks import save_check
+from tasks.stores.state.rollouts import Ending, Rollout, RolloutOutcome
 
 _IDLE = 4.0  # of the time that a look reads: looks at very many records take no more than a fifth of a processor
 _PAGE_SECONDS = 60.0
@@ -50,7 +50,7 @@ class RolloutReport(Record):
     """
 
     pipeline: str
-    outcome: Literal["rolling_out", "nothing_to_do"] | EndOutcome
+    outcome: Literal["rolling_out", "nothing_to_do"] | RolloutOutcome
     version: int | None
     champion: int | None
     told: str
@@ -71,23 +71,25 @@ class _Watch:
     def under_way(self) -> Rollout | None:
         """The rollout that is open. Whoever is about to begin one is waited for."""
         with writing(self.settings, self.config.name, "alias"):
-            return rollouts.under_way(self.audit, self.config.name)
+            return rollouts.active(self.audit, self.config.name)
 
     def look(self, rollout: Rollout) -> Rollout:
         """One look, and what it leads to; the rollout as it is now."""
         now = clock(None)
         tracking = Tracking(self.settings, self.config.name)
         started = time.monotonic()
-        self.decision = check.judge(self.config, tracking, self.audit, self.lake, rollout, now)
+        self.decision = check.evaluate_rollout(self.config, tracking, self.audit, self.lake, rollout, now)
         self.read = time.monotonic() - started
-        note_look(self.settings, rollout, self.decision, now)
+        save_check(self.settings, rollout, self.decision, now)
         with writing(self.settings, self.config.name, "alias"), self._ending(tracking, rollout, now) as stage:
             if self.decision.action == "go_on":  # no task: looks may be very many
-                after = check.act(desk(self.config, self.settings, self.tell), rollout, self.decision, now, actor())
+                after = check.apply_decision(
+                    release_context(self.config, self.settings, self.tell), rollout, self.decision, now, actor()
+                )
             else:
-                after = move(self.config, rollout, self.decision, now, actor(), self.tell)
+                after = apply_rollout_decision(self.config, rollout, self.decision, now, actor(), self.tell)
             if stage is not None and after.ending is not None:
-                stage.made(_promotion(after, after.ending))
+                stage.add_output(_promotion(after, after.ending))
         self.show(after)
         return after
 
@@ -97,16 +99,16 @@ class _Watch:
         """Tells of the block as of a release, if the rollout is about to end."""
         if self.decision is None or self.decision.action in ("go_on", "advance"):
             return nullcontext()
-        return emitting(self.config, "release", Work(model=tracking.model(rollout.version)), at=now)
+        return emit_stage(self.config, "release", StageData(model=tracking.model(rollout.version)), at=now)
 
     def show(self, rollout: Rollout) -> None:
         """Tell of a look: in the log where something changed, as a page also from time to time."""
         reasons = rollout.ending.reasons if rollout.ending else self.decision.reasons if self.decision else ()
-        told = f"{rollout.told}: {'; '.join(reasons)}"
-        if rollout.told != self.told or time.monotonic() - self.shown > _PAGE_SECONDS:
+        told = f"{rollout.description}: {'; '.join(reasons)}"
+        if rollout.description != self.told or time.monotonic() - self.shown > _PAGE_SECONDS:
             say(told)
-            show_rollout(self.config, rollout, self.decision)
-            self.told, self.shown = rollout.told, time.monotonic()
+            publish_rollout(self.config, rollout, self.decision)
+            self.told, self.shown = rollout.description, time.monotonic()
 
 
 @flow(name="rollout", flow_run_name="rollout-{pipeline}")
@@ -169,7 +171,7 @@ def _report(pipeline: str, watch: _Watch, rollout: Rollout | None) -> RolloutRep
         outcome=rollout.ending.outcome if rollout.ending else "rolling_out",
         version=rollout.version,
         champion=watch.audit.champion(pipeline),
-        told=rollout.told,
+        told=rollout.description,
         reasons=reasons,
         decision=watch.decision,
     )

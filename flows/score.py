@@ -50,7 +50,7 @@ def score(
     """
     config, settings = open_pipeline(pipeline)
     given, into = addresses(source, output)
-    model = Tracking(settings, pipeline).asked(version) if version is not None else champion_of(config, settings)
+    model = Tracking(settings, pipeline).resolve(version) if version is not None else champion_of(config, settings)
     if given is None or into is None:
         Lake(settings, config).create()
     with workspace(settings.state / "scoring") as folder:

@@ -20,19 +20,19 @@ from tasks.features.task import training_set
 from tasks.lifecycle.dependencies import evaluation_parts, features_parts, training_parts
 from tasks.provenance import fingerprints
 from tasks.records.data import TrainingSetRef
-from tasks.records.decision import Candidate, Trained, Verdict
+from tasks.records.decision import Candidate, TrainingOutcome, Verdict
 from tasks.records.model import ModelRef
-from tasks.records.provenance import Parts
+from tasks.records.provenance import StageDependencies
 from tasks.records.stages import StageName, TrainingStage
-from tasks.release.task import ready, register
+from tasks.release.task import ready_candidates, register
 from tasks.stores.environment import git_commit, packages
 from tasks.stores.lake.tables import Lake
-from tasks.stores.lineage.work import Work
+from tasks.stores.lineage.stage_data import StageData
 from tasks.stores.registry.tracking import Tracking
 from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
 from tasks.stores.state.audit import Audit
-from tasks.stores.state.candidates import rival
+from tasks.stores.state.candidates import incumbent
 from tasks.training.task import fit
 
 
@@ -43,7 +43,7 @@ class _Training:
         self.config, self.settings, self.steps = config, settings, steps
         self.tracking = Tracking(settings, config.name)
         self.champion = self.tracking.champion()
-        self.features = self.training = Parts()
+        self.features = self.training = StageDependencies()
 
     def make_set(self) -> TrainingSetRef:
         steps = self.steps
@@ -73,7 +73,7 @@ class _Training:
             TrainingSetRef,
             lacks,
             lambda: training_set(config, dataset, self.champion, self.features, force=force),
-            Work(dataset=dataset, champion=self.champion),
+            StageData(dataset=dataset, champion=self.champion),
             running,
             facts,
         )
@@ -82,7 +82,7 @@ class _Training:
         config, steps = self.config, self.steps
         with steps.show("training") as running:
             if steps.skips("training"):
-                model, self.training = steps.take_last("training", ModelRef, self.tracking.lacks, running)
+                model, self.training = steps.take_last("training", ModelRef, self.tracking.missing_reason, running)
             else:
                 parts = self.training = training_parts(config, made)
 
@@ -92,10 +92,12 @@ class _Training:
 
                 about: dict[str, JsonValue] = {"train_rows": made.train_rows, "commit": git_commit()}
                 about["packages"] = {**packages()}
-                work = Work(training_set=made)
-                model = steps.take("training", parts, ModelRef, self.tracking.lacks, make, work, running, about)
+                work = StageData(training_set=made)
+                model = steps.take(
+                    "training", parts, ModelRef, self.tracking.missing_reason, make, work, running, about
+                )
             running.note = config.training.estimator.rpartition(".")[2]
-            return self.tracking.fetched(model)
+            return self.tracking.with_local_files(model)
 
     def judge(self, made: TrainingSetRef, model: ModelRef, probe: CleanProcess) -> Candidate:
         config, steps = self.config, self.steps
@@ -109,7 +111,7 @@ class _Training:
                 Verdict,
                 lambda _: "",
                 lambda: judge(config, made, model, held_against, self.training, parts, probe, steps.moment),
-                Work(training_set=made, model=model, champion=held_against),
+                StageData(training_set=made, model=model, champion=held_against),
                 running,
             )
             running.note = "; ".join(verdict.reasons) or "every gate passed"
@@ -118,16 +120,16 @@ class _Training:
                 verdict=verdict,
                 evaluation=parts.fingerprint,
                 recipes={
-                    "features": self.features.recipe,
-                    "training": self.training.recipe,
-                    "evaluation": parts.recipe,
+                    "features": self.features.static_fingerprint,
+                    "training": self.training.static_fingerprint,
+                    "evaluation": parts.static_fingerprint,
                 },
             )
 
     def rival(self, model: ModelRef) -> ModelRef | None:
         """What a model is held against: the champion; for the champion itself, the one that it took the place of."""
         champion = None if self.champion is None else self.champion.version
-        version = rival(Audit(self.settings), self.config.name, model.run_id, champion)
+        version = incumbent(Audit(self.settings), self.config.name, model.run_id, champion)
         return self.champion if version == champion else self.tracking.model(version) if version else None
 
 
@@ -138,7 +140,7 @@ def train(
     start_from: TrainingStage = "features",
     until: StageName = "release",
     force: tuple[TrainingStage, ...] = (),
-) -> Trained:
+) -> TrainingOutcome:
     """Make a training set, fit a model, hold it against the gates and register it. It waits for the deploy flow.
 
     A stage on which nothing changed since an earlier run is not run again: its outcome of then is taken.
@@ -157,14 +159,14 @@ def train(
         run = _Training(config, settings, Steps(config, settings, moment, start_from, force))
         made = run.make_set()
         if until == "features":
-            return Trained()
+            return TrainingOutcome()
         model = run.fit(made, probe)
         if until == "training":
-            return Trained()
+            return TrainingOutcome()
         candidate = run.judge(made, model, probe)
         new = until == "release" and put_forward(candidate, moment, actor())
-        for _, waiting in ready(config, moment) if until == "release" else ():
+        for _, waiting in ready_candidates(config, moment) if until == "release" else ():
             version, registered = register(config, waiting)
             if registered:
                 emit(settings, "perennial.model.registered", pipeline, {"version": version})
-    return Trained(verdict=candidate.verdict, put_forward=new)
+    return TrainingOutcome(verdict=candidate.verdict, submitted=new)

@@ -10,7 +10,7 @@ import typer
 
 from perennial.cli.render import print_result
 from tasks.stores.settings import Settings, load_settings, prepare
-from tasks.stores.state.approvals import Decision, Request
+from tasks.stores.state.approvals import ApprovalRequest, Decision
 
 Address = Annotated[
     str,
@@ -39,11 +39,11 @@ def token(
 ) -> None:
     """Make a personal token, which proves who approves; an older one of the person is revoked."""
     from tasks.stores.runtime import actor, clock
-    from tasks.stores.state.tokens import People
+    from tasks.stores.state.tokens import TokenStore
 
     settings = load_settings()
     prepare(settings)
-    people = People(settings)
+    people = TokenStore(settings)
     if revoke:
         people.revoke(name, at=clock(None), actor=actor())
         print_result(as_json, {"person": name, "revoked": True}, f"the token of {name} is revoked")
@@ -55,24 +55,24 @@ def token(
 
 def _answer(address: str, decision: Decision, reason: str, as_json: bool) -> None:
     from flows.context import open_pipeline
-    from tasks.release.answers import answer, done, parse, payload
+    from tasks.release.approval_decision import event_payload, parse, record_decision, summary
     from tasks.stores.state.tokens import person
 
     name, version = parse(address)
     config, settings = open_pipeline(name)
-    answered = answer(config, settings, version, decision, reason, person(settings))
-    told = f"{done(answered)}\n  {_tell(settings, answered)}"
-    print_result(as_json, {"pipeline": name, **payload(answered)}, told)
+    answered = record_decision(config, settings, version, decision, reason, person(settings))
+    told = f"{summary(answered)}\n  {_tell(settings, answered)}"
+    print_result(as_json, {"pipeline": name, **event_payload(answered)}, told)
 
 
-def _tell(settings: Settings, request: Request) -> str:
+def _tell(settings: Settings, request: ApprovalRequest) -> str:
     """Tell Prefect, if it is there; who carries the answer out, in words."""
     from perennial.ops.running import running
-    from tasks.release.answers import payload
+    from tasks.release.approval_decision import event_payload
     from tasks.stores.state.outbox import Outbox
 
     outbox = Outbox(settings)
-    outbox.put("perennial.approval.answered", request.pipeline, payload(request))
+    outbox.put("perennial.approval.answered", request.pipeline, event_payload(request))
     here = None if os.environ.get("PREFECT_API_URL") else running(settings)
     sent = outbox.send(here.api if here else None)
     if sent.problem:

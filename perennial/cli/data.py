@@ -18,7 +18,7 @@ from tasks.stores.files import tabular
 from tasks.stores.lake import delta
 from tasks.stores.lake.schemas import TableName
 from tasks.stores.lake.tables import Lake
-from tasks.stores.lake.versions import AsOf, Snapshot, snapshot, told
+from tasks.stores.lake.versions import AsOf, Snapshot, format_timestamp, snapshot
 
 _WIDEST = 24
 
@@ -56,7 +56,7 @@ def data(
         "first": first,
         "file": None if to is None else str(to),
     }
-    head = f"{name} {table}: {count} rows, version {found.version} of {told(found.at)}"
+    head = f"{name} {table}: {count} rows, version {found.version} of {format_timestamp(found.at)}"
     text = f"{head}, written to {to}" if to is not None else "\n".join([head, "", *_text(schema, first)])
     print_result(as_json, value, text.rstrip())
 

@@ -125,9 +125,9 @@ def _nothing(name: str, settings: Settings, now: datetime | None) -> LifecycleRe
     from tasks.stores.state.approvals import Approvals
     from tasks.stores.state.audit import Audit
 
-    pending, shown = Approvals(settings).pending(name, clock(now)), rollouts.under_way(Audit(settings), name)
-    told = [shown.goes_on] if shown else []
-    told += [request.waits() for request in pending]
+    pending, shown = Approvals(settings).pending(name, clock(now)), rollouts.active(Audit(settings), name)
+    told = [shown.status] if shown else []
+    told += [request.pending_message() for request in pending]
     waits = shown or (pending[-1] if pending else None)
     return LifecycleReport(
         pipeline=name,

@@ -30,11 +30,11 @@ def reproduce(
     from flows.context import open_home
     from flows.progress import reporting
     from perennial.ops.session import prefect_session
-    from tasks.stores.registry.artifacts import refuse_missing
+    from tasks.stores.registry.artifacts import require_registry
 
     name, version = _asked(address)
     settings = open_home()
-    refuse_missing(settings)
+    require_registry(settings)
     with reporting(ConsoleReporter(console())), prefect_session(settings):
         from flows.reproduce import reproduce as flow
 

@@ -30,7 +30,7 @@ def rollout(
     from tasks.stores.state.audit import Audit
 
     _, settings = open_pipeline(name)
-    if rollouts.under_way(Audit(settings), name) is None:
+    if rollouts.active(Audit(settings), name) is None:
         value: dict[str, Any] = {"pipeline": name, "outcome": "nothing_to_do", "version": None, "reasons": []}
         print_result(as_json, value, f"{name}: no version is rolled out")
         return
@@ -60,7 +60,7 @@ def rollback(
 ) -> None:
     """Take back the version that is rolled out; if there is none, the champion, for the latest earlier good one."""
     from flows.context import open_pipeline
-    from tasks.release.rollback_request import done, take_back
+    from tasks.release.rollback_request import request_rollback, summary
     from tasks.stores.state.tokens import person
 
     config, settings = open_pipeline(name)
@@ -68,8 +68,8 @@ def rollback(
     def tell(event: EventName, payload: Mapping[str, JsonValue]) -> None:
         Outbox(settings).put(event, name, payload)
 
-    back = take_back(config, settings, to, reason, person(settings), tell, say)
-    print_result(as_json, back.model_dump(mode="json"), f"{done(back)}\n  {_tell(settings)}")
+    back = request_rollback(config, settings, to, reason, person(settings), tell, say)
+    print_result(as_json, back.model_dump(mode="json"), f"{summary(back)}\n  {_tell(settings)}")
 
 
 def _tell(settings: Settings) -> str:

@@ -43,7 +43,7 @@ def _live(name: str | None, at: str, as_json: bool) -> None:
     now = datetime.now(UTC)
     moment(at, datetime.max.replace(tzinfo=UTC))  # a wrong one is told before anything is opened
     config, settings = open_pipeline(name)
-    reigns = Audit(settings).reigns(config.name)
+    reigns = Audit(settings).champion_periods(config.name)
     when = moment(at, max([now, *(one.since for one in reigns)]))  # runs have clocks of their own
     one = live_at(config.name, reigns, when)
     print_result(as_json, one.model_dump(mode="json"), text(one))

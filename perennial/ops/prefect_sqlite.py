@@ -49,7 +49,7 @@ class StartInTurn:
 
         async def send_and_free(message: Message) -> None:
             if message["type"].startswith("lifespan.startup."):  # complete or failed
-                lock.free()
+                lock.release()
             await send(message)
 
         try:
@@ -61,7 +61,7 @@ class StartInTurn:
 
 async def _wait_for(lock: FileLock) -> None:
     waits = False
-    while not lock.take():
+    while not lock.try_acquire():
         if not waits:
             sys.stderr.write(f"waiting for another Prefect server that starts on this database ({lock.holder()})\n")
             waits = True

@@ -26,7 +26,7 @@ from flows.names import pipeline_tag
 from flows.reconcile import mark_gone
 from perennial.ops.flow_process import run as run_engine
 from perennial.ops.turns import Turns
-from tasks.stores.locks.flow_runs import register
+from tasks.stores.locks.flow_runs import register_process
 from tasks.stores.settings import Settings, load_settings, prepare
 
 POOL = "perennial"
@@ -72,7 +72,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> WarmWorkerResult:
         """Run a flow run to its end, or until somebody cancels it; skip one that has nothing to do."""
-        register(self._settings, str(flow_run.id))  # until the run's own process does
+        register_process(self._settings, str(flow_run.id))  # until the run's own process does
         flow, pipeline = await self._flow(flow_run), str(flow_run.parameters.get("pipeline") or "")
         if pipeline:
             await self._label(flow_run, flow, pipeline)

@@ -15,7 +15,7 @@ from tasks.records.decision import Candidate, DriftVerdict, GateResult, Interval
 from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
 from tasks.stores.state.audit import Audit
-from tasks.stores.state.candidates import judged
+from tasks.stores.state.candidates import evaluated
 
 
 class Link(Record):
@@ -96,7 +96,7 @@ def read(config: PipelineConfig, settings: Settings, version: int | None = None)
         UsageError: there is no such version.
     """
     lake, audit = Lake(settings, config), Audit(settings)
-    found = judged(audit, config.name)
+    found = evaluated(audit, config.name)
     place = _place(config.name, found, version)
     ledger = lake.ledger()
     return Report(

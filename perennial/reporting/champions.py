@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from tasks.errors import UsageError
 from tasks.records.base import Record
-from tasks.stores.state.audit import Reign
+from tasks.stores.state.audit import ChampionPeriod
 
 
 class Live(Record):
@@ -55,7 +55,7 @@ def moment(text: str, now: datetime) -> datetime:
     return utc
 
 
-def live_at(pipeline: str, reigns: Sequence[Reign], at: datetime) -> Live:
+def live_at(pipeline: str, reigns: Sequence[ChampionPeriod], at: datetime) -> Live:
     """The champion of a moment. A move counts from its own moment on; of two at the same, the later one.
 
     Args:
@@ -83,7 +83,7 @@ def live_at(pipeline: str, reigns: Sequence[Reign], at: datetime) -> Live:
     )
 
 
-def _none_yet(pipeline: str, reigns: Sequence[Reign], at: datetime) -> str:
+def _none_yet(pipeline: str, reigns: Sequence[ChampionPeriod], at: datetime) -> str:
     if not reigns:
         return (
             f"{pipeline}: no model was live at {told(at)}, and none has become champion since. "

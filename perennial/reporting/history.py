@@ -16,10 +16,10 @@ from tasks.records.decision import Candidate
 from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
 from tasks.stores.state import rollouts
-from tasks.stores.state.approvals import Approvals, Request
-from tasks.stores.state.audit import Audit, Reign
-from tasks.stores.state.candidates import endings, judged
-from tasks.stores.state.rollout_checks import Look, last_look
+from tasks.stores.state.approvals import ApprovalRequest, Approvals
+from tasks.stores.state.audit import Audit, ChampionPeriod
+from tasks.stores.state.candidates import close_reasons, evaluated
+from tasks.stores.state.rollout_checks import Look, last_check
 from tasks.stores.state.rollouts import Rollout
 
 
@@ -96,8 +96,8 @@ class PipelineHistory(Record):
     batches: tuple[BatchRecord, ...]
     versions: tuple[VersionLine, ...]
     candidates: tuple[CandidateLine, ...]
-    reigns: tuple[Reign, ...]
-    pending: tuple[Request, ...]
+    reigns: tuple[ChampionPeriod, ...]
+    pending: tuple[ApprovalRequest, ...]
     rollouts: tuple[RolloutLine, ...]
     rolled_back: dict[int, str]
     drift: str
@@ -108,7 +108,7 @@ class PipelineHistory(Record):
     @property
     def waits(self) -> tuple[str, ...]:
         """What waits for a person, until when, and how to answer."""
-        return tuple(request.waits() for request in self.pending)
+        return tuple(request.pending_message() for request in self.pending)
 
     @property
     def rolling_out(self) -> RolloutLine | None:
@@ -119,9 +119,11 @@ class PipelineHistory(Record):
 def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
     """All that is known of a pipeline."""
     lake, audit = Lake(settings, config), Audit(settings)
-    found, now = judged(audit, config.name), datetime.now(UTC)
+    found, now = evaluated(audit, config.name), datetime.now(UTC)
     asked = _asked(settings, config.name, [number for _, _, outcome, number in found if outcome == "awaiting_approval"])
-    reasons = endings(audit, config.name) | {one.version: one.told(now) for one in asked if one.state(now) != "pending"}
+    reasons = close_reasons(audit, config.name) | {
+        one.version: one.describe(now) for one in asked if one.state(now) != "pending"
+    }
     ledger = lake.ledger()
     accepted = [one for one in ledger if one.verdict == "accepted"]
     drift, performance = newest_drift(lake), newest_performance(lake)
@@ -137,7 +139,7 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
         batches=tuple(ledger),
         versions=tuple(versions(audit, config.name, found, reasons)),
         candidates=tuple(_line(*one, reasons.get(one[3] or 0, "")) for one in found),
-        reigns=tuple(audit.reigns(config.name)),
+        reigns=tuple(audit.champion_periods(config.name)),
         pending=tuple(one for one in asked if one.state(now) == "pending"),
         rollouts=tuple(_rollout(settings, one) for one in rollouts.history(audit, config.name)),
         rolled_back=rollouts.rolled_back(audit, config.name),
@@ -150,7 +152,7 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
 
 def _rollout(settings: Settings, one: Rollout) -> RolloutLine:
     shown, ending = one.exposure, one.ending
-    found = last_look(settings, one) if one.closed is None else None
+    found = last_check(settings, one) if one.closed is None else None
     return RolloutLine(
         version=one.version,
         champion=one.champion,
@@ -161,13 +163,13 @@ def _rollout(settings: Settings, one: Rollout) -> RolloutLine:
         share=shown.share,
         since=one.began,
         until=one.closed,
-        told=one.goes_on,
+        told=one.status,
         reasons=ending.reasons if ending else found.decision.reasons if found else (),
         found=found,
     )
 
 
-def _asked(settings: Settings, pipeline: str, versions: list[int | None]) -> list[Request]:
+def _asked(settings: Settings, pipeline: str, versions: list[int | None]) -> list[ApprovalRequest]:
     """Requests for approval that are not carried out yet."""
     approvals = Approvals(settings)
     requests = [approvals.of_version(pipeline, version) for version in versions if version is not None]

@@ -55,9 +55,9 @@ def versions(
         judged: Its candidates, oldest first: when each was put forward, what became of it, its version.
         reasons: Why versions are what they are, by number.
     """
-    periods = audit.reigns(pipeline)
+    periods = audit.champion_periods(pipeline)
     champion, champions = audit.champion(pipeline), {period.version for period in periods}
-    rollout, rolled_back = rollouts.under_way(audit, pipeline), rollouts.rolled_back(audit, pipeline)
+    rollout, rolled_back = rollouts.active(audit, pipeline), rollouts.rolled_back(audit, pipeline)
     for version in sorted({number for *_, number in judged if number is not None}):
         own = [(at, candidate, outcome) for at, candidate, outcome, number in judged if number == version]
         _, candidate, outcome = own[-1]  # judged anew, perhaps under other gates

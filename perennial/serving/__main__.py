@@ -15,7 +15,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 def main() -> int:
     """Serve until told to stop."""
-    from perennial.serving.listen import listen, told
+    from perennial.serving.listen import listen, log_address
     from perennial.serving.settings import load_settings as load_serve
     from tasks.errors import PerennialError
     from tasks.stores.settings import load_settings, prepare
@@ -28,10 +28,10 @@ def main() -> int:
             from perennial.serving.supervise import supervise
 
             return supervise(settings, serve, tuple(sys.argv[1:]), listening)
-        told(serve, listening)
-        from perennial.serving.worker import work
+        log_address(serve, listening)
+        from perennial.serving.worker import run_worker
 
-        work(settings, serve, tuple(sys.argv[1:]), listening)
+        run_worker(settings, serve, tuple(sys.argv[1:]), listening)
     except PerennialError as error:
         sys.stderr.write(f"perennial: {error}\n")
         return error.exit_code

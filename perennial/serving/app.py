@@ -13,10 +13,10 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from perennial.serving import body, openapi, page
-from perennial.serving.answer import Result
-from perennial.serving.follow import Slot
-from perennial.serving.loaded import Live
-from perennial.serving.problem import RefusedError
+from perennial.serving.follower import PipelineSlot
+from perennial.serving.handler import PredictionResponse
+from perennial.serving.loaded import ServedVersions
+from perennial.serving.problem import RequestRejectedError
 from perennial.serving.service import Service
 
 _JSON = "application/json"
@@ -32,42 +32,42 @@ def create(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.begin(asyncio.get_running_loop())
+        service.start(asyncio.get_running_loop())
         try:
             yield
         finally:
-            await service.end()
+            await service.stop()
 
     app = FastAPI(title="Perennial", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(RequestRejectedError, _rejected_response)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _refused)  # and the guard's log tells where it was
-    _predictions(app, service)
-    _looks(app, service)
+    app.add_exception_handler(Exception, _rejected_response)  # and the guard's log tells where it was
+    _add_prediction_routes(app, service)
+    _add_status_routes(app, service)
     return app
 
 
-def _predictions(app: FastAPI, service: Service) -> None:
+def _add_prediction_routes(app: FastAPI, service: Service) -> None:
     @app.post("/invocations")
     async def invocations(request: Request) -> Response:
-        return await _answered(request, service, service.default())
+        return await _predict(request, service, service.default())
 
     @app.post("/pipelines/{name}/invocations")
     async def pipeline_invocations(name: str, request: Request) -> Response:
-        return await _answered(request, service, service.slot(name))
+        return await _predict(request, service, service.slot(name))
 
     @app.post("/pipelines/{name}/feedback")
     async def feedback(name: str, request: Request) -> Response:
         slot = service.slot(name)
         request.state.pipeline = name
-        taken, key = await asyncio.to_thread(service.take_labels, slot, _content_type(request), request.state.body)
+        taken, key = await asyncio.to_thread(service.accept_labels, slot, _content_type(request), request.state.body)
         return _json({"taken": taken, "id": key}, status=202)
 
 
-def _looks(app: FastAPI, service: Service) -> None:
+def _add_status_routes(app: FastAPI, service: Service) -> None:
     @app.get("/ping")
     async def ping() -> Response:
-        return Response("\n", status_code=200 if service.answers() else 503, media_type="text/plain")
+        return Response("\n", status_code=200 if service.is_ready() else 503, media_type="text/plain")
 
     @app.get("/health")
     async def health() -> Response:
@@ -80,11 +80,11 @@ def _looks(app: FastAPI, service: Service) -> None:
 
     @app.get("/pipelines")
     async def pipelines() -> Response:
-        return _json({"pipelines": [_told(slot) for slot in service.slots.values()]})
+        return _json({"pipelines": [_status_document(slot) for slot in service.slots.values()]})
 
     @app.get("/pipelines/{name}")
     async def pipeline(name: str) -> Response:
-        return _json(_told(service.slot(name)))
+        return _json(_status_document(service.slot(name)))
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -101,35 +101,35 @@ def _looks(app: FastAPI, service: Service) -> None:
         return Response(page.html(service, address), media_type="text/html; charset=utf-8")
 
 
-async def _answered(request: Request, service: Service, slot: Slot) -> Response:
+async def _predict(request: Request, service: Service, slot: PipelineSlot) -> Response:
     state = request.state
     state.pipeline = slot.config.name
-    live = service.live(slot)
+    live = service.versions(slot)
     sent = body.read(_content_type(request), state.body, live.champion.order, slot.config.serving.max_rows)
-    result = await service.answering.answer(live, sent, state.request, state.at_us, state.began)
-    return _json(*_form(live, result))
+    result = await service.handler.handle(live, sent, state.request, state.at_us, state.began)
+    return _json(*_response_document(live, result))
 
 
-def _form(live: Live, result: Result) -> tuple[dict[str, Any], dict[str, str]]:
+def _response_document(live: ServedVersions, result: PredictionResponse) -> tuple[dict[str, Any], dict[str, str]]:
     """An answer as MLflow's server gives it, with what gave it beside."""
-    told: dict[str, Any] = {"predictions": result.predictions}
+    document: dict[str, Any] = {"predictions": result.predictions}
     if result.probabilities:
-        told["probabilities"] = result.probabilities
+        document["probabilities"] = result.probabilities
     versions = dict.fromkeys(result.versions) or {live.champion.version: None}
     roles = dict.fromkeys(result.roles) or {"champion": None}
     one = len(versions) == 1
-    told["model"] = {
+    document["model"] = {
         "pipeline": live.config.name,
         "version": next(iter(versions)) if one else None,
         "role": next(iter(roles)) if one else "mixed",
     }
     if not one:
-        told["versions"], told["roles"] = result.versions, result.roles
-    return told, {"x-perennial-version": ",".join(str(version) for version in sorted(versions))}
+        document["versions"], document["roles"] = result.versions, result.roles
+    return document, {"x-perennial-version": ",".join(str(version) for version in sorted(versions))}
 
 
-def _told(slot: Slot) -> dict[str, Any]:
-    live = slot.live
+def _status_document(slot: PipelineSlot) -> dict[str, Any]:
+    live = slot.versions
     return {
         "pipeline": slot.config.name,
         "description": slot.config.description,
@@ -150,14 +150,16 @@ def _json(value: Any, headers: dict[str, str] | None = None, *, status: int = 20
     return Response(packed, status_code=status, headers=headers, media_type=_JSON)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    refused = error if isinstance(error, RefusedError) else RefusedError(500, "An error of the service.")
-    headers = {"retry-after": str(refused.retry_after)} if refused.retry_after else None
-    return _json(refused.body(), headers, status=refused.status)
+async def _rejected_response(_: Request, error: Exception) -> Response:
+    rejection = (
+        error if isinstance(error, RequestRejectedError) else RequestRejectedError(500, "An error of the service.")
+    )
+    headers = {"retry-after": str(rejection.retry_after)} if rejection.retry_after else None
+    return _json(rejection.body(), headers, status=rejection.status)
 
 
 async def _http(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    told = {404: "There is nothing here. See /docs.", 405: "Not by this method. See /docs."}
+    messages = {404: "There is nothing here. See /docs.", 405: "Not by this method. See /docs."}
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else None
-    return _json(RefusedError(status, told.get(status, "Not possible.")).body(), headers, status=status)
+    return _json(RequestRejectedError(status, messages.get(status, "Not possible.")).body(), headers, status=status)

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from perennial.serving.problem import RefusedError
+from perennial.serving.problem import RequestRejectedError
 
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _BESIDE = frozenset({"params", "signature_name"})
 
 
-class Sent(NamedTuple):
+class RequestRows(NamedTuple):
     """What a caller sent: values by column, as JSON has them, or texts where it was csv."""
 
     columns: dict[str, Sequence[Any]]
@@ -24,7 +24,7 @@ class Sent(NamedTuple):
     texts: bool = False
 
 
-def read(content_type: str, body: bytes, order: Sequence[str], most: int) -> Sent:
+def read(content_type: str, body: bytes, order: Sequence[str], most: int) -> RequestRows:
     """The columns of a request.
 
     Args:
@@ -42,7 +42,7 @@ def read(content_type: str, body: bytes, order: Sequence[str], most: int) -> Sen
     elif kind in ("text/csv", "application/csv"):
         sent = _csv(body, most)
     else:
-        raise RefusedError(415, "Content-Type: expected application/json or text/csv.")
+        raise RequestRejectedError(415, "Content-Type: expected application/json or text/csv.")
     if sent.rows > most:
         raise _too_many(most)
     return sent
@@ -58,7 +58,7 @@ def labels(content_type: str, body: bytes, order: Sequence[str], most: int) -> l
         value = parse(body)
         if isinstance(value, dict) and value.keys() == {"labels"}:
             if not isinstance(value["labels"], list):
-                raise RefusedError(400, "labels: expected a list of objects.")
+                raise RequestRejectedError(400, "labels: expected a list of objects.")
             value = {"dataframe_records": value["labels"]}
         sent = _form(value, order, most)
     else:
@@ -83,22 +83,24 @@ def parse(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         at = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise RefusedError(400, f"The body is no JSON{at}. Expected an object as /docs shows it.") from None
+        raise RequestRejectedError(400, f"The body is no JSON{at}. Expected an object as /docs shows it.") from None
 
 
-def _form(value: Any, order: Sequence[str], most: int) -> Sent:
+def _form(value: Any, order: Sequence[str], most: int) -> RequestRows:
     if not isinstance(value, dict):
-        raise RefusedError(400, f"The body: expected a JSON object with one of {', '.join(_FORMS)}.")
+        raise RequestRejectedError(400, f"The body: expected a JSON object with one of {', '.join(_FORMS)}.")
     forms = [form for form in _FORMS if form in value]
     if len(forms) != 1 or value.keys() - {*_FORMS} - _BESIDE:
-        raise RefusedError(400, f"The body: expected just one of {', '.join(_FORMS)}, and nothing else but params.")
+        raise RequestRejectedError(
+            400, f"The body: expected just one of {', '.join(_FORMS)}, and nothing else but params."
+        )
     content = value[forms[0]]
     if forms[0] == "dataframe_split":
         return _split(content)
     if forms[0] == "inputs" and isinstance(content, dict):
         return _by_column(content)
     if not isinstance(content, list):
-        raise RefusedError(400, f"{forms[0]}: expected a list of rows.")
+        raise RequestRejectedError(400, f"{forms[0]}: expected a list of rows.")
     if len(content) > most:
         raise _too_many(most)
     if forms[0] == "dataframe_records" or (content and isinstance(content[0], dict)):
@@ -106,35 +108,41 @@ def _form(value: Any, order: Sequence[str], most: int) -> Sent:
     return _unnamed(content, forms[0], order)
 
 
-def _split(content: Any) -> Sent:
+def _split(content: Any) -> RequestRows:
     if not isinstance(content, dict) or content.keys() - {"columns", "data", "index"}:
-        raise RefusedError(400, "dataframe_split: expected an object with columns, data and, if need be, index.")
+        raise RequestRejectedError(
+            400, "dataframe_split: expected an object with columns, data and, if need be, index."
+        )
     columns, data = content.get("columns"), content.get("data")
     if not isinstance(columns, list) or not all(isinstance(one, str) for one in columns):
-        raise RefusedError(400, "dataframe_split.columns: expected a list of names.")
+        raise RequestRejectedError(400, "dataframe_split.columns: expected a list of names.")
     if len(set(columns)) != len(columns):
-        raise RefusedError(400, "dataframe_split.columns: a name comes twice.")
+        raise RequestRejectedError(400, "dataframe_split.columns: a name comes twice.")
     if not isinstance(data, list):
-        raise RefusedError(400, "dataframe_split.data: expected a list of rows.")
+        raise RequestRejectedError(400, "dataframe_split.data: expected a list of rows.")
     return _rows(columns, data, "dataframe_split.data")
 
 
-def _unnamed(content: list[Any], where: str, order: Sequence[str]) -> Sent:
+def _unnamed(content: list[Any], where: str, order: Sequence[str]) -> RequestRows:
     if content and not isinstance(content[0], list):
-        raise RefusedError(400, f"{where}: expected a list of objects, or of lists in the order of its columns.")
+        raise RequestRejectedError(
+            400, f"{where}: expected a list of objects, or of lists in the order of its columns."
+        )
     return _rows(list(order), content, where)
 
 
-def _rows(columns: Sequence[str], data: list[Any], where: str) -> Sent:
+def _rows(columns: Sequence[str], data: list[Any], where: str) -> RequestRows:
     width = len(columns)
     for index, row in enumerate(data):
         if not isinstance(row, list) or len(row) != width:
-            raise RefusedError(400, f"{where}[{index}]: expected a list of {width} values, one for each column.")
+            raise RequestRejectedError(
+                400, f"{where}[{index}]: expected a list of {width} values, one for each column."
+            )
     turned = zip(*data, strict=True) if data else ([] for _ in columns)
-    return Sent(dict(zip(columns, turned, strict=False)), len(data))
+    return RequestRows(dict(zip(columns, turned, strict=False)), len(data))
 
 
-def records(content: list[Any], where: str) -> Sent:
+def records(content: list[Any], where: str) -> RequestRows:
     """Rows as objects; a name that a row lacks is missing there.
 
     Raises:
@@ -143,41 +151,41 @@ def records(content: list[Any], where: str) -> Sent:
     names: dict[str, None] = {}
     for index, row in enumerate(content):
         if not isinstance(row, dict):
-            raise RefusedError(400, f"{where}[{index}]: expected an object with a value for each column.")
+            raise RequestRejectedError(400, f"{where}[{index}]: expected an object with a value for each column.")
         names.update(dict.fromkeys(row))
-    return Sent({name: [row.get(name) for row in content] for name in names}, len(content))
+    return RequestRows({name: [row.get(name) for row in content] for name in names}, len(content))
 
 
-def _by_column(content: Mapping[str, Any]) -> Sent:
+def _by_column(content: Mapping[str, Any]) -> RequestRows:
     """TensorFlow Serving's column form: lists of one length, or one value each."""
     lists = {name: one if isinstance(one, list) else [one] for name, one in content.items()}
     lengths = {len(one) for one in lists.values()}
     if len(lengths) > 1:
-        raise RefusedError(400, "inputs: expected as many values for each column.")
+        raise RequestRejectedError(400, "inputs: expected as many values for each column.")
     # Values may come in lists of one, as tensors of shape (n, 1) are written.
     plain: dict[str, Sequence[Any]] = {name: [_inner(value) for value in values] for name, values in lists.items()}
-    return Sent(plain, next(iter(lengths), 0))
+    return RequestRows(plain, next(iter(lengths), 0))
 
 
 def _inner(value: Any) -> Any:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _csv(body: bytes, most: int) -> Sent:
+def _csv(body: bytes, most: int) -> RequestRows:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise RefusedError(400, "The body is no csv in UTF-8.") from None
+        raise RequestRejectedError(400, "The body is no csv in UTF-8.") from None
     try:
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         columns = next(lines, None)
         data = list(_some((line for line in lines if line), most))
     except csv.Error as error:
-        raise RefusedError(400, f"The body is no csv: {error}.") from None
+        raise RequestRejectedError(400, f"The body is no csv: {error}.") from None
     if not columns:
-        raise RefusedError(400, "The body: expected a csv whose first line holds the columns' names.")
+        raise RequestRejectedError(400, "The body: expected a csv whose first line holds the columns' names.")
     if len(set(columns)) != len(columns):
-        raise RefusedError(400, "The csv's first line: a name comes twice.")
+        raise RequestRejectedError(400, "The csv's first line: a name comes twice.")
     return _rows([name.strip() for name in columns], data, "csv row")._replace(texts=True)
 
 
@@ -188,7 +196,7 @@ def _some(lines: Iterable[list[str]], most: int) -> Iterable[list[str]]:
         yield line
 
 
-def _too_many(most: int) -> RefusedError:
-    return RefusedError(
+def _too_many(most: int) -> RequestRejectedError:
+    return RequestRejectedError(
         400, f"More rows than the {most} that one request may have (serving.max_rows). Send several requests."
     )

@@ -18,14 +18,14 @@ def _end_with_parent() -> None:
 def main() -> int:
     """Serve until told to stop, or until the parent is gone."""
     from perennial.serving.settings import load_settings as load_serve
-    from perennial.serving.worker import work
+    from perennial.serving.worker import run_worker
     from tasks.errors import PerennialError
     from tasks.stores.settings import load_settings
 
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     listening = socket.socket(fileno=int(sys.argv[1]))
     try:
-        work(load_settings(), load_serve(), tuple(sys.argv[2:]), listening)
+        run_worker(load_settings(), load_serve(), tuple(sys.argv[2:]), listening)
     except PerennialError as error:
         sys.stderr.write(f"perennial: {error}\n")
         return error.exit_code

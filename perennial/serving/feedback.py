@@ -17,9 +17,9 @@ from configs.schema import PipelineConfig
 from configs.serving import Serving
 from configs.source import LabelSource
 from perennial.serving.feedback_file import content, file_name, is_text
-from perennial.serving.feedback_land import WAITING, durable, land, waiting
+from perennial.serving.feedback_landing import WAITING, durable, land, waiting
 from perennial.serving.fields import Field
-from perennial.serving.problem import RefusedError, Wrong, refused_rows
+from perennial.serving.problem import FieldError, RequestRejectedError, rejected_rows
 from tasks.errors import UsageError
 from tasks.stores.locks.file import FileLock
 from tasks.stores.settings import Settings
@@ -73,11 +73,11 @@ class Feedback:
             KeyError: no such pipeline.
         """
         config = self._configs[pipeline]
-        source = _takes(config)
+        source = _label_source(config)
         columns = _typed(config, rows)
-        _refuse_unwritable(config, source, columns)
+        _check_writable(config, source, columns)
         if self._over:
-            raise RefusedError(503, "Too many labels wait to land. Try again later.", retry_after=60)
+            raise RequestRejectedError(503, "Too many labels wait to land. Try again later.", retry_after=60)
         key = f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%S%f')}-{secrets.token_hex(4)}"
         folder = self._root / pipeline
         try:
@@ -85,7 +85,9 @@ class Feedback:
             durable(folder / f"{key}{WAITING}", orjson.dumps(columns))
         except OSError as error:
             _log.error("%s: labels can't be kept: %s", pipeline, error)
-            raise RefusedError(503, "Labels can't be kept: the disk does not take them.", retry_after=60) from None
+            raise RequestRejectedError(
+                503, "Labels can't be kept: the disk does not take them.", retry_after=60
+            ) from None
         return key
 
     def close(self) -> None:
@@ -95,11 +97,11 @@ class Feedback:
 
     def _run(self) -> None:
         while not self._stop.wait(self._pause):
-            self._round()
+            self._land_all()
         self._skip.clear()
-        self._round()
+        self._land_all()
 
-    def _round(self) -> None:
+    def _land_all(self) -> None:
         """Land what waits, of every pipeline, unless another process is at it."""
         try:
             names = [name for name in list(self._configs) if (self._root / name).is_dir()]
@@ -111,13 +113,13 @@ class Feedback:
             _log.error("labels can't be landed: %s", error)
             return
         try:
-            if lock.take():
+            if lock.try_acquire():
                 for name in names:
-                    self._one(name)
+                    self._land_pipeline(name)
         finally:
             lock.close()
 
-    def _one(self, name: str) -> None:
+    def _land_pipeline(self, name: str) -> None:
         if self._skip.get(name, 0) > 0:
             self._skip[name] -= 1
             return
@@ -135,14 +137,14 @@ class Feedback:
             _log.info("%s: %d labels landed", name, rows, extra={"pipeline": name, "rows": rows})
 
 
-def _takes(config: PipelineConfig) -> LabelSource:
+def _label_source(config: PipelineConfig) -> LabelSource:
     """Where a pipeline's labels land.
 
     Raises:
         RefusedError: they come with the observations, or in files that can't be written here.
     """
     if config.labels is None:
-        raise RefusedError(
+        raise RequestRejectedError(
             409,
             f"This pipeline takes no labels by key: its {config.contract.target} comes with the observations. Land it "
             "there, or give the pipeline a section `labels`.",
@@ -150,7 +152,7 @@ def _takes(config: PipelineConfig) -> LabelSource:
     try:
         file_name(config.labels, "feedback-x")
     except UsageError as error:
-        raise RefusedError(409, str(error)) from None
+        raise RequestRejectedError(409, str(error)) from None
     return config.labels
 
 
@@ -162,10 +164,12 @@ def _typed(config: PipelineConfig, rows: Sequence[Mapping[str, Any]]) -> dict[st
     """
     columns = config.label_columns
     if not rows:
-        raise RefusedError(400, f"No labels; expected rows with {', '.join(columns)}.")
+        raise RequestRejectedError(400, f"No labels; expected rows with {', '.join(columns)}.")
     # A name is told only if it is the contract's: another one may be anything.
     wrong = [
-        Wrong(name if name in config.contract.columns else "?", row, f"none of labels; expected {', '.join(columns)}")
+        FieldError(
+            name if name in config.contract.columns else "?", row, f"none of labels; expected {', '.join(columns)}"
+        )
         for row, one in enumerate(rows)
         for name in one
         if name not in columns
@@ -176,11 +180,11 @@ def _typed(config: PipelineConfig, rows: Sequence[Mapping[str, Any]]) -> dict[st
         found[name], mistakes = field.read([one.get(name) for one in rows])
         wrong += mistakes
     if wrong:
-        raise refused_rows(sorted(wrong, key=lambda one: one.row))
+        raise rejected_rows(sorted(wrong, key=lambda one: one.row))
     return found
 
 
-def _refuse_unwritable(config: PipelineConfig, source: LabelSource, columns: Mapping[str, list[Any]]) -> None:
+def _check_writable(config: PipelineConfig, source: LabelSource, columns: Mapping[str, list[Any]]) -> None:
     """Texts that the form of the files can't say: they would come in as others, or not at all.
 
     Raises:
@@ -190,17 +194,17 @@ def _refuse_unwritable(config: PipelineConfig, source: LabelSource, columns: Map
     texts = [one for one, column in config.label_columns.items() if column.type == "string"]
     if is_text(source, name):
         wrong = [
-            Wrong(one, row, "a text that means missing in files of these labels; expected another")
+            FieldError(one, row, "a text that means missing in files of these labels; expected another")
             for one in texts
             for row, value in enumerate(columns[one])
             if value is not None and value.strip() in source.missing
         ]
         if wrong:
-            raise refused_rows(wrong)
+            raise rejected_rows(wrong)
     try:
         content(source, name, columns, config.label_columns)
     except (UnicodeEncodeError, csv.Error):
-        raise RefusedError(
+        raise RequestRejectedError(
             400, "A text has characters that files of these labels can't hold (labels.encoding, labels.quote)."
         ) from None
 

@@ -31,7 +31,7 @@ def file_name(source: Source, tag: str) -> str:
         UsageError: no such name is taken, or its form is none that is written.
     """
     name = source.pattern.replace("*", tag, 1).replace("*", "")
-    if source.pattern.endswith("*") and name.endswith(tag) and not _ends(name)[0]:
+    if source.pattern.endswith("*") and name.endswith(tag) and not _name_format(name)[0]:
         name += _OF_FORMAT[source.format or "jsonl"]
     taken = fnmatch.fnmatch(name, source.pattern) and tag in name and not name.startswith((".", "_"))
     if not taken or (source.ready == "marker" and name.endswith(source.marker)):
@@ -66,11 +66,11 @@ def content(source: Source, name: str, columns: Columns, contract: Mapping[str, 
     """
     write = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet, "feather": _feather}[_form(source, name) or ""]
     plain = write(source, name, columns, contract)
-    compression = source.compression or _ends(name)[1] or "none"
+    compression = source.compression or _name_format(name)[1] or "none"
     return _COMPRESS[compression](plain, name)
 
 
-def _ends(name: str) -> tuple[str, str]:
+def _name_format(name: str) -> tuple[str, str]:
     """Format and compression by a name's ending; empty where it tells none."""
     lower = name.lower()
     packed = next((ending for ending in COMPRESSIONS if lower.endswith(ending)), "")
@@ -79,17 +79,17 @@ def _ends(name: str) -> tuple[str, str]:
 
 
 def _form(source: Source, name: str) -> str | None:
-    return source.format or _ends(name)[0] or None
+    return source.format or _name_format(name)[0] or None
 
 
-def _moment(micros: int) -> str:
+def _timestamp_text(micros: int) -> str:
     return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _moments(columns: Columns, contract: Mapping[str, Column]) -> dict[str, Sequence[Any]]:
+def _timestamps_as_text(columns: Columns, contract: Mapping[str, Column]) -> dict[str, Sequence[Any]]:
     """The columns, timestamps as text."""
     return {
-        name: [None if one is None else _moment(one) for one in values]
+        name: [None if one is None else _timestamp_text(one) for one in values]
         if contract[name].type == "timestamp"
         else values
         for name, values in columns.items()
@@ -106,7 +106,7 @@ def _csv(source: Source, name: str, columns: Columns, contract: Mapping[str, Col
         writer = csv.writer(sink, delimiter=delimiter, lineterminator="\n", quotechar=source.quote or '"')
     missing = "" if "" in source.missing else (*source.missing, "")[0]
     writer.writerow(columns)
-    for row in zip(*_moments(columns, contract).values(), strict=True):
+    for row in zip(*_timestamps_as_text(columns, contract).values(), strict=True):
         writer.writerow([_cell(one, missing, source.decimal or ".") for one in row])
     return sink.getvalue().encode(source.encoding or "utf-8")
 
@@ -120,7 +120,7 @@ def _cell(value: Any, missing: str, decimal: str) -> str:
 
 
 def _jsonl(source: Source, name: str, columns: Columns, contract: Mapping[str, Column]) -> bytes:  # noqa: ARG001
-    rows = zip(*_moments(columns, contract).values(), strict=True)
+    rows = zip(*_timestamps_as_text(columns, contract).values(), strict=True)
     text = b"".join(
         orjson.dumps(dict(zip(columns, row, strict=True)), option=orjson.OPT_APPEND_NEWLINE) for row in rows
     )

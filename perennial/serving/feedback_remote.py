@@ -16,11 +16,11 @@ class Target(Remote):
         Raises:
             LandingError: the place can't be reached or written.
         """
-        with self._reaching():
-            system, root = self._reached
+        with self._translate_errors():
+            system, root = self._filesystem
             system.invalidate_cache()
             if not system.exists(f"{root}/{name}"):
-                if self.whole:
+                if self.is_atomic:
                     system.pipe_file(f"{root}/{name}", text)
                 else:
                     system.pipe_file(f"{root}/.{name}.part", text)

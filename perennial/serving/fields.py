@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from configs.contract import Column
 from configs.serving import Serving
-from perennial.serving.problem import Wrong
+from perennial.serving.problem import FieldError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -49,65 +49,65 @@ class Field:
             "integer": _integer,
             "number": _number,
             "boolean": _boolean,
-            "timestamp": partial(_moment, zone=zone),
+            "timestamp": partial(_timestamp, zone=zone),
         }
         self._typed = typed[column.type]
-        self._missing = frozenset(_alike(one) for one in column.missing)
+        self._missing = frozenset(_comparable(one) for one in column.missing)
         self._allowed = None if column.allowed is None else frozenset(self._typed(one) for one in column.allowed)
         self._unknown = rules.unknown_category
         limits = (column.minimum, column.maximum) if rules.out_of_range == "reject" else (None, None)
         self._low, self._high = (None if one is None else self._typed(one) for one in limits)
-        self.told = self._expected()
+        self.expected = self._expected()
 
-    def absent(self, rows: int) -> tuple[list[Any], list[Wrong]]:
+    def absent(self, rows: int) -> tuple[list[Any], list[FieldError]]:
         """The column where the caller sent none."""
         if self.column.required or not self.column.nullable:
-            return [], [Wrong(self.name, -1, f"the column is missing; expected {self.told}")]
+            return [], [FieldError(self.name, -1, f"the column is missing; expected {self.expected}")]
         return [None] * rows, []
 
-    def read(self, values: Sequence[Any]) -> tuple[list[Any], list[Wrong]]:
+    def read(self, values: Sequence[Any]) -> tuple[list[Any], list[FieldError]]:
         """Values as JSON has them, typed: timestamps as microseconds since 1970 UTC; and what is wrong with which."""
         typed: list[Any] = []
-        wrong: list[Wrong] = []
-        take = self._take
+        wrong: list[FieldError] = []
+        take = self._check
         for row, value in enumerate(values):
             try:
                 typed.append(take(value))
             except NotOfTypeError as problem:
                 typed.append(None)
-                wrong.append(Wrong(self.name, row, str(problem) or f"expected {self.told}"))
+                wrong.append(FieldError(self.name, row, str(problem) or f"expected {self.expected}"))
         return typed, wrong
 
-    def read_texts(self, values: Sequence[str]) -> tuple[list[Any], list[Wrong]]:
+    def read_texts(self, values: Sequence[str]) -> tuple[list[Any], list[FieldError]]:
         """The same of a csv's cells, which are all texts; an empty one is missing."""
         return self.read([self._from_text(value) for value in values])
 
-    def _take(self, value: Any) -> Any:
+    def _check(self, value: Any) -> Any:
         found = None if self._means_missing(value) else self._permitted(self._typed(value))
         if found is None and not self.column.nullable:
-            raise NotOfTypeError(f"missing, which the contract does not allow; expected {self.told}")
+            raise NotOfTypeError(f"missing, which the contract does not allow; expected {self.expected}")
         return found
 
     def _means_missing(self, value: Any) -> bool:
         if value is None or (value.__class__ is float and value != value):
             return True
-        return bool(self._missing) and _alike(value) in self._missing
+        return bool(self._missing) and _comparable(value) in self._missing
 
     def _permitted(self, found: Any) -> Any:
         if self._allowed is not None and found not in self._allowed:
-            return self._of_unknown(found)
+            return self._unknown_value(found)
         if self._low is not None and found < self._low:
-            raise NotOfTypeError(f"less than the contract's minimum; expected {self.told}")
+            raise NotOfTypeError(f"less than the contract's minimum; expected {self.expected}")
         if self._high is not None and found > self._high:
-            raise NotOfTypeError(f"more than the contract's maximum; expected {self.told}")
+            raise NotOfTypeError(f"more than the contract's maximum; expected {self.expected}")
         return found
 
-    def _of_unknown(self, found: Any) -> Any:
+    def _unknown_value(self, found: Any) -> Any:
         if self._unknown == "accept":
             return found
         if self._unknown == "missing" and self.column.nullable:
             return None
-        raise NotOfTypeError(f"none of the values that the contract allows; expected {self.told}")
+        raise NotOfTypeError(f"none of the values that the contract allows; expected {self.expected}")
 
     def _from_text(self, value: str) -> Any:
         text = value.strip()
@@ -127,14 +127,14 @@ class Field:
 
     def _expected(self) -> str:
         column = self.column
-        told = _WORDS[column.type]
+        text = _WORDS[column.type]
         if column.allowed is not None and self._unknown == "reject":
-            told = f"one of {', '.join(str(one) for one in column.allowed)}"
+            text = f"one of {', '.join(str(one) for one in column.allowed)}"
         elif self._low is not None or self._high is not None:
             low = "" if column.minimum is None else f" from {_plain(column.minimum)}"
             high = "" if column.maximum is None else f" to {_plain(column.maximum)}"
-            told = f"{told}{low}{high}"
-        return f"{told}, or null" if column.nullable else told
+            text = f"{text}{low}{high}"
+        return f"{text}, or null" if column.nullable else text
 
 
 def _plain(limit: float | str) -> str:
@@ -180,7 +180,7 @@ def _boolean(value: Any) -> bool:
     return bool(value)
 
 
-def _moment(value: Any, zone: ZoneInfo) -> int:
+def _timestamp(value: Any, zone: ZoneInfo) -> int:
     """Microseconds since 1970 in UTC; finer digits are cut off."""
     if value.__class__ is not str or len(value) > _LONGEST_TIME:
         raise NotOfTypeError
@@ -192,7 +192,7 @@ def _moment(value: Any, zone: ZoneInfo) -> int:
         raise NotOfTypeError from None
 
 
-def _alike(value: Any) -> Any:
+def _comparable(value: Any) -> Any:
     """What makes two values that mean missing the same: 9999 and 9999.0 are, 1 and true are not."""
     if isinstance(value, str):
         return value.strip()

@@ -13,7 +13,7 @@ from uuid import uuid4
 import orjson
 
 from perennial.serving.metrics import Metrics
-from perennial.serving.problem import RefusedError
+from perennial.serving.problem import RequestRejectedError
 from perennial.serving.settings import ServeSettings
 from tasks.origins import Allowed
 
@@ -69,46 +69,50 @@ class Guard:
         self.in_work += 1
         self._metrics.in_work.inc()
         try:
-            await self._judged(scope, headers, receive, answer)
-        except RefusedError as refused:
-            await _refuse(answer, refused)
+            await self._authorize_and_forward(scope, headers, receive, answer)
+        except RequestRejectedError as refused:
+            await _send_rejection(answer, refused)
         except ConnectionError:
             status = 499  # the caller went away: nobody is answered
         except Exception:
             _log.exception("a request failed", extra={"request": request, "path": _path(scope)})
             if not begun:
-                told = f"An error of the service; its log tells where (request {request})."
-                await _refuse(answer, RefusedError(500, told))
+                text = f"An error of the service; its log tells where (request {request})."
+                await _send_rejection(answer, RequestRejectedError(500, text))
         finally:
             self.in_work -= 1
             self._metrics.in_work.dec()
-            self._tell(scope, state, status, time.perf_counter() - began)
+            self._record_request(scope, state, status, time.perf_counter() - began)
 
-    async def _judged(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+    async def _authorize_and_forward(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
         if scope["path"] in _OPEN:
             await self._app(scope, receive, send)
             return
         refusal = None if self._allowed is None else self._allowed.refusal(scope["headers"])
         if refusal is not None:
-            raise RefusedError(refusal.status, refusal.reason)
-        if self._token is not None and not self._knows(headers.get(b"authorization", b"")):
-            raise RefusedError(401, "Expected the header `Authorization: Bearer TOKEN` with this service's token.")
+            raise RequestRejectedError(refusal.status, refusal.reason)
+        if self._token is not None and not self._is_authorized(headers.get(b"authorization", b"")):
+            raise RequestRejectedError(
+                401, "Expected the header `Authorization: Bearer TOKEN` with this service's token."
+            )
         if self.in_work > self._serve.most_requests or self.draining:
-            told = "The service is ending." if self.draining else "Too many requests are in work."
-            raise RefusedError(503, f"{told} Try again.", retry_after=_RETRY_SECONDS)
+            reason = "The service is ending." if self.draining else "Too many requests are in work."
+            raise RequestRejectedError(503, f"{reason} Try again.", retry_after=_RETRY_SECONDS)
         if scope["method"] in ("POST", "PUT", "PATCH"):
             body = await self._body(headers, receive)
             scope["state"]["body"] = body
         await self._app(scope, receive, send)
 
-    def _knows(self, sent: bytes) -> bool:
+    def _is_authorized(self, sent: bytes) -> bool:
         kind, _, token = sent.partition(b" ")
         known = self._token or b""
         return hmac.compare_digest(token.strip(), known) and kind.lower() == b"bearer"
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        told = headers.get(b"content-length", b"")
-        if told.isdigit() and int(told) > self._most_bytes:
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._most_bytes:
             raise self._too_large()
         pieces: list[bytes] = []
         size = 0
@@ -125,15 +129,15 @@ class Guard:
                     if not message.get("more_body", False):
                         return b"".join(pieces)
         except TimeoutError:
-            raise RefusedError(408, f"The body did not come within {self._serve.body_seconds:g} s.") from None
+            raise RequestRejectedError(408, f"The body did not come within {self._serve.body_seconds:g} s.") from None
 
-    def _too_large(self) -> RefusedError:
-        return RefusedError(
+    def _too_large(self) -> RequestRejectedError:
+        return RequestRejectedError(
             413,
             f"The body holds more than the {self._serve.body_mebibytes:g} MiB that are taken. Send several requests.",
         )
 
-    def _tell(self, scope: Scope, state: dict[str, Any], status: int, seconds: float) -> None:
+    def _record_request(self, scope: Scope, state: dict[str, Any], status: int, seconds: float) -> None:
         endpoint = getattr(scope.get("route"), "path", "none")
         pipeline = state.get("pipeline", "")
         self._metrics.requests.labels(pipeline, endpoint, str(status)).inc()
@@ -141,14 +145,14 @@ class Guard:
             self._metrics.seconds.labels(pipeline).observe(seconds)
         wanted = self._serve.access_log
         if wanted == "all" or (wanted == "errors" and status >= 400):
-            told = {
+            fields = {
                 "request": state["request"],
                 "method": scope["method"],
                 "path": _path(scope),
                 "status": status,
                 "ms": round(seconds * 1000, 2),
             }
-            _log.info("answered", extra=told)
+            _log.info("answered", extra=fields)
 
 
 def _request_id(sent: bytes) -> str:
@@ -162,7 +166,7 @@ def _path(scope: Scope) -> str:
     return str(scope["path"])[:200]
 
 
-async def _refuse(send: Send, refused: RefusedError) -> None:
+async def _send_rejection(send: Send, refused: RequestRejectedError) -> None:
     body = orjson.dumps(refused.body())
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if refused.retry_after:

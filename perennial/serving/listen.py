@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 
-from perennial.serving import telling
+from perennial.serving import logging_config
 from perennial.serving.settings import ServeSettings
 from tasks.errors import UsageError
 
@@ -34,9 +34,9 @@ def listen(serve: ServeSettings) -> socket.socket:
     return listening
 
 
-def told(serve: ServeSettings, listening: socket.socket) -> None:
+def log_address(serve: ServeSettings, listening: socket.socket) -> None:
     """Say where it listens, and warn where anybody may ask."""
-    telling.configure()
+    logging_config.configure()
     log = logging.getLogger("perennial.serving")
     host, port = listening.getsockname()[:2]
     log.info("listening", extra={"address": f"http://{host}:{port}", "workers": serve.workers})

@@ -19,14 +19,14 @@ from tasks.records.model import ModelRef
 from tasks.records.rollout import Exposure
 from tasks.stores.lake.schemas import ARROW_TYPES
 from tasks.stores.registry import models
-from tasks.stores.registry.aliases import Named
+from tasks.stores.registry.aliases import AliasedVersion
 
 
 class RefusedModelError(PerennialError):
     """A version that can't be served."""
 
 
-class Answers(NamedTuple):
+class ModelOutput(NamedTuple):
     """What a model answered for some rows.
 
     Attributes:
@@ -39,13 +39,13 @@ class Answers(NamedTuple):
     probabilities: dict[str, list[float]]
     seconds: float
 
-    def part(self, start: int, stop: int) -> Answers:
+    def rows(self, start: int, stop: int) -> ModelOutput:
         """Those of some of the rows."""
         shares = {name: values[start:stop] for name, values in self.probabilities.items()}
-        return Answers(self.predictions[start:stop], shares, self.seconds)
+        return ModelOutput(self.predictions[start:stop], shares, self.seconds)
 
 
-class Loaded:
+class LoadedModel:
     """A version that answers.
 
     Args:
@@ -57,7 +57,7 @@ class Loaded:
         RefusedModelError: it does not load, or its stored sample is not answered as recorded.
     """
 
-    def __init__(self, config: PipelineConfig, named: Named, folder: Path) -> None:
+    def __init__(self, config: PipelineConfig, named: AliasedVersion, folder: Path) -> None:
         try:
             self.ref = ModelRef.model_validate_json(named.ref)
             self.model = models.load(folder / models.MODEL_FILE, config.training.trusted_types)
@@ -74,9 +74,9 @@ class Loaded:
         self.order = tuple(str(name) for name in getattr(self.model, "feature_names_in_", self.ref.feature_columns))
         self.fields = tuple(Field(name, self.ref.columns[name], rules, zone) for name in self.order)
         self._types = {name: ARROW_TYPES[column.type] for name, column in self.ref.columns.items()}
-        self.takes = frozenset(self._types)
+        self.input_columns = frozenset(self._types)
 
-    def answer(self, columns: Mapping[str, Sequence[Any]]) -> Answers:
+    def predict(self, columns: Mapping[str, Sequence[Any]]) -> ModelOutput:
         """Predictions for typed columns, those of `fields`, as `perennial score` makes them.
 
         Raises:
@@ -94,10 +94,10 @@ class Loaded:
             if not np.isfinite(probabilities).all():
                 raise ValueError("the model gave no finite probability")
             shares = {str(name): probabilities[:, index].tolist() for index, name in enumerate(self.model.classes_)}
-        return Answers(predicted.tolist(), shares, seconds)
+        return ModelOutput(predicted.tolist(), shares, seconds)
 
 
-class Live(NamedTuple):
+class ServedVersions(NamedTuple):
     """The versions that answer for a pipeline at one moment; a request keeps to those that it began with.
 
     Attributes:
@@ -108,16 +108,18 @@ class Live(NamedTuple):
     """
 
     config: PipelineConfig
-    champion: Loaded
-    challenger: Loaded | None
+    champion: LoadedModel
+    challenger: LoadedModel | None
     exposure: Exposure | None
     fields: tuple[Field, ...]
-    more: tuple[Field, ...]
+    optional_fields: tuple[Field, ...]
 
 
-def live(config: PipelineConfig, champion: Loaded, challenger: Loaded | None, exposure: Exposure | None) -> Live:
+def served_versions(
+    config: PipelineConfig, champion: LoadedModel, challenger: LoadedModel | None, exposure: Exposure | None
+) -> ServedVersions:
     """Versions put together."""
-    taken = set(champion.takes)
+    taken = set(champion.input_columns)
     more: list[Field] = []
     others = [] if challenger is None else list(challenger.fields)
     keys = (
@@ -128,4 +130,4 @@ def live(config: PipelineConfig, champion: Loaded, challenger: Loaded | None, ex
         if field.name not in taken:
             taken.add(field.name)
             more.append(field)
-    return Live(config, champion, challenger, exposure, champion.fields, tuple(more))
+    return ServedVersions(config, champion, challenger, exposure, champion.fields, tuple(more))

@@ -149,6 +149,6 @@ class Metrics:
         return generate_latest(gathered)
 
 
-def forget(pid: int) -> None:
+def remove_process(pid: int) -> None:
     """Leave out the gauges of a process that ended."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call]

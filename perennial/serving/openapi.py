@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING, Any
 
-from perennial.serving.loaded import Live
-from perennial.serving.schemas import answer, example, label, problem, row
+from perennial.serving.loaded import ServedVersions
+from perennial.serving.schemas import example, label, problem, response, row
 
 if TYPE_CHECKING:
     from perennial.serving.service import Service
@@ -29,27 +29,27 @@ _REFUSALS = {
 def document(service: Service) -> dict[str, Any]:
     """The document of what is served now."""
     paths: dict[str, Any] = {}
-    schemas: dict[str, Any] = {"Problem": problem(), "Answer": answer()}
+    schemas: dict[str, Any] = {"Problem": problem(), "Answer": response()}
     for name, slot in service.slots.items():
-        if slot.live is not None:
-            schemas[f"{name}_row"] = row(slot.live)
-            paths[f"/pipelines/{name}/invocations"] = {"post": _invocations(slot.live)}
+        if slot.versions is not None:
+            schemas[f"{name}_row"] = row(slot.versions)
+            paths[f"/pipelines/{name}/invocations"] = {"post": _invocations(slot.versions)}
             paths[f"/pipelines/{name}"] = {
-                "get": _look(f"Which versions of {name} serve.", "application/json", token=True)
+                "get": _status_operation(f"Which versions of {name} serve.", "application/json", token=True)
             }
             if slot.config.labels is not None:
-                schemas[f"{name}_label"] = label(slot.live)
-                paths[f"/pipelines/{name}/feedback"] = {"post": _feedback(slot.live)}
-    only = next(iter(service.slots.values())).live if len(service.slots) == 1 else None
+                schemas[f"{name}_label"] = label(slot.versions)
+                paths[f"/pipelines/{name}/feedback"] = {"post": _feedback(slot.versions)}
+    only = next(iter(service.slots.values())).versions if len(service.slots) == 1 else None
     if service.serve.default is not None:
-        only = service.slots[service.serve.default].live if service.serve.default in service.slots else None
+        only = service.slots[service.serve.default].versions if service.serve.default in service.slots else None
     if only is not None:
         paths["/invocations"] = {"post": {**_invocations(only), "operationId": "invocations"}}
-    paths["/pipelines"] = {"get": _look("Which versions serve.", _JSON, token=True)}
-    paths["/ping"] = {"get": _look("Whether a model is there to answer.", "text/plain", unready=True)}
-    paths["/health"] = {"get": _look("Whether the process is well.", "application/json", unready=True)}
-    paths["/version"] = {"get": _look("The MLflow version whose scoring protocol is spoken.", "text/plain")}
-    paths["/metrics"] = {"get": _look("Metrics, for Prometheus.", "text/plain", token=True)}
+    paths["/pipelines"] = {"get": _status_operation("Which versions serve.", _JSON, token=True)}
+    paths["/ping"] = {"get": _status_operation("Whether a model is there to answer.", "text/plain", unready=True)}
+    paths["/health"] = {"get": _status_operation("Whether the process is well.", "application/json", unready=True)}
+    paths["/version"] = {"get": _status_operation("The MLflow version whose scoring protocol is spoken.", "text/plain")}
+    paths["/metrics"] = {"get": _status_operation("Metrics, for Prometheus.", "text/plain", token=True)}
     found: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "Perennial", "version": installed("perennial"), "description": "Predictions of champions."},
@@ -62,15 +62,15 @@ def document(service: Service) -> dict[str, Any]:
     return found
 
 
-def _invocations(live: Live) -> dict[str, Any]:
+def _invocations(live: ServedVersions) -> dict[str, Any]:
     name = live.config.name
     rows = {
         "type": "array",
         "items": {"$ref": f"#/components/schemas/{name}_row"},
         "maxItems": live.config.serving.max_rows,
     }
-    made = example(live)
-    split = {"columns": list(made), "data": [list(made.values())]}
+    row_example = example(live)
+    split = {"columns": list(row_example), "data": [list(row_example.values())]}
     forms = [
         {"type": "object", "properties": {form: rows}, "required": [form], "additionalProperties": False}
         for form in ("dataframe_records", "instances")
@@ -85,12 +85,12 @@ def _invocations(live: Live) -> dict[str, Any]:
                 "application/json": {
                     "schema": {"anyOf": forms},
                     "examples": {
-                        "dataframe_records": {"value": {"dataframe_records": [made]}},
+                        "dataframe_records": {"value": {"dataframe_records": [row_example]}},
                         "dataframe_split": {"value": {"dataframe_split": split}},
-                        "inputs": {"value": {"inputs": {column: [one] for column, one in made.items()}}},
+                        "inputs": {"value": {"inputs": {column: [one] for column, one in row_example.items()}}},
                     },
                 },
-                "text/csv": {"schema": {"type": "string"}, "example": _csv(made)},
+                "text/csv": {"schema": {"type": "string"}, "example": _csv(row_example)},
             },
         },
         "responses": {
@@ -108,12 +108,14 @@ def _rows(schema: str, most: int) -> dict[str, Any]:
     return {"type": "array", "items": {"$ref": f"#/components/schemas/{schema}"}, "maxItems": most}
 
 
-def _csv(made: dict[str, Any]) -> str:
-    cells = ["" if one is None else str(one).lower() if isinstance(one, bool) else str(one) for one in made.values()]
-    return f"{','.join(made)}\n{','.join(cells)}\n"
+def _csv(row_example: dict[str, Any]) -> str:
+    cells = [
+        "" if one is None else str(one).lower() if isinstance(one, bool) else str(one) for one in row_example.values()
+    ]
+    return f"{','.join(row_example)}\n{','.join(cells)}\n"
 
 
-def _feedback(live: Live) -> dict[str, Any]:
+def _feedback(live: ServedVersions) -> dict[str, Any]:
     name = live.config.name
     rows = {
         "type": "array",
@@ -146,7 +148,7 @@ def _feedback(live: Live) -> dict[str, Any]:
     }
 
 
-def _look(summary: str, kind: str, *, token: bool = False, unready: bool = False) -> dict[str, Any]:
+def _status_operation(summary: str, kind: str, *, token: bool = False, unready: bool = False) -> dict[str, Any]:
     found: dict[str, Any] = {
         "summary": summary,
         "responses": {"200": {"description": "As it is now.", "content": {kind: {"schema": {}}}}},

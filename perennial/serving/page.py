@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from perennial.serving.loaded import Live
+from perennial.serving.loaded import ServedVersions
 from perennial.serving.schemas import example
 
 if TYPE_CHECKING:
@@ -23,28 +23,28 @@ pre{background:#f3f5f7;padding:.7rem;overflow-x:auto;border-radius:4px}h2{margin
 
 def html(service: Service, address: str) -> str:
     """The page, for callers who reach the service at an address."""
-    parts = [_part(name, slot.live, slot.problem, address) for name, slot in sorted(service.slots.items())]
+    parts = [_part(name, slot.versions, slot.problem, address) for name, slot in sorted(service.slots.items())]
     token = " -H 'Authorization: Bearer TOKEN'" if service.serve.token is not None else ""
-    told = "".join(parts).replace("{token}", token) or "<p>No pipeline is served.</p>"
+    sections = "".join(parts).replace("{token}", token) or "<p>No pipeline is served.</p>"
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>Perennial: predictions</title>"
         f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style><h1>Predictions</h1>"
         "<p>MLflow's scoring protocol, for each pipeline. <a href=/openapi.json>OpenAPI</a> · "
-        f"<a href=/metrics>metrics</a></p>{told}</html>"
+        f"<a href=/metrics>metrics</a></p>{sections}</html>"
     )
 
 
-def _part(name: str, live: Live | None, problem: str, address: str) -> str:
+def _part(name: str, live: ServedVersions | None, problem: str, address: str) -> str:
     wrong = f"<p><b>{escape(problem)}</b></p>" if problem else ""
     if live is None:
         return f"<h2>{escape(name)}</h2><p>It has no champion yet.</p>{wrong}"
     body = orjson.dumps({"dataframe_records": [example(live)]}).decode()
     call = f"curl{{token}} -H 'Content-Type: application/json' -d '{body}' {address}/pipelines/{name}/invocations"
     rows = "".join(
-        f"<tr><td><code>{escape(one.name)}</code><td>{escape(one.told)}"
+        f"<tr><td><code>{escape(one.name)}</code><td>{escape(one.expected)}"
         f"<td>{escape(one.column.unit or '')}<td>{escape(one.column.description or '')}"
         f"<td>{'yes' if one in live.fields and (one.column.required or not one.column.nullable) else 'no'}"
-        for one in (*live.fields, *live.more)
+        for one in (*live.fields, *live.optional_fields)
     )
     challenger = ""
     if live.challenger is not None and live.exposure is not None:

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 _SHOWN = 20
 
 
-class Wrong(NamedTuple):
+class FieldError(NamedTuple):
     """One mistake: the column and the row (from 0; -1: the column as a whole), and what was expected."""
 
     column: str
     row: int
-    told: str
+    expected: str
 
 
-class RefusedError(Exception):
+class RequestRejectedError(Exception):
     """A request that is not answered with predictions.
 
     Args:
@@ -25,20 +25,20 @@ class RefusedError(Exception):
         retry_after: Seconds after which to try again; 0: not by trying again.
     """
 
-    def __init__(self, status: int, message: str, details: tuple[Wrong, ...] = (), retry_after: int = 0) -> None:
+    def __init__(self, status: int, message: str, details: tuple[FieldError, ...] = (), retry_after: int = 0) -> None:
         super().__init__(message)
         self.status, self.message, self.details, self.retry_after = status, message, details, retry_after
 
     def body(self) -> dict[str, Any]:
         """The answer. `error_code` and `message` are as MLflow's own server has them."""
-        told: dict[str, Any] = {"error_code": _CODES.get(self.status, "INTERNAL_ERROR"), "message": self.message}
+        document: dict[str, Any] = {"error_code": _CODES.get(self.status, "INTERNAL_ERROR"), "message": self.message}
         if self.details:
-            told["details"] = [
-                {"column": one.column, **({"row": one.row} if one.row >= 0 else {}), "expected": one.told}
+            document["details"] = [
+                {"column": one.column, **({"row": one.row} if one.row >= 0 else {}), "expected": one.expected}
                 for one in self.details[:_SHOWN]
             ]
-            told["problems"] = len(self.details)
-        return told
+            document["problems"] = len(self.details)
+        return document
 
 
 _CODES = {
@@ -58,9 +58,11 @@ _CODES = {
 }
 
 
-def refused_rows(wrong: list[Wrong]) -> RefusedError:
+def rejected_rows(errors: list[FieldError]) -> RequestRejectedError:
     """The refusal of rows that do not keep the contract."""
-    first = wrong[0]
+    first = errors[0]
     where = f"column {first.column!r}" + (f", row {first.row}" if first.row >= 0 else "")
-    more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-    return RefusedError(400, f"{where}: {first.told}{more}. Rows are counted from 0; see /docs.", tuple(wrong))
+    more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+    return RequestRejectedError(
+        400, f"{where}: {first.expected}{more}. Rows are counted from 0; see /docs.", tuple(errors)
+    )

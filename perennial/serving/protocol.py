@@ -26,11 +26,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a head."""
         super().connection_made(transport)
-        self._wait_for_head()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
-        self._head_came()
+        self._cancel_head_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -46,12 +46,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         if self._head_task is None:
-            self._wait_for_head()
+            self._start_head_timer()
 
     def on_headers_complete(self) -> None:
         """A head has come."""
         self._in_head = False
-        self._head_came()
+        self._cancel_head_timer()
         super().on_headers_complete()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own takes a truth value
@@ -73,10 +73,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._last and self.cycle.response_complete and not self.transport.is_closing():
             self.transport.close()
 
-    def _wait_for_head(self) -> None:
+    def _start_head_timer(self) -> None:
         self._head_task = self.loop.call_later(self.head_seconds, self._too_slow)
 
-    def _head_came(self) -> None:
+    def _cancel_head_timer(self) -> None:
         if self._head_task is not None:
             self._head_task.cancel()
             self._head_task = None
@@ -84,12 +84,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def _too_slow(self) -> None:
         self._head_task = None
         if not self.transport.is_closing():
-            self._last_words(b"HTTP/1.1 408 Request Timeout")
+            self._close_with(b"HTTP/1.1 408 Request Timeout")
 
     def _too_long(self) -> None:
-        self._last_words(b"HTTP/1.1 431 Request Header Fields Too Large")
+        self._close_with(b"HTTP/1.1 431 Request Header Fields Too Large")
 
-    def _last_words(self, status: bytes) -> None:
-        self._head_came()
+    def _close_with(self, status: bytes) -> None:
+        self._cancel_head_timer()
         self.transport.write(status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()

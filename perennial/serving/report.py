@@ -11,10 +11,10 @@ from pydantic import JsonValue
 from tasks.stores.settings import Settings
 
 _log = logging.getLogger("perennial.serving")
-_LATELY = timedelta(minutes=1)
+_RECENT = timedelta(minutes=1)
 
 
-def report(settings: Settings, pipeline: str, version: int, alias: str, reason: str, *, fetched: bool) -> None:
+def report_rejected(settings: Settings, pipeline: str, version: int, alias: str, reason: str, *, fetched: bool) -> None:
     """Tell that a version was refused, once for several processes. What can't be told is in the log at least.
 
     Args:
@@ -36,8 +36,8 @@ def report(settings: Settings, pipeline: str, version: int, alias: str, reason: 
     now = datetime.now(UTC)
     try:
         audit = Audit(settings)
-        lately = [one for one in audit.entries(pipeline, SERVING_REFUSED) if one.at > now - _LATELY]
-        if (details, reason) in [(one.details, one.reason) for one in lately]:
+        recent = [one for one in audit.entries(pipeline, SERVING_REFUSED) if one.at > now - _RECENT]
+        if (details, reason) in [(one.details, one.reason) for one in recent]:
             return
         audit.write(pipeline, SERVING_REFUSED, "done", at=now, actor="serving", reason=reason, details=details)
         outbox = Outbox(settings)

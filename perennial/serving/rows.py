@@ -6,25 +6,25 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
-from perennial.serving.body import Sent
-from perennial.serving.loaded import Live
-from perennial.serving.problem import Wrong, refused_rows
+from perennial.serving.body import RequestRows
+from perennial.serving.loaded import ServedVersions
+from perennial.serving.problem import FieldError, rejected_rows
 
-Typed = dict[str, Sequence[Any]]
+TypedColumns = dict[str, Sequence[Any]]
 
 
 class MissingColumnsError(Exception):
     """A challenger takes columns that callers do not send."""
 
 
-def typed(live: Live, sent: Sent) -> Typed:
+def typed_columns(live: ServedVersions, sent: RequestRows) -> TypedColumns:
     """The rows as the contract has them.
 
     Raises:
         RefusedError: they do not keep it.
     """
-    found: Typed = {}
-    wrong: list[Wrong] = []
+    found: TypedColumns = {}
+    wrong: list[FieldError] = []
     known: set[str] = set()
     for field in live.fields:
         known.update(field.names)
@@ -36,20 +36,20 @@ def typed(live: Live, sent: Sent) -> Typed:
             values, problems = read(sent.columns[name])
         found[field.name] = values
         wrong += problems
-    for field in live.more:
+    for field in live.optional_fields:
         known.update(field.names)
         name = next((one for one in field.names if one in sent.columns), None)
         if name is not None:
             values, problems = (field.read_texts if sent.texts else field.read)(sent.columns[name])
             found[field.name] = values
             wrong += problems
-    wrong += [Wrong(name, -1, told) for name, told in _strangers(live, sent, known)]
+    wrong += [FieldError(name, -1, told) for name, told in _unknown_columns(live, sent, known)]
     if wrong:
-        raise refused_rows(wrong)
+        raise rejected_rows(wrong)
     return found
 
 
-def _strangers(live: Live, sent: Sent, known: set[str]) -> list[tuple[str, str]]:
+def _unknown_columns(live: ServedVersions, sent: RequestRows, known: set[str]) -> list[tuple[str, str]]:
     contract = live.config.contract
     if contract.policies.unknown_columns != "reject":
         return []
@@ -57,7 +57,7 @@ def _strangers(live: Live, sent: Sent, known: set[str]) -> list[tuple[str, str]]
     return [("columns", f"{len(strange)} that the contract does not have; it says to reject them")] if strange else []
 
 
-def keys(live: Live, columns: Typed) -> list[bytes]:
+def keys(live: ServedVersions, columns: TypedColumns) -> list[bytes]:
     """What each row is known by: its key, or all of it where it has none."""
     names = live.config.contract.key
     if not names or any(name not in columns for name in names):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
-from perennial.serving.loaded import Answers, Loaded
+from perennial.serving.loaded import LoadedModel, ModelOutput
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -19,10 +19,10 @@ class BusyError(Exception):
     """Too many rows wait for this model."""
 
 
-class _Job(NamedTuple):
+class _PredictionJob(NamedTuple):
     columns: Columns
     rows: int
-    done: asyncio.Future[Answers]
+    done: asyncio.Future[ModelOutput]
 
 
 class Runner:
@@ -42,7 +42,7 @@ class Runner:
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: LoadedModel,
         pool: Executor,
         loop: asyncio.AbstractEventLoop,
         *,
@@ -55,13 +55,13 @@ class Runner:
         self._pool, self._loop = pool, loop
         self._batch_rows, self._wait, self._most = batch_rows, wait, most
         self._batched = batched
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[_PredictionJob] = deque()
         self._more = threading.Condition()
         self._running = False
         self._last = 1
         self.waiting = 0
 
-    def ask(self, columns: Columns, rows: int) -> asyncio.Future[Answers]:
+    def submit(self, columns: Columns, rows: int) -> asyncio.Future[ModelOutput]:
         """Answers, later, for columns of the version's.
 
         Raises:
@@ -69,9 +69,9 @@ class Runner:
         """
         if self.waiting and self.waiting + rows > self._most:
             raise BusyError
-        done: asyncio.Future[Answers] = self._loop.create_future()
+        done: asyncio.Future[ModelOutput] = self._loop.create_future()
         with self._more:
-            self._jobs.append(_Job(columns, rows, done))
+            self._jobs.append(_PredictionJob(columns, rows, done))
             self.waiting += rows
             if self._running:
                 self._more.notify()
@@ -82,12 +82,12 @@ class Runner:
 
     def _run(self) -> None:
         while True:
-            jobs = self._take()
+            jobs = self._next_batch()
             if not jobs:
                 return
-            self._answer(jobs)
+            self._predict(jobs)
 
-    def _take(self) -> list[_Job]:
+    def _next_batch(self) -> list[_PredictionJob]:
         """The next batch; none ends the run."""
         with self._more:
             while self._jobs and self._jobs[0].done.cancelled():  # nobody waits for it any more
@@ -107,42 +107,42 @@ class Runner:
             self.waiting -= sum(job.rows for job in jobs)
         return jobs
 
-    def _answer(self, jobs: list[_Job]) -> None:
+    def _predict(self, jobs: list[_PredictionJob]) -> None:
         self._batched(float(sum(job.rows for job in jobs)))
         try:
-            answers = self._together(jobs)
+            output = self._predict_batch(jobs)
         except Exception as error:  # a model is anything: whoever asked is told
             if len(jobs) == 1:
-                self._tell(_fail, jobs[0].done, error)
+                self._call_in_loop(_set_exception, jobs[0].done, error)
             else:
                 for job in jobs:  # one row's trouble is not the others'
-                    self._answer([job])
+                    self._predict([job])
             return
-        self._tell(_deliver, jobs, answers)
+        self._call_in_loop(_set_results, jobs, output)
 
-    def _together(self, jobs: list[_Job]) -> Answers:
+    def _predict_batch(self, jobs: list[_PredictionJob]) -> ModelOutput:
         if len(jobs) == 1:
-            return self.loaded.answer(jobs[0].columns)
-        names = self.loaded.takes
-        return self.loaded.answer({name: [job.columns[name][0] for job in jobs] for name in names})
+            return self.loaded.predict(jobs[0].columns)
+        names = self.loaded.input_columns
+        return self.loaded.predict({name: [job.columns[name][0] for job in jobs] for name in names})
 
-    def _tell(self, what: Any, *given: Any) -> None:
+    def _call_in_loop(self, function: Any, *arguments: Any) -> None:
         try:
-            self._loop.call_soon_threadsafe(what, *given)
+            self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:  # the loop has ended: nobody waits for it
             return
 
 
-def _deliver(jobs: list[_Job], answers: Answers) -> None:
+def _set_results(jobs: list[_PredictionJob], output: ModelOutput) -> None:
     if len(jobs) == 1:
         if not jobs[0].done.done():
-            jobs[0].done.set_result(answers)
+            jobs[0].done.set_result(output)
         return
     for place, job in enumerate(jobs):
         if not job.done.done():
-            job.done.set_result(answers.part(place, place + 1))
+            job.done.set_result(output.rows(place, place + 1))
 
 
-def _fail(done: asyncio.Future[Answers], error: Exception) -> None:
+def _set_exception(done: asyncio.Future[ModelOutput], error: Exception) -> None:
     if not done.done():
         done.set_exception(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from perennial.serving.fields import Field
-from perennial.serving.loaded import Live
+from perennial.serving.loaded import ServedVersions
 
 _TYPES: dict[str, dict[str, Any]] = {
     "string": {"type": "string"},
@@ -16,9 +16,9 @@ _TYPES: dict[str, dict[str, Any]] = {
 }
 
 
-def row(live: Live) -> dict[str, Any]:
+def row(live: ServedVersions) -> dict[str, Any]:
     """JSON schema of a row that callers send."""
-    fields = [*live.fields, *live.more]
+    fields = [*live.fields, *live.optional_fields]
     taken = {field.name for field in live.fields}
     needed = [one.name for one in live.fields if one.column.required or not one.column.nullable]
     return {
@@ -40,8 +40,8 @@ def value(field: Field) -> dict[str, Any]:
         found.update({} if column.maximum is None else {"maximum": column.maximum})
     elif column.type == "timestamp":
         low, high = column.minimum or "0001-01-02", column.maximum or "9999-12-30"
-        told = f"ISO 8601, from {low} to {high}"
-        found["description"] = told
+        description = f"ISO 8601, from {low} to {high}"
+        found["description"] = description
     if column.nullable:
         found = {"anyOf": [found, {"type": "null"}]}
     about = [part for part in (column.description, column.unit and f"in {column.unit}") if part]
@@ -50,12 +50,12 @@ def value(field: Field) -> dict[str, Any]:
     return found
 
 
-def example(live: Live) -> dict[str, Any]:
+def example(live: ServedVersions) -> dict[str, Any]:
     """A row made up from the contract, that the service answers."""
-    return {field.name: _made_up(field) for field in (*live.fields, *live.more)}
+    return {field.name: _example_value(field) for field in (*live.fields, *live.optional_fields)}
 
 
-def _made_up(field: Field) -> Any:
+def _example_value(field: Field) -> Any:
     column = field.column
     if column.allowed:
         return column.allowed[0]
@@ -69,7 +69,7 @@ def _made_up(field: Field) -> Any:
     return True if column.type == "boolean" else "text"
 
 
-def label(live: Live) -> dict[str, Any]:
+def label(live: ServedVersions) -> dict[str, Any]:
     """JSON schema of a label: the key and the target."""
     contract = live.config.contract
     names = (*contract.key, contract.target)
@@ -78,7 +78,7 @@ def label(live: Live) -> dict[str, Any]:
         "type": "object",
         "properties": {name: value(field) for name, field in fields.items()},
         "required": list(names),
-        "example": {name: _made_up(field) for name, field in fields.items()},
+        "example": {name: _example_value(field) for name, field in fields.items()},
     }
 
 
@@ -101,7 +101,7 @@ def problem() -> dict[str, Any]:
     }
 
 
-def answer() -> dict[str, Any]:
+def response() -> dict[str, Any]:
     """JSON schema of an answer."""
     model = {
         "type": "object",

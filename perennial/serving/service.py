@@ -7,15 +7,15 @@ import logging
 from collections.abc import Mapping
 
 from perennial.serving import body
-from perennial.serving.answer import Answering
 from perennial.serving.feedback import Feedback
-from perennial.serving.follow import Follower, Slot
-from perennial.serving.loaded import Live
-from perennial.serving.log.answer import InputCounts, Why
+from perennial.serving.follower import Follower, PipelineSlot
+from perennial.serving.handler import RequestHandler
+from perennial.serving.loaded import ServedVersions
+from perennial.serving.log.prediction_record import DropReason, InputCounts
 from perennial.serving.log.record import PredictionLog
 from perennial.serving.log.settings import LogSettings
 from perennial.serving.metrics import Metrics
-from perennial.serving.problem import RefusedError
+from perennial.serving.problem import RequestRejectedError
 from perennial.serving.settings import ServeSettings
 from tasks.stores.settings import Settings
 
@@ -50,37 +50,37 @@ class Service:
         )
         self.log: PredictionLog
         self.feedback: Feedback
-        self.answering: Answering
+        self.handler: RequestHandler
         self._gauging: asyncio.Task[None]
 
     def load(self) -> None:
         """Load what the registry, or the local copy, names, and follow it from now on."""
-        self.log = PredictionLog(self._bounds, self.settings, self._follower.configs, _Told(self.metrics))
+        self.log = PredictionLog(self._bounds, self.settings, self._follower.configs, _LogMeters(self.metrics))
         self.feedback = Feedback(self.settings, self._follower.configs)
         self._follower.start()
         self._changed()
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Answer from now on."""
         self._loop = loop
-        self.answering = Answering(self.serve, self.metrics, self.log, loop)
+        self.handler = RequestHandler(self.serve, self.metrics, self.log, loop)
         self._gauging = loop.create_task(self._gauge())
 
-    async def end(self) -> None:
+    async def stop(self) -> None:
         """Answer no more; what was answered is in the log."""
         self.draining = True
         self._gauging.cancel()
-        await self.answering.drain(self.serve.drain_seconds)
+        await self.handler.drain(self.serve.drain_seconds)
         await asyncio.to_thread(self._follower.stop)
         await asyncio.to_thread(self.log.close)
         await asyncio.to_thread(self.feedback.close)
 
     @property
-    def slots(self) -> Mapping[str, Slot]:
+    def slots(self) -> Mapping[str, PipelineSlot]:
         """The pipelines served, by name."""
         return self._follower.slots
 
-    def slot(self, name: str) -> Slot:
+    def slot(self, name: str) -> PipelineSlot:
         """A pipeline's.
 
         Raises:
@@ -88,10 +88,10 @@ class Service:
         """
         found = self.slots.get(name)
         if found is None:
-            raise RefusedError(404, "No such pipeline is served here. GET /pipelines lists those that are.")
+            raise RequestRejectedError(404, "No such pipeline is served here. GET /pipelines lists those that are.")
         return found
 
-    def default(self) -> Slot:
+    def default(self) -> PipelineSlot:
         """The pipeline that a path without a name means.
 
         Raises:
@@ -101,33 +101,33 @@ class Service:
             return self.slot(self.serve.default)
         if len(self.slots) == 1:
             return next(iter(self.slots.values()))
-        raise RefusedError(
+        raise RequestRejectedError(
             404,
             "Several pipelines are served: ask /pipelines/NAME/invocations, or start the service with one pipeline, or "
             "with PERENNIAL_SERVE_DEFAULT.",
         )
 
-    def live(self, slot: Slot) -> Live:
+    def versions(self, slot: PipelineSlot) -> ServedVersions:
         """The versions that answer now.
 
         Raises:
             RefusedError: there is none yet.
         """
-        if slot.live is None:
+        if slot.versions is None:
             why = slot.problem or "it has no champion yet"
-            raise RefusedError(503, f"This pipeline can't answer: {why}.", retry_after=5)
-        return slot.live
+            raise RequestRejectedError(503, f"This pipeline can't answer: {why}.", retry_after=5)
+        return slot.versions
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether a model is there: that of the default pipeline, or any where several are served."""
         if self.draining:
             return False
         if self.serve.default is not None:
             slot = self.slots.get(self.serve.default)
-            return slot is not None and slot.live is not None
-        return any(slot.live is not None for slot in self.slots.values())
+            return slot is not None and slot.versions is not None
+        return any(slot.versions is not None for slot in self.slots.values())
 
-    def take_labels(self, slot: Slot, content_type: str, content: bytes) -> tuple[int, str]:
+    def accept_labels(self, slot: PipelineSlot, content_type: str, content: bytes) -> tuple[int, str]:
         """Keep labels that came by key; how many, and under which id.
 
         Raises:
@@ -148,20 +148,20 @@ class Service:
 
     def gauge(self) -> None:
         """What is a state, as it is now."""
-        for name, rows in self.answering.waiting().items():
+        for name, rows in self.handler.waiting().items():
             self.metrics.waiting.labels(name).set(rows)
         self.metrics.pending.set(self.log.pending)
 
     def _changed(self) -> None:
         """The versions that serve are others now. In the follower's thread."""
-        lives = [slot.live for slot in self.slots.values() if slot.live is not None]
+        lives = [slot.versions for slot in self.slots.values() if slot.versions is not None]
         self.log.hurry({live.config.name for live in lives if live.exposure is not None})
         if self._loop is not None:
             loaded = [one for live in lives for one in (live.champion, live.challenger) if one is not None]
-            self._loop.call_soon_threadsafe(self.answering.keep_only, loaded)
+            self._loop.call_soon_threadsafe(self.handler.keep_only, loaded)
 
 
-class _Told:
+class _LogMeters:
     """What the log tells, for the metrics."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -174,7 +174,7 @@ class _Told:
         """Rows are in the lake."""
         self._metrics.shipped.labels(pipeline).inc(rows)
 
-    def dropped(self, pipeline: str, rows: int, why: Why) -> None:
+    def dropped(self, pipeline: str, rows: int, why: DropReason) -> None:
         """Rows that the log will never have."""
         self._metrics.dropped.labels(pipeline).inc(rows)
         _log.warning("answers are not logged", extra={"pipeline": pipeline, "rows": rows, "why": why})

@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from perennial.serving.listen import told
-from perennial.serving.metrics import FOLDER, forget
+from perennial.serving.listen import log_address
+from perennial.serving.metrics import FOLDER, remove_process
 from perennial.serving.settings import ServeSettings
 from tasks.stores.settings import Settings
 
@@ -25,7 +25,7 @@ _log = logging.getLogger("perennial.serving")
 _METRICS, _HELD = "metrics-", "held"
 _PAUSE, _LONGEST = 0.5, 30.0
 _STEADY_SECONDS = 30.0
-_ENDING_SECONDS = 30.0  # after the last request: the log, and labels, to where they go
+_SHUTDOWN_SECONDS = 30.0  # after the last request: the log, and labels, to where they go
 
 
 class _StopError(Exception):
@@ -41,7 +41,7 @@ def supervise(settings: Settings, serve: ServeSettings, only: tuple[str, ...], l
         only: The pipelines to serve.
         listening: The socket that they share.
     """
-    told(serve, listening)
+    log_address(serve, listening)
     folder = _folder(settings.state)
     os.set_inheritable(listening.fileno(), True)
     command = [sys.executable, "-m", "perennial.serving.child", str(listening.fileno()), *only]
@@ -56,17 +56,17 @@ def supervise(settings: Settings, serve: ServeSettings, only: tuple[str, ...], l
     except _StopError:
         _log.info("ending")
     finally:
-        _end(children, 2 * serve.drain_seconds + _ENDING_SECONDS)
+        _end(children, 2 * serve.drain_seconds + _SHUTDOWN_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
 def _folder(state: Path) -> str:
     """A folder for the processes' numbers, held by a lock; those of services that were killed are removed."""
-    for left in state.glob(f"{_METRICS}*"):
-        with suppress(OSError), (left / _HELD).open() as handle:
+    for stale in state.glob(f"{_METRICS}*"):
+        with suppress(OSError), (stale / _HELD).open() as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(stale, ignore_errors=True)
     found = tempfile.mkdtemp(prefix=_METRICS, dir=state)
     held = os.open(Path(found) / _HELD, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
     fcntl.flock(held, fcntl.LOCK_EX)  # until this process ends, however
@@ -92,7 +92,7 @@ def _watch(
         time.sleep(0.2)
         for child in [one for one in children if one.poll() is not None]:
             children.remove(child)
-            forget(child.pid)
+            remove_process(child.pid)
             now = time.monotonic()
             pause, last = (_PAUSE if now - last > _STEADY_SECONDS else min(pause * 2, _LONGEST)), now
             _log.error("a process ended; another is started", extra={"pid": child.pid, "exit": child.returncode})

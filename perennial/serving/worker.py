@@ -11,7 +11,7 @@ import sys
 
 import uvicorn
 
-from perennial.serving import telling
+from perennial.serving import logging_config
 from perennial.serving.app import create
 from perennial.serving.guard import Guard
 from perennial.serving.protocol import BoundedProtocol
@@ -29,13 +29,13 @@ def _allowed(settings: Settings, serve: ServeSettings, listening: socket.socket)
     return Allowed(own, own)
 
 
-def work(settings: Settings, serve: ServeSettings, only: tuple[str, ...], listening: socket.socket) -> None:
+def run_worker(settings: Settings, serve: ServeSettings, only: tuple[str, ...], listening: socket.socket) -> None:
     """Load the models, answer until SIGTERM or SIGINT, then end in order.
 
     Raises:
         UsageError: a pipeline has no YAML, or one with a mistake.
     """
-    telling.configure()
+    logging_config.configure()
     # While a model is loaded in one thread the others ask for the interpreter: they get it after half a millisecond.
     sys.setswitchinterval(0.0005)
     service = Service(settings, serve, only)

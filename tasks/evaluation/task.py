@@ -17,7 +17,7 @@ from tasks.records.base import artifact_key, digest
 from tasks.records.data import TrainingSetRef
 from tasks.records.decision import Candidate, Verdict
 from tasks.records.model import ModelRef
-from tasks.records.provenance import Parts
+from tasks.records.provenance import StageDependencies
 from tasks.retry import RETRIES
 from tasks.stores.lake import staging
 from tasks.stores.lake.schemas import decision_row
@@ -40,8 +40,8 @@ def judge(
     ref: TrainingSetRef,
     model: ModelRef,
     champion: ModelRef | None,
-    made_by: Parts,
-    evaluation: Parts,
+    made_by: StageDependencies,
+    evaluation: StageDependencies,
     probe: CleanProcess,
     now: datetime,
 ) -> Verdict:
@@ -60,12 +60,12 @@ def judge(
     from tasks.evaluation.holdout import holdout
     from tasks.evaluation.judge import Circumstances, answers, verdict
     from tasks.features.frame import feature_frame
-    from tasks.stores.threads import pinned, usable
+    from tasks.stores.threads import available_threads, limit_threads
 
     table = staging.read(Path(ref.folder) / "holdout.arrow")
     frame = feature_frame(table, model.feature_columns, model.columns)
     trusted = config.training.trusted_types
-    with pinned(usable(config.training.threads)):
+    with limit_threads(available_threads(config.training.threads)):
         said = answers(models.load(Path(model.folder) / models.MODEL_FILE, trusted), frame)
     found = verdict(
         config,
@@ -98,7 +98,7 @@ def _champion_answers(config: PipelineConfig, table: pa.Table, champion: ModelRe
     return answers(loaded, frame)
 
 
-def _lineage(config: PipelineConfig, model: ModelRef, made_by: Parts) -> dict[str, str]:
+def _lineage(config: PipelineConfig, model: ModelRef, made_by: StageDependencies) -> dict[str, str]:
     return {
         "dataset": model.dataset_digest,
         "config": digest(config.model_dump(mode="json")),
@@ -108,7 +108,9 @@ def _lineage(config: PipelineConfig, model: ModelRef, made_by: Parts) -> dict[st
     }
 
 
-def _store(config: PipelineConfig, model: ModelRef, verdict: Verdict, evaluation: Parts, now: datetime) -> None:
+def _store(
+    config: PipelineConfig, model: ModelRef, verdict: Verdict, evaluation: StageDependencies, now: datetime
+) -> None:
     settings = load_settings()
     tracking = Tracking(settings, config.name)
     metrics: dict[str, Any] = {**verdict.metrics.values, **metric_names("baseline_", verdict.baseline)}
@@ -127,4 +129,4 @@ def _store(config: PipelineConfig, model: ModelRef, verdict: Verdict, evaluation
 @task(name="put-forward", cache_policy=NO_CACHE, **RETRIES)
 def put_forward(candidate: Candidate, now: datetime, actor: str) -> bool:
     """Keep a judged candidate for its release, once; whether it was not there yet."""
-    return candidates.put(Audit(load_settings()), candidate, at=now, actor=actor) is not None
+    return candidates.submit(Audit(load_settings()), candidate, at=now, actor=actor) is not None

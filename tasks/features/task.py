@@ -14,7 +14,7 @@ from tasks.features.stored import REF, champion_columns
 from tasks.records.base import artifact_key, digest
 from tasks.records.data import DatasetRef, TrainingSetRef
 from tasks.records.model import ModelRef
-from tasks.records.provenance import Parts
+from tasks.records.provenance import StageDependencies
 from tasks.retry import RETRIES
 from tasks.stores.lake import staging
 from tasks.stores.lake.schemas import ROW_ID, SEQ
@@ -24,7 +24,12 @@ from tasks.stores.settings import load_settings
 
 @task(name="training-set", cache_policy=NO_CACHE, **RETRIES)
 def training_set(
-    config: PipelineConfig, dataset: DatasetRef, champion: ModelRef | None, parts: Parts, *, force: bool = False
+    config: PipelineConfig,
+    dataset: DatasetRef,
+    champion: ModelRef | None,
+    parts: StageDependencies,
+    *,
+    force: bool = False,
 ) -> TrainingSetRef:
     """Labelled observations, split, stored for training and evaluation. The champion's columns are kept too.
 
@@ -56,7 +61,7 @@ def training_set(
     times = event_times(made.train, config.contract.event_time)
     newest = None if times is None else datetime.fromtimestamp(int(times[-1]) / 1e6, tz=UTC)
     ref = TrainingSetRef(
-        digest=digest([dataset.digest, parts.recipe]),
+        digest=digest([dataset.digest, parts.static_fingerprint]),
         dataset=dataset,
         folder=str(folder),
         split=made.split,

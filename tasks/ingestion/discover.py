@@ -10,8 +10,8 @@ from typing import BinaryIO, Literal, NamedTuple
 from configs.schema import PipelineConfig
 from configs.source import Source
 from tasks.records.base import digest
-from tasks.records.data import FOR_GOOD, BatchRecord, Feed, LandedFile
-from tasks.stores.landing.folder import Found, Landing, Tell
+from tasks.records.data import NEVER_REVALIDATE, BatchRecord, Feed, LandedFile
+from tasks.stores.landing.folder import FileStat, Landing, Warn
 from tasks.stores.settings import Settings
 
 _BLOCK = 1 << 20
@@ -56,7 +56,7 @@ def takes(source: Source, name: str) -> bool:
     return not (name.startswith((".", "_")) or marks) and fnmatch.fnmatch(name, source.pattern)
 
 
-def candidates(landing: Landing, source: Source, tell: Tell) -> list[Found]:
+def candidates(landing: Landing, source: Source, tell: Warn) -> list[FileStat]:
     """Files in the landing place that the source takes, sorted by path; where it asks for markers, those that have one.
 
     Args:
@@ -72,7 +72,11 @@ def candidates(landing: Landing, source: Source, tell: Tell) -> list[Found]:
 
 def known(ledger: Sequence[BatchRecord], feed: Feed, rules: str) -> list[BatchRecord]:
     """Batches of a feed that are not judged again: accepted ones, those refused by the present rules or for good."""
-    return [one for one in ledger if one.feed == feed and (one.verdict == "accepted" or one.rules in (rules, FOR_GOOD))]
+    return [
+        one
+        for one in ledger
+        if one.feed == feed and (one.verdict == "accepted" or one.rules in (rules, NEVER_REVALIDATE))
+    ]
 
 
 def too_large(file: LandedFile, source: Source) -> str:
@@ -90,11 +94,11 @@ def landed(landing: Landing, path: str, feed: Feed) -> LandedFile:
     Raises:
         OSError: it is gone or can't be opened.
     """
-    file = unread(landing, landing.look(path), feed)
+    file = unread(landing, landing.stat(path), feed)
     return file.model_copy(update={"sha256": content_hash(landing, path, feed)})
 
 
-def unread(landing: Landing, found: Found, feed: Feed, origin: Origin = "landing") -> LandedFile:
+def unread(landing: Landing, found: FileStat, feed: Feed, origin: Origin = "landing") -> LandedFile:
     """A file by its place and stamp, which stand for its content as long as it is not read."""
     uri = landing.uri(found.path)
     stamp = digest([feed, uri, found.size, found.mtime_ns])

@@ -23,7 +23,7 @@ from tasks.ingestion.sniff import NO_ROWS, dialect
 from tasks.ingestion.staged import Caster
 from tasks.ingestion.unpack import Plain, unpacked
 from tasks.stores.lake.schemas import ORIGIN
-from tasks.stores.lake.staging import TOLD
+from tasks.stores.lake.staging import EXPORT_COLUMNS
 
 _ENTRY = Column(type="string", nullable=True, required=False)
 
@@ -106,7 +106,7 @@ def read_batches(
     named = name or path.name
     source = _as_returned(named, source) if readmitted else source
     wanted = _returned(columns) if readmitted else columns
-    others = (*others, *TOLD) if readmitted else others
+    others = (*others, *EXPORT_COLUMNS) if readmitted else others
     where = draft or path.with_name(f".{uuid4().hex}.opened")
     with unpacked(path, named, source, where) as plain, ExitStack() as stack:
         with refusing(plain.kind):

@@ -11,7 +11,7 @@ from tasks.errors import UsageError
 from tasks.ingestion.discover import Place, candidates, content_hash, known, too_large, unread
 from tasks.ingestion.drafts import Drafts
 from tasks.records.data import BatchRecord, LandedFile, rules_digest
-from tasks.stores.landing.folder import Found, Tell, open_landing, shown, unusable
+from tasks.stores.landing.folder import FileStat, Warn, open_landing, path_problem, printable
 from tasks.stores.settings import Settings
 from tasks.stores.state.contents import Content, Contents
 
@@ -44,19 +44,19 @@ class Search:
         settings: Settings,
         place: Place,
         ledger: Sequence[BatchRecord],
-        tell: Tell = lambda _: None,
+        tell: Warn = lambda _: None,
     ) -> None:
         self._place, self._tell = place, tell
         self._landing = open_landing(place.address)
         batches = known(ledger, place.feed, rules_digest(config))
-        self._seen = {Found(one.path, one.size, one.mtime_ns) for one in batches}
+        self._seen = {FileStat(one.path, one.size, one.mtime_ns) for one in batches}
         self._came = {one.batch: one for one in batches}
         self._sizes = {one.size for one in batches}
         self._contents = partial(Contents, settings, config.name, place.feed)
-        self._noted: dict[Found, Content] = {}
+        self._noted: dict[FileStat, Content] = {}
         self.missed = False
 
-    def waiting(self) -> list[Found]:
+    def waiting(self) -> list[FileStat]:
         """Files that may be new and could be read now. One is read only where it may hold what came in before."""
         return [one for one in self._listed() if not self._came_before(one) and self._try(one.path, self._opens)]
 
@@ -71,15 +71,15 @@ class Search:
             UsageError: a path in `only` does not lead below the landing place.
         """
         for path in only or ():
-            if unusable(path):
-                raise UsageError(f"Found {shown(path)}; expected paths below {self._place.address}, without '..'.")
+            if path_problem(path):
+                raise UsageError(f"Found {printable(path)}; expected paths below {self._place.address}, without '..'.")
         found: dict[str, LandedFile] = {}
         for one in self._listed():
             if (only is not None and one.path not in only) or self._is_twin(one, found):
                 continue
             file = self._try(one.path, partial(self._identified, drafts=drafts))
             if file is not None and (file.sha256 in self._came or file.sha256 in found):
-                self._note_twin(Found(file.path, file.size, file.mtime_ns), file.sha256, found)
+                self._note_twin(FileStat(file.path, file.size, file.mtime_ns), file.sha256, found)
             elif file is not None:
                 found[file.sha256] = file
                 if drafts is not None:
@@ -88,39 +88,39 @@ class Search:
             drafts.drop()
         return list(found.values())
 
-    def _listed(self) -> list[Found]:
+    def _listed(self) -> list[FileStat]:
         """What lies there and is not in the ledger as it lies there."""
         listed = [one for one in candidates(self._landing, self._place.source, self._tell) if one not in self._seen]
         self._noted = self._contents().known() if listed else {}
         return listed
 
-    def _came_before(self, one: Found) -> bool:
+    def _came_before(self, one: FileStat) -> bool:
         """Whether a file holds what came in before: by what was noted, else by its content, which is noted then."""
         noted = self._noted.get(one)
         if noted is not None:
             return noted.sha256 in self._came
-        if not self._landing.near or one.size not in self._sizes:
+        if not self._landing.is_local or one.size not in self._sizes:
             return False
         file = self._try(one.path, self._identified)
         if file is None or file.sha256 not in self._came:
             return False
-        self._contents().note(Found(file.path, file.size, file.mtime_ns), file.sha256, told=False)
+        self._contents().record(FileStat(file.path, file.size, file.mtime_ns), file.sha256, reported=False)
         return True
 
-    def _is_twin(self, one: Found, found: Mapping[str, LandedFile]) -> bool:
+    def _is_twin(self, one: FileStat, found: Mapping[str, LandedFile]) -> bool:
         """Whether a file was noted as having the content of another one, which came before or comes now."""
         noted = self._noted.get(one)
         if noted is None or (noted.sha256 not in self._came and noted.sha256 not in found):
             return False
-        if not noted.told:
+        if not noted.reported:
             self._note_twin(one, noted.sha256, found)
         return True
 
     def _try(self, path: str, what: Callable[[str], _T]) -> _T | None:
         """What is found of a file; None where it can't be had now: then it is tried again with the next run."""
-        uri = shown(self._landing.uri(path))
+        uri = printable(self._landing.uri(path))
         try:
-            if self._landing.busy(path):
+            if self._landing.open_for_writing(path):
                 self.missed = True
                 self._tell(f"{uri} is still being written. It is taken once its writer has closed it.")
                 return None
@@ -138,20 +138,20 @@ class Search:
 
     def _identified(self, path: str, drafts: Drafts | None = None) -> LandedFile:
         """A file as it lies there now, with its identity: its content; of a remote one too large, its stamp."""
-        now = self._landing.look(path)
+        now = self._landing.stat(path)
         file = unread(self._landing, now, self._place.feed, self._place.origin)
-        if not self._landing.near and too_large(file, self._place.source):
+        if not self._landing.is_local and too_large(file, self._place.source):
             return file
-        if self._landing.near or drafts is None:
+        if self._landing.is_local or drafts is None:
             content = content_hash(self._landing, path, file.feed)
         else:
             with drafts.copying(now.size) as copy:
                 content = content_hash(self._landing, path, file.feed, copy)
         return file.model_copy(update={"sha256": content})
 
-    def _note_twin(self, file: Found, content: str, found: Mapping[str, LandedFile]) -> None:
+    def _note_twin(self, file: FileStat, content: str, found: Mapping[str, LandedFile]) -> None:
         """Tell, once, that a file has the content of another one."""
-        self._contents().note(file, content, told=True)
+        self._contents().record(file, content, reported=True)
         if content in found:
             self._tell(f"{file.path} has the same content as {found[content].path}, which comes in now")
             return

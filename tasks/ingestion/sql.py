@@ -23,10 +23,10 @@ from configs.source import SqlQuery
 from tasks.errors import UsageError
 from tasks.ingestion.discover import feeds
 from tasks.records.data import Feed
-from tasks.stores.landing.folder import Tell
-from tasks.stores.landing.source_database import SourceDatabase, kind
+from tasks.stores.landing.folder import Warn
+from tasks.stores.landing.source_database import SourceDatabase, watermark_kind
 from tasks.stores.settings import Settings
-from tasks.stores.state.watermarks import Intent, Mark, Watermarks, encoded
+from tasks.stores.state.watermarks import PendingRange, Watermark, Watermarks, encoded
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:(?P<gap>[ T])\d\d:\d\d(?::\d\d)?(?P<parts>\.\d+)?(?P<zone>Z|\+00:?00)?)?")
 _SLUG = 40
@@ -67,7 +67,7 @@ class SqlFeed:
         if intent is not None and (self._folder / intent.file).exists():
             self._arrived(intent)
 
-    def fetch(self, tell: Tell) -> None:
+    def fetch(self, tell: Warn) -> None:
         """Fetch what is new into files that land. The data lock is held, and the landing folder is there.
 
         Args:
@@ -89,25 +89,26 @@ class SqlFeed:
             self._tell_lost(database, tell)
         while until is not None and last != until:
             part = database.cut(last, until, self._sql.max_rows)
-            intent = Intent(last, part, file_name(last, part))
+            intent = PendingRange(last, part, file_name(last, part))
             self._marks.begin(intent.until, intent.file)
             self._land(database, intent, tell)
             last = part
 
-    def _until(self, database: SourceDatabase, last: Mark | None) -> Mark | None:
+    def _until(self, database: SourceDatabase, last: Watermark | None) -> Watermark | None:
         """The watermark to fetch up to; None where nothing is new."""
         newest = database.newest(last)
         if newest is None:
             return None
-        if last is not None and kind(last) != kind(newest):
+        if last is not None and watermark_kind(last) != watermark_kind(newest):
             raise UsageError(
-                f"{self._key}.watermark: found {kind(newest)}, and what was fetched before ended at {kind(last)}. "
+                f"{self._key}.watermark: found {watermark_kind(newest)}, and what was fetched before ended at "
+                f"{watermark_kind(last)}. "
                 "Give the query a column of another name for it."
             )
         limit = self._limit(newest)
         return newest if limit is None else database.newest(last, limit)
 
-    def _limit(self, newest: Mark) -> Mark | None:
+    def _limit(self, newest: Watermark) -> Watermark | None:
         """The youngest watermark to be taken now; None where it tells no time.
 
         Of dates, and of times that are yet to come, only those that are over: more rows of them may follow.
@@ -122,7 +123,8 @@ class SqlFeed:
         if told is None:
             if self._sql.lag_seconds:
                 raise UsageError(
-                    f"{self._key}.lag_seconds: found a watermark that is {kind(newest)}; expected one in time, "
+                    f"{self._key}.lag_seconds: found a watermark that is {watermark_kind(newest)}; expected one "
+                    "in time, "
                     "or no lag_seconds."
                 )
             return None
@@ -131,13 +133,13 @@ class SqlFeed:
         moment = (latest.astimezone(UTC) if told["zone"] else local).replace(tzinfo=None)
         return moment.isoformat(told["gap"], "microseconds" if told["parts"] else "seconds") + (told["zone"] or "")
 
-    def _tell_lost(self, database: SourceDatabase, tell: Tell) -> None:
-        lost = database.without_mark()
+    def _tell_lost(self, database: SourceDatabase, tell: Warn) -> None:
+        lost = database.count_without_watermark()
         if lost:
             rows = "1 row is" if lost == 1 else f"{lost} rows are"
             tell(f"{self._key}: {rows} not fetched, having no {self._sql.watermark}")
 
-    def _land(self, database: SourceDatabase, intent: Intent, tell: Tell) -> None:
+    def _land(self, database: SourceDatabase, intent: PendingRange, tell: Warn) -> None:
         """Put the file of a range into its place, whole."""
         draft = self._folder / f".{intent.file}.part"
         rows = 0
@@ -156,7 +158,7 @@ class SqlFeed:
         more = f", more than max_rows: they share one {self._sql.watermark}" if rows > self._sql.max_rows else ""
         tell(f"{self._key}: {rows} row{'' if rows == 1 else 's'} fetched as {intent.file}{more}")
 
-    def _arrived(self, intent: Intent) -> None:
+    def _arrived(self, intent: PendingRange) -> None:
         """The file of a range is in its place: mark it, where markers are asked for, and note the range as done."""
         if self._marker:
             (self._folder / f"{intent.file}{self._marker}").touch()
@@ -175,7 +177,7 @@ def sql_feeds(config: PipelineConfig, settings: Settings, now: datetime) -> dict
     }
 
 
-def file_name(last: Mark | None, until: Mark) -> str:
+def file_name(last: Watermark | None, until: Watermark) -> str:
     """Name of the file of a range: the same range, the same name; another one, another."""
     ends = f"{'start' if last is None else _slug(last)}-{_slug(until)}"
     if isinstance(until, str):  # texts may look alike once they are made fit for a name
@@ -184,14 +186,14 @@ def file_name(last: Mark | None, until: Mark) -> str:
     return f"sql-{ends}.jsonl"
 
 
-def _slug(mark: Mark) -> str:
+def _slug(mark: Watermark) -> str:
     if isinstance(mark, datetime):
         moment = mark.astimezone(UTC) if mark.tzinfo else mark
         return moment.strftime("%Y%m%dT%H%M%S.%f") + ("Z" if mark.tzinfo else "")
     return re.sub(r"[^A-Za-z0-9.]", "_", str(mark))[:_SLUG] if isinstance(mark, str) else _number(mark)
 
 
-def _number(mark: Mark) -> str:
+def _number(mark: Watermark) -> str:
     return str(mark).replace("-", "m" if not isinstance(mark, date) else "").replace("+", "")
 
 

@@ -23,7 +23,7 @@ from tasks.records.base import Record
 from tasks.records.data import BatchRecord, Feed, LandedFile, StagedBatch, rules_digest
 from tasks.records.model import ModelRef
 from tasks.retry import RETRIES
-from tasks.stores.lake.partial_commits import Halfway, forget, halfway
+from tasks.stores.lake.partial_commits import PartialCommit, delete_orphan_duplicates, partial_commits
 from tasks.stores.lake.tables import Lake
 from tasks.stores.landing.addresses import Address
 from tasks.stores.landing.folder import open_landing
@@ -72,7 +72,7 @@ def discover(config: PipelineConfig, now: datetime, only: Sequence[str] | None =
         found += search.new(None if left else only, drafts)
     if left and not any(search.missed for search in searches):
         told += _adopt(config, lake, ledger, {file.sha256 for file in found}, now)
-    forget(lake, ledger)
+    delete_orphan_duplicates(lake, ledger)
     wanted = [file for file in found if only is None or file.path in only or file.sha256 in left]
     return Discovery(files=tuple(sorted(wanted, key=lambda file: file.sha256 not in left)), told=tuple(told))
 
@@ -91,15 +91,15 @@ def _adopt(
     told = []
     for feed in lake.feeds:
         gone = {str(one["batch"]): one for one in lake.orphans(feed, ledger) if one["batch"] not in lying}
-        for batch, came in halfway(lake, feed, gone).items():
+        for batch, came in partial_commits(lake, feed, gone).items():
             record = _adopted(config, feed, gone[batch], came, now)
-            lake.enter([record])
+            lake.append_ledger([record])
             told.append(f"{record.path}: {record.accepted} rows accepted, {record.reasons[0]}")
     return told
 
 
 def _adopted(
-    config: PipelineConfig, feed: Feed, one: Mapping[str, object], came: Halfway, now: datetime
+    config: PipelineConfig, feed: Feed, one: Mapping[str, object], came: PartialCommit, now: datetime
 ) -> BatchRecord:
     reason = "its file was gone after the run that took it was killed; rows it refused are not in quarantine"
     return BatchRecord.model_validate(
@@ -162,7 +162,7 @@ def _stage(config: PipelineConfig, file: LandedFile) -> StagedBatch | None:
     try:
         with landing.local(file.path, draft_of(settings, config.name, file)) as local:
             batch = stage(config, file, local, source, columns, settings.state / "staging" / f"{name}.arrow")
-        now = landing.look(file.path)
+        now = landing.stat(file.path)
     except FileNotFoundError:
         return None
     return batch if (now.size, now.mtime_ns) == (file.size, file.mtime_ns) else None

@@ -44,11 +44,11 @@ def fetched(source: Address, limits: Limits, draft: Path) -> ToScore:
     if path is not None and not path.is_file():
         raise UsageError(f"input: {path} is no file")
     try:
-        found = landing.look(source.name)
+        found = landing.stat(source.name)
         if found.size > limits.file_bytes:
             raise beyond(f"{source} has {found.size:,} bytes", "file_bytes", limits.file_bytes)
         sha256 = _read(source, None if path is not None else draft)
-        now = landing.look(source.name)
+        now = landing.stat(source.name)
     except FileNotFoundError:
         raise UsageError(f"input: {source} is not there") from None
     except PermissionError as error:

@@ -14,7 +14,7 @@ from tasks.features.stored import lacks
 from tasks.provenance import fingerprints
 from tasks.records.data import TrainingSetRef
 from tasks.records.model import ModelRef
-from tasks.records.provenance import Parts, flat
+from tasks.records.provenance import StageDependencies, flat
 from tasks.stores.settings import Settings
 from tasks.stores.state.manifests import Manifests
 
@@ -39,7 +39,7 @@ def judged_by(config: PipelineConfig) -> dict[str, JsonValue]:
     return flat(config.model_dump(mode="json", include={"source", "labels", "contract", "expectations", "validation"}))
 
 
-def features_parts(config: PipelineConfig, dataset: str, champion_columns: Sequence[str]) -> Parts:
+def features_parts(config: PipelineConfig, dataset: str, champion_columns: Sequence[str]) -> StageDependencies:
     """What a training set depends on.
 
     Args:
@@ -47,17 +47,19 @@ def features_parts(config: PipelineConfig, dataset: str, champion_columns: Seque
         dataset: Digest of the data.
         champion_columns: Columns that only the champion takes.
     """
-    return fingerprints.parts(config, "features", {"dataset": dataset, "champion_columns": [*champion_columns]})
+    return fingerprints.stage_dependencies(
+        config, "features", {"dataset": dataset, "champion_columns": [*champion_columns]}
+    )
 
 
-def training_parts(config: PipelineConfig, made: TrainingSetRef) -> Parts:
+def training_parts(config: PipelineConfig, made: TrainingSetRef) -> StageDependencies:
     """What a fitted model depends on."""
-    return fingerprints.parts(config, "training", {"training_set": made.digest})
+    return fingerprints.stage_dependencies(config, "training", {"training_set": made.digest})
 
 
 def evaluation_parts(
     config: PipelineConfig, model: ModelRef, holdout: str, champion: int | None, moment: datetime
-) -> Parts:
+) -> StageDependencies:
     """What a judgement depends on. The clock counts where a rule asks for the data's age: as whether it is broken.
 
     Args:
@@ -70,4 +72,4 @@ def evaluation_parts(
     inputs: dict[str, JsonValue] = {"model": model.run_id, "holdout": holdout, "champion": champion}
     if config.policy.max_data_age_days is not None:
         inputs["too_old"] = bool(too_old(model.newest_event, moment, config.policy.max_data_age_days))
-    return fingerprints.parts(config, "evaluation", inputs)
+    return fingerprints.stage_dependencies(config, "evaluation", inputs)

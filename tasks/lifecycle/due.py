@@ -70,12 +70,12 @@ def due(config: PipelineConfig, settings: Settings, now: datetime | None = None)
 
 def _rollout(config: PipelineConfig, settings: Settings, now: datetime) -> Iterator[Due]:
     """A rollout is watched until it ends, whatever else there is to do."""
-    found = rollouts.under_way(Audit(settings), config.name)
+    found = rollouts.active(Audit(settings), config.name)
     if found is not None:
         # Runs that fail on it are started again every ten minutes: what is shown to callers must not go unwatched.
         tens = int((now - found.since).total_seconds() // 600)
         state = digest([found.id, found.step, found.ending is None, tens])
-        yield Due(flow="rollout", pipeline=config.name, reason=f"rolled out: {found.told}", state=state)
+        yield Due(flow="rollout", pipeline=config.name, reason=f"rolled out: {found.description}", state=state)
 
 
 def _upkeep(config: PipelineConfig, settings: Settings, now: datetime) -> Iterator[Due]:

@@ -17,7 +17,7 @@ from tasks.records.base import Record
 from tasks.records.data import BatchRecord, TrainingSetRef
 from tasks.records.decision import RetrainDecision
 from tasks.records.model import ModelRef
-from tasks.records.provenance import Manifest, Parts, changes, config_changes
+from tasks.records.provenance import Manifest, StageDependencies, changes, config_changes
 from tasks.records.stages import STAGES, TRAINING_STAGES, StageName
 from tasks.stores.lake.tables import Lake, dataset_digest
 from tasks.stores.settings import Settings
@@ -180,7 +180,7 @@ class _Planner:
         self.add("features", "run", *(told or decision.reasons))
         return None
 
-    def differences(self, before: Manifest | None, now: Parts) -> list[str]:
+    def differences(self, before: Manifest | None, now: StageDependencies) -> list[str]:
         """What is another for the training set than the last time."""
         if before is None:
             return ["it never ran"]
@@ -200,7 +200,11 @@ class _Planner:
     def fit(self, made: TrainingSetRef | None) -> ModelRef | None:
         before = self.manifests.newest("training")
         if made is None:
-            own = [] if before is None else [*changes(before.parts, fingerprints.parts(self.config, "training"))]
+            own = (
+                []
+                if before is None
+                else [*changes(before.parts, fingerprints.stage_dependencies(self.config, "training"))]
+            )
             self.add("training", "run", *own, "features runs")
             return None
         parts = training_parts(self.config, made)
@@ -218,10 +222,14 @@ class _Planner:
         """Fingerprint of a judgement that stands; empty where it runs."""
         before = self.manifests.newest("evaluation")
         if made is None or model is None:
-            own = [] if before is None else [*changes(before.parts, fingerprints.parts(self.config, "evaluation"))]
+            own = (
+                []
+                if before is None
+                else [*changes(before.parts, fingerprints.stage_dependencies(self.config, "evaluation"))]
+            )
             self.add("evaluation", "run", *own, "training runs")
             return ""
-        rival = candidates.rival(self.audit, self.config.name, model.run_id, self.champion)
+        rival = candidates.incumbent(self.audit, self.config.name, model.run_id, self.champion)
         parts = evaluation_parts(self.config, model, made.digest, rival, self.moment)
         found = self.manifests.find("evaluation", parts.fingerprint)
         if found is not None:
@@ -243,12 +251,12 @@ class _Planner:
 
     def reigning(self) -> ModelRef | None:
         """The champion as the audit knows it."""
-        found = candidates.judged(self.audit, self.config.name)
+        found = candidates.evaluated(self.audit, self.config.name)
         mine = [one.model for _, one, _, version in found if version is not None and version == self.champion]
         return mine[-1] if mine else None
 
 
-def _inputs(before: Parts, now: Parts) -> list[str]:
+def _inputs(before: StageDependencies, now: StageDependencies) -> list[str]:
     """What a judgement is given that is another than the last time."""
     told = {"model": "another model", "holdout": "another holdout", "too_old": "the data's age"}
     found = [words for name, words in told.items() if before.inputs.get(name) != now.inputs.get(name)]

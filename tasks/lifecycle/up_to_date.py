@@ -11,7 +11,7 @@ from tasks.ingestion.discover import places
 from tasks.ingestion.search import Search
 from tasks.ingestion.sql import sql_feeds
 from tasks.monitoring.retraining import is_aged
-from tasks.provenance.fingerprints import parts, recipe
+from tasks.provenance.fingerprints import recipe, stage_dependencies
 from tasks.records.base import digest
 from tasks.records.stages import TRAINING_STAGES
 from tasks.stores.lake.tables import Lake
@@ -20,7 +20,7 @@ from tasks.stores.settings import Settings
 from tasks.stores.state import candidates
 from tasks.stores.state.approvals import Approvals
 from tasks.stores.state.audit import Audit
-from tasks.stores.state.candidates import SETTLED, halfway, ready
+from tasks.stores.state.candidates import UP_TO_DATE, pending_moves, ready
 
 # How the lake is kept, what a run costs, what people are told, and how versions are served decide nothing.
 _IDLE = {"upkeep", "cost", "description", "serving", "rollout", "enabled"}
@@ -37,9 +37,11 @@ def mark_settled(config: PipelineConfig, settings: Settings, *, at: datetime, ac
     """Note that a run came to its end on the present state."""
     found = fingerprint(config, Lake(settings, config))
     audit = Audit(settings)
-    of_stages: dict[str, JsonValue] = {step: parts(config, step).recipe for step in TRAINING_STAGES}
+    of_stages: dict[str, JsonValue] = {
+        step: stage_dependencies(config, step).static_fingerprint for step in TRAINING_STAGES
+    }
     details: dict[str, JsonValue] = {"fingerprint": found, "recipes": of_stages}
-    audit.write(config.name, SETTLED, "done", at=at, actor=actor, reason="settled", details=details)
+    audit.write(config.name, UP_TO_DATE, "done", at=at, actor=actor, reason="settled", details=details)
 
 
 def decided(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> bool:
@@ -47,7 +49,7 @@ def decided(config: PipelineConfig, settings: Settings, now: datetime | None = N
 
     Time alone makes a difference where the policy has a limit of age, and rows wait that were not trained on.
     """
-    ended = Audit(settings).entries(config.name, SETTLED)
+    ended = Audit(settings).entries(config.name, UP_TO_DATE)
     lake = Lake(settings, config)
     if not ended or ended[-1].details.get("fingerprint") != fingerprint(config, lake):
         return False
@@ -86,7 +88,7 @@ def undeployed(config: PipelineConfig, settings: Settings, now: datetime | None 
     """
     audit = Audit(settings)
     waiting = [intent for intent, _ in ready(audit, Approvals(settings), config.name, clock(now))]
-    return waiting + halfway(audit, config.name)
+    return waiting + pending_moves(audit, config.name)
 
 
 def nothing_new(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> bool:

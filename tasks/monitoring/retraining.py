@@ -6,7 +6,7 @@ from datetime import datetime
 
 from configs.schema import PipelineConfig
 from tasks.monitoring import decide
-from tasks.provenance.changed import change
+from tasks.provenance.changed import stage_change
 from tasks.records.decision import RetrainDecision, WatchState
 from tasks.stores.settings import Settings
 from tasks.stores.state import candidates
@@ -36,16 +36,16 @@ def decision(
     """
     audit = Audit(settings)
     last = candidates.newest(audit, config.name)
-    found = change(config, settings)
-    return decide.retrain(
+    changed = stage_change(config, settings)
+    return decide.decide_retraining(
         config.retrain,
         labelled=labelled,
         trained=None if last is None else last.model.labelled,
         drift=drift,
         performance=performance,
         recipe=recipe,
-        changed=None if found is None else found.step,
-        how=() if found is None else found.reasons,
+        changed=None if changed is None else changed.step,
+        details=() if changed is None else changed.reasons,
         age_days=age_days(audit, config.name, now),
     )
 

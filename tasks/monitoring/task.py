@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.monitoring import page, retraining
-from tasks.monitoring.window import evidence, newest_batches, records, scored_batches
+from tasks.monitoring.window import newest_batches, newest_evidence, scored_batches, stored_records
 from tasks.records.base import artifact_key
 from tasks.records.data import BatchRecord, DatasetRef
 from tasks.records.decision import DriftVerdict, PerformanceVerdict, RetrainDecision, WatchState
@@ -40,8 +40,8 @@ def check_drift(config: PipelineConfig, champion: ModelRef | None, now: datetime
     if champion is None:
         verdict = DriftVerdict(state="unknown", reasons=("there is no champion yet",), champion=None)
     elif not window:
-        told = f"no batch came in since champion {champion.version} was trained"
-        verdict = DriftVerdict(state="unknown", reasons=(told,), champion=champion.version)
+        reason = f"no batch came in since champion {champion.version} was trained"
+        verdict = DriftVerdict(state="unknown", reasons=(reason,), champion=champion.version)
     else:
         verdict = _measure(config, lake, champion, window)
     verdict = verdict.model_copy(update={"through_seq": max((one.seq for one in window), default=0)})
@@ -55,8 +55,8 @@ def check_drift(config: PipelineConfig, champion: ModelRef | None, now: datetime
 def _measure(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Sequence[BatchRecord]) -> DriftVerdict:
     import pandas as pd
 
-    from tasks.monitoring.drift import columns, verdict
-    from tasks.monitoring.measures import measure
+    from tasks.monitoring.drift import column_drifts, drift_state
+    from tasks.monitoring.measures import column_distances
 
     reference = pd.read_parquet(Path(champion.folder) / models.EXTRA / models.REFERENCE_FILE)
     current = _current(config, lake, champion, window)
@@ -64,17 +64,20 @@ def _measure(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Seq
     sizes = {"window_rows": len(current), "reference_rows": len(reference)}
     rules = config.monitoring
     if min(sizes.values()) < rules.min_rows:
-        told = f"{len(current)} new and {len(reference)} training rows, at least {rules.min_rows} of each are needed"
-        return DriftVerdict(state="unknown", reasons=(told,), champion=champion.version, batches=batches, **sizes)
+        reason = f"{len(current)} new and {len(reference)} training rows, at least {rules.min_rows} of each are needed"
+        return DriftVerdict(state="unknown", reasons=(reason,), champion=champion.version, batches=batches, **sizes)
     numeric, categorical = watched(config, champion)
-    lost = [
+    missing = [
         name for name in [*numeric, *categorical] if reference[name].notna().any() and not current[name].notna().any()
     ]
-    measured = measure(
-        current, reference, [one for one in numeric if one not in lost], [one for one in categorical if one not in lost]
+    measured = column_distances(
+        current,
+        reference,
+        [one for one in numeric if one not in missing],
+        [one for one in categorical if one not in missing],
     )
-    found = columns(measured, lost, rules)
-    state, reasons = verdict(found, rules)
+    found = column_drifts(measured, missing, rules)
+    state, reasons = drift_state(found, rules)
     return DriftVerdict(
         state=state, reasons=reasons, champion=champion.version, columns=found, batches=batches, **sizes
     )
@@ -104,11 +107,11 @@ def _current(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Seq
 
 
 @task(name="drift-so-far", cache_policy=NO_CACHE, **RETRIES)
-def drift_so_far(config: PipelineConfig, champion: ModelRef) -> DriftVerdict | None:
+def stored_drift(config: PipelineConfig, champion: ModelRef) -> DriftVerdict | None:
     """The stored verdict on the newest batches; None where they were not looked at yet."""
     lake = Lake(load_settings(), config)
     window = newest_batches(lake.ledger(), champion, config.monitoring.window_batches)
-    known = [DriftVerdict.model_validate_json(record) for record in records(lake, "drift")]
+    known = [DriftVerdict.model_validate_json(record) for record in stored_records(lake, "drift")]
     mine = [verdict for verdict in known if verdict.champion == champion.version]
     verdict = max(mine, key=lambda one: one.through_seq, default=None)
     if window and (verdict is None or verdict.through_seq < window[-1].seq):
@@ -129,12 +132,12 @@ def check_performance(config: PipelineConfig, champion: ModelRef | None, now: da
             state="unknown", reasons=("there is no champion yet",), champion=None, metric=metric
         )
     elif not scored:
-        told = f"champion {champion.version} has scored nothing yet"
-        verdict = PerformanceVerdict(state="unknown", reasons=(told,), champion=champion.version, metric=metric)
+        reason = f"champion {champion.version} has scored nothing yet"
+        verdict = PerformanceVerdict(state="unknown", reasons=(reason,), champion=champion.version, metric=metric)
     else:
         holdout = candidates.holdout_metric(Audit(settings), config.name, champion.version, metric)
-        verdict = _hold_against_labels(config, lake, champion, scored, holdout)
-    verdict = verdict.model_copy(update={"through_seq": evidence(config, ledger, scored)})
+        verdict = _compare_with_labels(config, lake, champion, scored, holdout)
+    verdict = verdict.model_copy(update={"through_seq": newest_evidence(config, ledger, scored)})
     create_markdown_artifact(
         page.performance_page(config.name, verdict),
         key=artifact_key(config.name, "performance"),
@@ -144,7 +147,7 @@ def check_performance(config: PipelineConfig, champion: ModelRef | None, now: da
     return verdict
 
 
-def _hold_against_labels(
+def _compare_with_labels(
     config: PipelineConfig, lake: Lake, champion: ModelRef, scored: Sequence[BatchRecord], holdout: float | None
 ) -> PerformanceVerdict:
     from tasks.monitoring import performance
@@ -156,31 +159,31 @@ def _hold_against_labels(
     window = performance.labelled_window(observations, labels, target, most)
     numbers = performance.window_batches(window)
     mine = (pc.field("model_version") == champion.version) & pc.field(SEQ).isin(pa.array(numbers, pa.int64()))
-    rows = performance.joined(window, lake.read("predictions", where=mine))
+    rows = performance.join_predictions(window, lake.read("predictions", where=mine))
     enough = rows.num_rows >= config.monitoring.performance.min_rows
-    found, units = performance.measure(config, rows) if enough else (None, None)
-    judged = performance.verdict(config, holdout, found, rows.num_rows, units, len(numbers))
+    current, units = performance.measure_performance(config, rows) if enough else (None, None)
+    state = performance.performance_state(config, holdout, current, rows.num_rows, units, len(numbers))
     return PerformanceVerdict(
-        state=judged.state,
-        reasons=judged.reasons,
+        state=state.state,
+        reasons=state.reasons,
         champion=champion.version,
         metric=config.evaluation.primary,
         holdout=holdout,
-        current=None if found is None else found.estimate,
-        interval=found,
-        limit=judged.limit,
+        current=None if current is None else current.estimate,
+        interval=current,
+        limit=state.limit,
         rows=rows.num_rows,
         batches=tuple(one.path for one in scored if one.seq in numbers),
     )
 
 
 @task(name="performance-so-far", cache_policy=NO_CACHE, **RETRIES)
-def performance_so_far(config: PipelineConfig, champion: ModelRef) -> PerformanceVerdict | None:
+def stored_performance(config: PipelineConfig, champion: ModelRef) -> PerformanceVerdict | None:
     """The stored verdict on the newest labels; None where they were not looked at yet."""
     lake = Lake(load_settings(), config)
     ledger = lake.ledger()
-    newest = evidence(config, ledger, scored_batches(lake, ledger, champion))
-    known = [PerformanceVerdict.model_validate_json(record) for record in records(lake, "performance")]
+    newest = newest_evidence(config, ledger, scored_batches(lake, ledger, champion))
+    known = [PerformanceVerdict.model_validate_json(record) for record in stored_records(lake, "performance")]
     mine = [verdict for verdict in known if verdict.champion == champion.version and verdict.through_seq >= newest]
     if mine or newest:
         return mine[-1] if mine else None

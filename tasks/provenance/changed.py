@@ -13,21 +13,21 @@ from tasks.stores.state.audit import Audit
 from tasks.stores.state.manifests import Manifests
 
 
-class Change(Record):
+class StageChange(Record):
     """The first stage whose configuration, code or libraries changed, and what did."""
 
     step: TrainingStage
     reasons: tuple[str, ...]
 
 
-def change(config: PipelineConfig, settings: Settings) -> Change | None:
+def stage_change(config: PipelineConfig, settings: Settings) -> StageChange | None:
     """What changed since the last run that trained, or that found nothing to train; None where nothing did."""
     audit, manifests = Audit(settings), Manifests(settings, config.name)
-    before = candidates.last_recipes(audit, config.name)
+    before = candidates.last_fingerprints(audit, config.name)
     for step in TRAINING_STAGES if before else ():
-        now = fingerprints.parts(config, step)
-        if now.recipe != before[step]:
-            known = [one.parts for one in manifests.all(step) if one.parts.recipe == before[step]]
-            told = changes(known[-1], now) if known else ()
-            return Change(step=step, reasons=told or (f"configuration, code or libraries of {step} changed",))
+        now = fingerprints.stage_dependencies(config, step)
+        if now.static_fingerprint != before[step]:
+            known = [one.parts for one in manifests.all(step) if one.parts.static_fingerprint == before[step]]
+            reasons = changes(known[-1], now) if known else ()
+            return StageChange(step=step, reasons=reasons or (f"configuration, code or libraries of {step} changed",))
     return None

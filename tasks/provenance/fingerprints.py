@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
 from tasks.records.base import digest
-from tasks.records.provenance import Parts, flat
+from tasks.records.provenance import StageDependencies, flat
 from tasks.records.stages import TRAINING_STAGES, TrainingStage
 from tasks.stores import environment
 
@@ -35,7 +35,9 @@ _PACKAGES = frozenset({"tasks", "configs"})
 _OTHERS = ("tasks.stores", "tasks.records", "tasks.provenance", "tasks.errors", "tasks.retry")
 
 
-def parts(config: PipelineConfig, step: TrainingStage, inputs: Mapping[str, JsonValue] | None = None) -> Parts:
+def stage_dependencies(
+    config: PipelineConfig, step: TrainingStage, inputs: Mapping[str, JsonValue] | None = None
+) -> StageDependencies:
     """What a stage's outcome depends on, with what it is given.
 
     Raises:
@@ -46,17 +48,17 @@ def parts(config: PipelineConfig, step: TrainingStage, inputs: Mapping[str, Json
         "training": _training,
         "evaluation": _evaluation,
     }
-    code = _closure(_ENTRIES[step], _is_ours, environment.ROOT)
+    code = _closure(_ENTRIES[step], _is_stage_code, environment.ROOT)
     libraries = environment.library_versions(_LIBRARIES[step])
     if step == "training":
-        own, packages = _named(config)
+        own, packages = _configured_imports(config)
         code, libraries = code | own, libraries | packages
-    return Parts(config=fields[step](config), code=code, libraries=libraries, inputs=dict(inputs or {}))
+    return StageDependencies(config=fields[step](config), code=code, libraries=libraries, inputs=dict(inputs or {}))
 
 
 def recipe(config: PipelineConfig) -> str:
     """Digest of all that decides what a model is and how it is judged, but the data."""
-    return digest([parts(config, step).recipe for step in TRAINING_STAGES])
+    return digest([stage_dependencies(config, step).static_fingerprint for step in TRAINING_STAGES])
 
 
 def _features(config: PipelineConfig) -> dict[str, JsonValue]:
@@ -99,7 +101,7 @@ def _kind(kind: str, nullable: bool) -> str:
 
 
 # ------------------------------------------------------------------------------------------------ code
-def _is_ours(module: str) -> bool:
+def _is_stage_code(module: str) -> bool:
     """Whether a module is pure code of a stage: neither Prefect's tasks, nor pages, nor stores, nor records."""
     if module in _PURE_STORES:
         return True
@@ -150,7 +152,7 @@ def _imports(tree: ast.Module, path: Path) -> Iterator[str]:
 
 
 # ------------------------------------------------------------------------------------------------ what the YAML names
-def _named(config: PipelineConfig) -> tuple[dict[str, str], dict[str, str]]:
+def _configured_imports(config: PipelineConfig) -> tuple[dict[str, str], dict[str, str]]:
     """The code and the packages behind the import paths of a configuration."""
     paths = [one.transformer for one in config.features.custom]
     paths += _estimators({"estimator": config.training.estimator, "parameters": config.training.parameters})

@@ -15,16 +15,16 @@ _ANSWER_SECONDS = 20
 _SETUP_SECONDS = 1800
 
 
-class NotMadeError(PerennialError):
+class EnvironmentSetupError(PerennialError):
     """The environment of a commit can't be made."""
 
 
-def has(repository: Path, commit: str) -> bool:
+def has_commit(repository: Path, commit: str) -> bool:
     """Whether a repository has a commit."""
     return bool(commit) and _git(repository, "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
 
 
-def environment(repository: Path, commit: str, base: Path, python: str) -> Path:
+def create_environment(repository: Path, commit: str, base: Path, python: str) -> Path:
     """The folder of a commit's code with its packages in `.venv`, made unless it is there whole.
 
     Args:
@@ -37,26 +37,28 @@ def environment(repository: Path, commit: str, base: Path, python: str) -> Path:
         NotMadeError: git or the Makefile failed.
     """
     folder = base / commit
-    if not _is_of(folder, commit):
+    if not _is_clean_checkout(folder, commit):
         base.mkdir(parents=True, exist_ok=True)
         _git(repository, "worktree", "remove", "--force", str(folder))
         shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
         _git(repository, "worktree", "prune")
-        _done(_git(repository, "worktree", "add", "--detach", str(folder), commit), f"git worktree add {folder}")
+        _check_success(
+            _git(repository, "worktree", "add", "--detach", str(folder), commit), f"git worktree add {folder}"
+        )
     found = shutil.which(f"python{python}") or sys.executable
     words = ["make", "-C", str(folder), "--no-print-directory", "setup", f"PYTHON={found}"]
-    _done(_run(words, _SETUP_SECONDS, folder), f"make -C {folder} setup")
+    _check_success(_run(words, _SETUP_SECONDS, folder), f"make -C {folder} setup")
     return folder
 
 
 def run(
-    folder: Path, words: Sequence[str], extra: Mapping[str, str], seconds: float
+    folder: Path, arguments: Sequence[str], extra: Mapping[str, str], seconds: float
 ) -> subprocess.CompletedProcess[str]:
     """Run Python of an environment in its folder, with nothing of this process's own but PERENNIAL_* and the like."""
-    return _run([str(folder / ".venv" / "bin" / "python"), *words], seconds, folder, extra)
+    return _run([str(folder / ".venv" / "bin" / "python"), *arguments], seconds, folder, extra)
 
 
-def _is_of(folder: Path, commit: str) -> bool:
+def _is_clean_checkout(folder: Path, commit: str) -> bool:
     if not (folder / ".git").exists():
         return False
     head = _git(folder, "rev-parse", "HEAD")
@@ -69,14 +71,14 @@ def _git(repository: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _run(
-    words: Sequence[str], seconds: float, folder: Path, extra: Mapping[str, str] | None = None
+    arguments: Sequence[str], seconds: float, folder: Path, extra: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     ours = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     kept = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("GIT_")}
     where = folder if folder.is_dir() else None
     try:
         return subprocess.run(
-            list(words),
+            list(arguments),
             cwd=where,
             env={**kept, **(extra or {})},
             stdin=subprocess.DEVNULL,
@@ -86,10 +88,12 @@ def _run(
             timeout=seconds,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return subprocess.CompletedProcess(list(words), 127, "", str(error))
+        return subprocess.CompletedProcess(list(arguments), 127, "", str(error))
 
 
-def _done(found: subprocess.CompletedProcess[str], what: str) -> None:
-    if found.returncode != 0:
-        said = [line for line in (found.stderr or found.stdout).splitlines() if line.strip()]
-        raise NotMadeError(f"`{what}` ended with {found.returncode}: {said[-1][:300] if said else 'no message'}")
+def _check_success(process: subprocess.CompletedProcess[str], what: str) -> None:
+    if process.returncode != 0:
+        lines = [line for line in (process.stderr or process.stdout).splitlines() if line.strip()]
+        raise EnvironmentSetupError(
+            f"`{what}` ended with {process.returncode}: {lines[-1][:300] if lines else 'no message'}"
+        )

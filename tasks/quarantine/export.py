@@ -20,9 +20,9 @@ from tasks.quarantine.entries import Quarantine, nothing
 from tasks.quarantine.select import Chosen
 from tasks.records.data import Feed
 from tasks.stores.lake.schemas import ORIGIN
-from tasks.stores.lake.staging import TOLD
+from tasks.stores.lake.staging import EXPORT_COLUMNS
 
-REASON, FILE, LINE, TEXT = TOLD
+REASON, FILE, LINE, TEXT = EXPORT_COLUMNS
 ENDINGS = (".csv", ".jsonl")
 
 

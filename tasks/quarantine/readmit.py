@@ -19,7 +19,7 @@ from tasks.quarantine.content import Row, by_column, refused_again, rows_of, unk
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.export import atomic
 from tasks.quarantine.select import Chosen, Key, short
-from tasks.records.data import FOR_GOOD, BatchRecord, Feed
+from tasks.records.data import NEVER_REVALIDATE, BatchRecord, Feed
 from tasks.stores.lake.schemas import ORIGIN
 from tasks.stores.settings import Settings
 
@@ -53,7 +53,7 @@ def give_back(config: PipelineConfig, settings: Settings, quarantine: Quarantine
     paths: list[str] = []
     torn: list[Key] = []
     keys: list[Key] = []
-    settled = {one.batch for one in quarantine.ledger if one.rules == FOR_GOOD}
+    settled = {one.batch for one in quarantine.ledger if one.rules == NEVER_REVALIDATE}
     feeds: tuple[Feed, ...] = ("observations",) if config.labels is None else ("observations", "labels")
     for feed in feeds:
         if chosen.selection.feed not in (None, feed):
@@ -195,11 +195,16 @@ def settle(quarantine: Quarantine, batches: Sequence[str], why: str, at: datetim
     """See to it that refused files are not judged anew when the rules change."""
     highest = max((one.seq for one in quarantine.ledger), default=0)
     found = [quarantine.batch(one) for one in batches]
-    due = [one for one in found if one is not None and one.verdict == "rejected" and one.rules != FOR_GOOD]
-    quarantine.lake.enter(
+    due = [one for one in found if one is not None and one.verdict == "rejected" and one.rules != NEVER_REVALIDATE]
+    quarantine.lake.append_ledger(
         [
             one.model_copy(
-                update={"seq": highest + number, "rules": FOR_GOOD, "reasons": (*one.reasons, why), "ingested_at": at}
+                update={
+                    "seq": highest + number,
+                    "rules": NEVER_REVALIDATE,
+                    "reasons": (*one.reasons, why),
+                    "ingested_at": at,
+                }
             )
             for number, one in enumerate(due, start=1)
         ]

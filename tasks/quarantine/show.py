@@ -13,7 +13,7 @@ from tasks.quarantine.readmit import folder
 from tasks.quarantine.select import Chosen, Key, short
 from tasks.records.base import Record
 from tasks.records.data import BatchRecord
-from tasks.stores.landing.folder import open_landing, shown
+from tasks.stores.landing.folder import open_landing, printable
 from tasks.stores.settings import Settings
 
 _NEAR = 5
@@ -115,8 +115,8 @@ def _lies(config: PipelineConfig, settings: Settings, batch: BatchRecord) -> str
     address = str(returned) if (returned / batch.path).is_file() else settings.landing(source.landing)
     try:
         landing = open_landing(address)
-        place = shown(landing.uri(batch.path))
-        found = landing.look(batch.path)
+        place = printable(landing.uri(batch.path))
+        found = landing.stat(batch.path)
     except FileNotFoundError:
         return f"{place}, gone"
     except (PerennialError, OSError) as error:

@@ -15,7 +15,7 @@ Feed = Literal["observations", "labels"]
 BatchVerdict = Literal["accepted", "rejected"]
 
 # The rules of a refused file that is never judged anew: it was dropped, or another stands for it.
-FOR_GOOD = "*"
+NEVER_REVALIDATE = "*"
 
 
 def rules_digest(config: PipelineConfig) -> str:

@@ -100,7 +100,7 @@ class Candidate(StoredRecord):
     recipes: dict[TrainingStage, str]
 
 
-class Trained(Record):
+class TrainingOutcome(Record):
     """What one training came to.
 
     Attributes:
@@ -109,7 +109,7 @@ class Trained(Record):
     """
 
     verdict: Verdict | None = None
-    put_forward: bool = False
+    submitted: bool = False
 
 
 class Promotion(StoredRecord):

@@ -14,7 +14,7 @@ from tasks.records.data import DatasetRef, SplitRecord
 from tasks.records.stages import StageName
 
 
-class Parts(Record):
+class StageDependencies(Record):
     """What a stage's outcome depends on, by kind.
 
     Attributes:
@@ -36,7 +36,7 @@ class Parts(Record):
         return digest(self._content())
 
     @property
-    def recipe(self) -> str:
+    def static_fingerprint(self) -> str:
         """Digest of everything but the inputs."""
         return digest({name: value for name, value in self._content().items() if name != "inputs"})
 
@@ -80,7 +80,7 @@ class Manifest(StoredRecord):
     pipeline: str
     stage: StageName
     fingerprint: str
-    parts: Parts
+    parts: StageDependencies
     output: dict[str, JsonValue]
     facts: dict[str, JsonValue] = Field(default_factory=dict)
     run: str = ""
@@ -111,8 +111,8 @@ class Provenance(StoredRecord):
     split: SplitRecord
     train_rows: int
     holdout_rows: int
-    features: Parts
-    training: Parts
+    features: StageDependencies
+    training: StageDependencies
     commit: str
     lock: str
     packages: dict[str, str]
@@ -141,11 +141,11 @@ def config_changes(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]
     """Each field that differs, as `path: old → new`."""
     for name in sorted(before.keys() | now.keys()):
         if name not in now:
-            yield f"{name}: {told(before[name])} → left out"
+            yield f"{name}: {shorten(before[name])} → left out"
         elif name not in before:
-            yield f"{name}: left out → {told(now[name])}"
+            yield f"{name}: left out → {shorten(now[name])}"
         elif before[name] != now[name]:
-            yield f"{name}: {told(before[name])} → {told(now[name])}"
+            yield f"{name}: {shorten(before[name])} → {shorten(now[name])}"
 
 
 def code_changes(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
@@ -167,7 +167,7 @@ def library_changes(before: Mapping[str, str], now: Mapping[str, str]) -> Iterat
             yield f"{name} {before.get(name, 'not there')} → {now.get(name, 'not there')}"
 
 
-def changes(before: Parts, now: Parts) -> tuple[str, ...]:
+def changes(before: StageDependencies, now: StageDependencies) -> tuple[str, ...]:
     """What differs between two recipes, in words. Inputs are left to who knows what they mean."""
     return (
         *config_changes(before.config, now.config),
@@ -176,7 +176,7 @@ def changes(before: Parts, now: Parts) -> tuple[str, ...]:
     )
 
 
-def told(value: JsonValue) -> str:
+def shorten(value: JsonValue) -> str:
     """A value, short."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
     return text if len(text) <= 60 else f"{text[:57]}..."

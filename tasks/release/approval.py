@@ -6,7 +6,7 @@ from datetime import datetime
 
 from configs.schema import Approval
 from tasks.records.decision import GateOutcome, GateResult
-from tasks.stores.state.approvals import Decision, Request
+from tasks.stores.state.approvals import ApprovalRequest, Decision
 
 _OUTCOMES: dict[str, GateOutcome] = {"approved": "pass", "pending": "not_applicable"}
 
@@ -30,7 +30,7 @@ def refusal(rules: Approval, decision: Decision, by: str, requested_by: str, *, 
     return ""
 
 
-def judge(rules: Approval, request: Request, now: datetime) -> GateResult:
+def evaluate_approval(rules: Approval, request: ApprovalRequest, now: datetime) -> GateResult:
     """A01: a person approved, in time, and may. What blocks says why."""
     state = request.state(now)
     refused = refusal(rules, "approve", request.by, request.requested_by, verified=request.verified)
@@ -40,7 +40,7 @@ def judge(rules: Approval, request: Request, now: datetime) -> GateResult:
         title="approval by a person",
         severity="block",
         outcome="fail" if approved and refused else _OUTCOMES.get(state, "fail"),
-        reason=f"{request.told(now)} ({refused})" if approved and refused else request.told(now),
+        reason=f"{request.describe(now)} ({refused})" if approved and refused else request.describe(now),
         evidence={
             "state": state,
             "by": request.by,

@@ -7,7 +7,7 @@ from tasks.records.decision import Candidate, Promotion
 from tasks.records.rollout import RolloutCheck, RolloutDecision
 from tasks.release.rollback import Rollback
 from tasks.stores.markdown import cell, gate_table, metric_table
-from tasks.stores.state.approvals import Request
+from tasks.stores.state.approvals import ApprovalRequest
 from tasks.stores.state.rollouts import Rollout
 
 
@@ -16,9 +16,9 @@ def model_card(config: PipelineConfig, candidate: Candidate) -> str:
     model, verdict = candidate.model, candidate.verdict
     newest = f", newest event {model.newest_event:%Y-%m-%d %H:%M} UTC" if model.newest_event else ""
     champion = verdict.champion_metrics.values if verdict.champion_metrics else {}
-    told = "passed every gate" if verdict.passed else "turned down"
+    outcome = "passed every gate" if verdict.passed else "turned down"
     lines = [
-        f"{config.name}, {told}: {verdict.primary} {verdict.metrics.values.get(verdict.primary, float('nan')):.4g}",
+        f"{config.name}, {outcome}: {verdict.primary} {verdict.metrics.values.get(verdict.primary, float('nan')):.4g}",
         "",
         config.description,
         "",
@@ -43,19 +43,19 @@ def promotion_page(config: PipelineConfig, promotion: Promotion) -> str:
     """The stage's page."""
     champion = "none" if promotion.champion is None else f"version {promotion.champion}"
     gate = promotion.approval
-    told = [] if gate is None else ["", *gate_table([gate])]
+    approval = [] if gate is None else ["", *gate_table([gate])]
     lines = [
         f"# {config.name}: {_TITLES.get(promotion.outcome, 'champion kept')}",
         "",
         f"Version {promotion.version}. Champion: {champion}.",
         "",
         *(f"- {cell(reason)}" for reason in promotion.reasons),
-        *told,
+        *approval,
     ]
     return "\n".join(lines)
 
 
-def approval_page(config: PipelineConfig, candidate: Candidate, request: Request, form: str) -> str:
+def approval_page(config: PipelineConfig, candidate: Candidate, request: ApprovalRequest, form: str) -> str:
     """What a person reads who is asked to approve: until when, how to answer, and the model card.
 
     Args:

@@ -8,7 +8,7 @@ from configs.schema import Approval
 from tasks.records.decision import Candidate, GateResult, Outcome, Promotion
 from tasks.release import approval
 from tasks.stores.registry.tracking import Tracking
-from tasks.stores.state.approvals import Request
+from tasks.stores.state.approvals import ApprovalRequest
 from tasks.stores.state.audit import MOVE_CHAMPION, Audit
 
 
@@ -23,17 +23,16 @@ def decide(candidate: Candidate, champion: int | None) -> tuple[bool, tuple[str,
     if not verdict.passed:
         return False, verdict.reasons
     if verdict.champion_version != champion:
-        return False, (
-            f"it was judged against {_named(verdict.champion_version)}, but now there is {_named(champion)}",
-        )
+        before, now = _champion_text(verdict.champion_version), _champion_text(champion)
+        return False, (f"it was compared with {before}, but now there is {now}",)
     return True, tuple(f"{gate.code}: {gate.reason}" for gate in verdict.gates if gate.code == "Q02")
 
 
-def ask(
+def approval_request(
     pipeline: str, intent: int, version: int, champion: int | None, author: str, now: datetime, deadline: datetime
-) -> Request:
+) -> ApprovalRequest:
     """The request for a person's approval of a version."""
-    return Request(
+    return ApprovalRequest(
         candidate=intent,
         pipeline=pipeline,
         version=version,
@@ -44,16 +43,16 @@ def ask(
     )
 
 
-def weigh(
+def decide_promotion(
     rules: Approval,
     candidate: Candidate,
     version: int,
     champion: int | None,
-    request: Request | None,
+    request: ApprovalRequest | None,
     now: datetime,
     *,
-    again: bool = False,
-    moved_back: str = "",
+    promoted_before: bool = False,
+    rollback_reason: str = "",
     steps: bool = False,
 ) -> Promotion:
     """What is to become of a version now.
@@ -65,17 +64,17 @@ def weigh(
         champion: The champion as it is now; the version itself, if a killed run moved the alias.
         request: The request for a person's approval, also one that is only about to be made; None if none is needed.
         now: The run's clock.
-        again: The same model was promoted upon an earlier judgement.
-        moved_back: Why it must not become champion by itself; empty where it may.
+        promoted_before: The same model was promoted upon an earlier judgement.
+        rollback_reason: Why it must not become champion by itself; empty where it may.
         steps: Whether a version is rolled out step by step before it takes a champion's place.
     """
-    if again and champion == version:
-        return _judged_again(candidate, version)
-    if moved_back and candidate.verdict.passed and champion != version:
+    if promoted_before and champion == version:
+        return _keep_champion(candidate, version)
+    if rollback_reason and candidate.verdict.passed and champion != version:
         return Promotion(
-            outcome="kept_champion", version=version, champion=champion, previous=champion, reasons=(moved_back,)
+            outcome="kept_champion", version=version, champion=champion, previous=champion, reasons=(rollback_reason,)
         )
-    gate = None if request is None else approval.judge(rules, request, now)
+    gate = None if request is None else approval.evaluate_approval(rules, request, now)
     moved = champion == version
     previous = candidate.verdict.champion_version if moved else champion
     allowed, reasons = decide(candidate, previous)
@@ -94,13 +93,13 @@ def weigh(
     )
 
 
-def _judged_again(candidate: Candidate, champion: int) -> Promotion:
+def _keep_champion(candidate: Candidate, champion: int) -> Promotion:
     """The champion was held against other gates: it stays, whatever they say, until another is better."""
-    found = "; ".join(candidate.verdict.reasons)
-    told = f"version {champion} is champion already, and passes the gates as they are now"
-    if found:
-        told = f"version {champion} stays champion, but does not pass the gates as they are now: {found}"
-    return Promotion(outcome="kept_champion", version=champion, champion=champion, previous=champion, reasons=(told,))
+    failures = "; ".join(candidate.verdict.reasons)
+    reason = f"version {champion} is champion already, and passes the gates as they are now"
+    if failures:
+        reason = f"version {champion} stays champion, but does not pass the gates as they are now: {failures}"
+    return Promotion(outcome="kept_champion", version=champion, champion=champion, previous=champion, reasons=(reason,))
 
 
 def _reasons(reasons: tuple[str, ...], gate: GateResult | None, outcome: Outcome) -> tuple[str, ...]:
@@ -108,8 +107,8 @@ def _reasons(reasons: tuple[str, ...], gate: GateResult | None, outcome: Outcome
         return reasons
     if gate.outcome == "not_applicable":
         return (gate.reason,)
-    told = f"{gate.code} {gate.title}: {gate.reason}"
-    return (told,) if gate.blocks else (*reasons, told)
+    message = f"{gate.code} {gate.title}: {gate.reason}"
+    return (message,) if gate.blocks else (*reasons, message)
 
 
 def move_champion(
@@ -126,9 +125,9 @@ def move_champion(
     )
 
 
-def settle(tracking: Tracking, audit: Audit, *, at: datetime) -> list[str]:
+def recover_moves(tracking: Tracking, audit: Audit, *, at: datetime) -> list[str]:
     """End the moves that a crash left between intent and done, by what the alias says; what was settled, in words."""
-    told = []
+    messages = []
     for entry in audit.open_intents(tracking.pipeline, MOVE_CHAMPION):
         version = int(str(entry.details["version"]))
         moved = tracking.champion_version() == version
@@ -142,9 +141,9 @@ def settle(tracking: Tracking, audit: Audit, *, at: datetime) -> list[str]:
             details=entry.details,
             intent=entry.id,
         )
-        told.append(f"move to version {version}: {'done' if moved else 'abandoned'}")
-    return told
+        messages.append(f"move to version {version}: {'done' if moved else 'abandoned'}")
+    return messages
 
 
-def _named(champion: int | None) -> str:
+def _champion_text(champion: int | None) -> str:
     return "no champion" if champion is None else f"champion {champion}"

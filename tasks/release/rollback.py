@@ -11,14 +11,14 @@ from configs.schema import PipelineConfig
 from tasks.errors import PerennialError, UsageError
 from tasks.records.base import Record
 from tasks.release import promotion
-from tasks.release.registry_moves import Back, Desk, complete, finish
+from tasks.release.registry_moves import Back, ReleaseContext, close_rollout, complete_rollback
 from tasks.stores.state import candidates, rollouts
 from tasks.stores.state.approvals import Approvals
 from tasks.stores.state.audit import Audit
 from tasks.stores.state.rollouts import ROLLBACK, Ending, Rollout
 
 
-class Asked(NamedTuple):
+class RollbackRequest(NamedTuple):
     """Who asks, whether a personal token says so, why, and when."""
 
     by: str
@@ -51,7 +51,9 @@ class RollbackError(PerennialError):
     """The version to go back to can't serve."""
 
 
-def roll_back(config: PipelineConfig, desk: Desk, approvals: Approvals, to: int | None, asked: Asked) -> Rollback:
+def roll_back(
+    config: PipelineConfig, context: ReleaseContext, approvals: Approvals, to: int | None, request: RollbackRequest
+) -> Rollback:
     """Take a version back; what it came to.
 
     Without `to`, a version that is rolled out is taken back; if there is none, the champion goes back to the latest
@@ -61,29 +63,29 @@ def roll_back(config: PipelineConfig, desk: Desk, approvals: Approvals, to: int 
         UsageError: there is nothing to go back to, or `to` is no version that may serve.
         RollbackError: the files of the version to go back to do not answer as they should.
     """
-    left = desk.audit.open_intents(config.name, ROLLBACK)
-    promotion.settle(desk.tracking, desk.audit, at=asked.at)
-    for intent in left:
-        complete(desk, intent, asked.at)
-        back = Back.model_validate_json(json.dumps(intent.details))
-        if to in (None, back.to) and desk.tracking.champion_version() == back.to:
-            one = Asked(intent.actor, back.verified, intent.reason, intent.at)
-            return _made(config, back.version, back.to, one, healed=True)
-    rollout = rollouts.under_way(desk.audit, config.name)
+    open_intents = context.audit.open_intents(config.name, ROLLBACK)
+    promotion.recover_moves(context.tracking, context.audit, at=request.at)
+    for intent in open_intents:
+        complete_rollback(context, intent, request.at)
+        intended = Back.model_validate_json(json.dumps(intent.details))
+        if to in (None, intended.to) and context.tracking.champion_version() == intended.to:
+            original = RollbackRequest(intent.actor, intended.verified, intent.reason, intent.at)
+            return _result(config, intended.version, intended.to, original, healed=True)
+    rollout = rollouts.active(context.audit, config.name)
     if rollout is not None and rollout.ending is not None:
-        finish(desk, rollout, asked.at)
+        close_rollout(context, rollout, request.at)
         rollout = None
-    champion = desk.tracking.champion_version()
-    target = None if to is None and rollout is not None else _target(config, desk.audit, champion, to)
+    champion = context.tracking.champion_version()
+    target = None if to is None and rollout is not None else _target(config, context.audit, champion, to)
     if target is not None:
-        _refuse(config, desk, approvals, champion, target, rollout)
+        _check_target(config, context, approvals, champion, target, rollout)
     if rollout is not None:
-        _stop(desk, rollout, asked)
+        _stop(context, rollout, request)
         if target is None or target == champion:
-            return _made(config, rollout.version, rollout.champion, asked, rollout=True)
+            return _result(config, rollout.version, rollout.champion, request, rollout=True)
     if champion is None or target is None:
         raise UsageError(f"{config.name} has no champion yet: there is nothing to take back.")
-    return _back(config, desk, champion, target, asked)
+    return _roll_back_champion(config, context, champion, target, request)
 
 
 def _target(config: PipelineConfig, audit: Audit, champion: int | None, to: int | None) -> int:
@@ -93,20 +95,25 @@ def _target(config: PipelineConfig, audit: Audit, champion: int | None, to: int 
     if to is not None:
         return to
     marked = rollouts.rolled_back(audit, config.name)
-    earlier = [one.version for one in audit.reigns(config.name)]
+    earlier = [one.version for one in audit.champion_periods(config.name)]
     free = [one for one in earlier if one != champion and one not in marked]
     if free:
         return free[-1]
-    taken = sorted({one for one in earlier if one in marked})
-    told = f"; taken back before: {', '.join(map(str, taken))}" if taken else ""
+    rolled_back = sorted({one for one in earlier if one in marked})
+    excluded = f"; taken back before: {', '.join(map(str, rolled_back))}" if rolled_back else ""
     raise UsageError(
-        f"{config.name}: there is no earlier champion than version {champion} to go back to{told}. "
+        f"{config.name}: there is no earlier champion than version {champion} to go back to{excluded}. "
         f"`perennial rollback {config.name} --to VERSION` takes any version that passed its gates."
     )
 
 
-def _refuse(
-    config: PipelineConfig, desk: Desk, approvals: Approvals, champion: int | None, target: int, rollout: Rollout | None
+def _check_target(
+    config: PipelineConfig,
+    context: ReleaseContext,
+    approvals: Approvals,
+    champion: int | None,
+    target: int,
+    rollout: Rollout | None,
 ) -> None:
     """Refuse a version that must not or can't serve.
 
@@ -119,60 +126,78 @@ def _refuse(
         raise UsageError(f"{name} is being rolled out. `perennial rollback {config.name} --reason TEXT` stops that.")
     if target == champion and rollout is None:
         raise UsageError(f"{name} is champion already. Nothing was changed.")
-    judged = {number: (one, outcome) for _, one, outcome, number in candidates.judged(desk.audit, config.name)}
-    if target not in judged:
-        known = ", ".join(str(number) for number in sorted(one for one in judged if one is not None)) or "none yet"
+    evaluated = {number: (one, outcome) for _, one, outcome, number in candidates.evaluated(context.audit, config.name)}
+    if target not in evaluated:
+        known = ", ".join(str(number) for number in sorted(one for one in evaluated if one is not None)) or "none yet"
         raise UsageError(f"{config.name} has no version {target}; known here: {known}.")
-    candidate, outcome = judged[target]
-    served = target in {one.version for one in desk.audit.reigns(config.name)}
+    candidate, outcome = evaluated[target]
+    served = target in {one.version for one in context.audit.champion_periods(config.name)}
     if not served and not candidate.verdict.passed:
         raise UsageError(f"{name} did not pass its gates: {'; '.join(candidate.verdict.reasons)}. It can't serve.")
     if outcome in ("waiting", "awaiting_approval", "rolling_out"):
         raise UsageError(f"{name} is not done with: its state is {outcome}. `perennial status {config.name}` tells.")
-    request = approvals.of_version(config.name, target)
-    if not served and request is not None and request.decision != "approve":
+    approval = approvals.of_version(config.name, target)
+    if not served and approval is not None and approval.decision != "approve":
         raise UsageError(f"{name} was not approved: it can't serve.")
-    _answers(config, desk, target)
+    _verify_predictions(config, context, target)
 
 
-def _answers(config: PipelineConfig, desk: Desk, target: int) -> None:
+def _verify_predictions(config: PipelineConfig, context: ReleaseContext, target: int) -> None:
     """Load the version's files and let them answer their stored sample."""
     from tasks.stores.registry import models
 
-    folder = Path(desk.tracking.asked(target).folder)
-    differs = models.answers_probe(folder, config.training.trusted_types)
-    if differs:
-        raise RollbackError(f"{config.name}@{target} can't take over: {differs}. The champion is as before.")
+    folder = Path(context.tracking.resolve(target).folder)
+    difference = models.verify_probe(folder, config.training.trusted_types)
+    if difference:
+        raise RollbackError(f"{config.name}@{target} can't take over: {difference}. The champion is as before.")
 
 
-def _stop(desk: Desk, rollout: Rollout, asked: Asked) -> None:
-    reasons = (f"stopped by {asked.by}: {asked.reason}",)
-    ended = rollouts.decide(desk.audit, rollout, Ending(outcome="stopped", reasons=reasons, by=asked.by, at=asked.at))
-    finish(desk, ended, asked.at)
-
-
-def _back(config: PipelineConfig, desk: Desk, champion: int, target: int, asked: Asked) -> Rollback:
-    back = Back(version=champion, to=target, marks=target < champion, verified=asked.verified)
-    desk.audit.write(
-        config.name, ROLLBACK, "intent", at=asked.at, actor=asked.by, reason=asked.reason, details=back.document()
+def _stop(context: ReleaseContext, rollout: Rollout, request: RollbackRequest) -> None:
+    reasons = (f"stopped by {request.by}: {request.reason}",)
+    ended = rollouts.record_outcome(
+        context.audit, rollout, Ending(outcome="stopped", reasons=reasons, by=request.by, at=request.at)
     )
-    told = f"rollback from version {champion}: {asked.reason}"
-    promotion.move_champion(desk.tracking, desk.audit, target, champion, at=asked.at, actor=asked.by, reason=told)
-    for intent in desk.audit.open_intents(config.name, ROLLBACK):
-        complete(desk, intent, asked.at)
-    return _made(config, champion, target, asked)
+    close_rollout(context, ended, request.at)
 
 
-def _made(
-    config: PipelineConfig, version: int, champion: int, asked: Asked, *, rollout: bool = False, healed: bool = False
+def _roll_back_champion(
+    config: PipelineConfig, context: ReleaseContext, champion: int, target: int, request: RollbackRequest
+) -> Rollback:
+    rollback = Back(version=champion, to=target, marks=target < champion, verified=request.verified)
+    context.audit.write(
+        config.name,
+        ROLLBACK,
+        "intent",
+        at=request.at,
+        actor=request.by,
+        reason=request.reason,
+        details=rollback.document(),
+    )
+    reason = f"rollback from version {champion}: {request.reason}"
+    promotion.move_champion(
+        context.tracking, context.audit, target, champion, at=request.at, actor=request.by, reason=reason
+    )
+    for intent in context.audit.open_intents(config.name, ROLLBACK):
+        complete_rollback(context, intent, request.at)
+    return _result(config, champion, target, request)
+
+
+def _result(
+    config: PipelineConfig,
+    version: int,
+    champion: int,
+    request: RollbackRequest,
+    *,
+    rollout: bool = False,
+    healed: bool = False,
 ) -> Rollback:
     return Rollback(
         pipeline=config.name,
         version=version,
         champion=champion,
         rollout=rollout,
-        by=asked.by,
-        verified=asked.verified,
-        reason=asked.reason,
+        by=request.by,
+        verified=request.verified,
+        reason=request.reason,
         healed=healed,
     )

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from configs.schema import PipelineConfig
 from tasks.errors import UsageError
-from tasks.release.registry_moves import Desk, Tell
-from tasks.release.rollback import Asked, Rollback, roll_back
+from tasks.release.registry_moves import EmitEvent, ReleaseContext
+from tasks.release.rollback import Rollback, RollbackRequest, roll_back
 from tasks.stores.lake.tables import Lake
 from tasks.stores.locks.lock import hold
 from tasks.stores.registry.tracking import Tracking
@@ -20,13 +20,13 @@ from tasks.stores.state.tokens import Person
 _LONGEST = 2000
 
 
-def take_back(
+def request_rollback(
     config: PipelineConfig,
     settings: Settings,
     to: int | None,
     reason: str,
     who: Person,
-    tell: Tell,
+    emit: EmitEvent,
     on_wait: Callable[[str], None],
 ) -> Rollback:
     """Take back the version that is rolled out, or the champion; what it came to.
@@ -37,25 +37,29 @@ def take_back(
         to: The version that is to be champion; left out, the latest earlier one that was not taken back.
         reason: Why, for whoever asks later.
         who: Who asks.
-        tell: Takes the events.
+        emit: Called with each event.
         on_wait: Told once, in words, when another process moves the aliases.
 
     Raises:
         UsageError: a reason too long, or nothing to go back to.
     """
-    told = " ".join(reason.split()) or "no reason was given"
-    if len(told) > _LONGEST:
-        raise UsageError(f"--reason: found {len(told)} characters, expected a text of up to {_LONGEST}.")
+    text = " ".join(reason.split()) or "no reason was given"
+    if len(text) > _LONGEST:
+        raise UsageError(f"--reason: found {len(text)} characters, expected a text of up to {_LONGEST}.")
     lake = Lake(settings, config)
     with hold(settings, f"{config.name}.alias", on_wait):
-        desk = Desk(Tracking(settings, config.name), Audit(settings), lake, tell)
-        asked = Asked(who.name, who.verified, told, clock(None))
-        return roll_back(config, desk, Approvals(settings), to, asked)
+        context = ReleaseContext(Tracking(settings, config.name), Audit(settings), lake, emit)
+        request = RollbackRequest(who.name, who.verified, text, clock(None))
+        return roll_back(config, context, Approvals(settings), to, request)
 
 
-def done(back: Rollback) -> str:
+def summary(rollback: Rollback) -> str:
     """A rollback in words."""
-    known = "by personal token" if back.verified else "identity not verified"
-    again = " (begun before, and only ended now)" if back.healed else ""
-    what = f"rollout of version {back.version} stopped" if back.rollout else f"version {back.version} taken back"
-    return f"{back.pipeline}: {what} by {back.by} ({known}){again}; champion: version {back.champion}"
+    known = "by personal token" if rollback.verified else "identity not verified"
+    note = " (begun before, and only ended now)" if rollback.healed else ""
+    what = (
+        f"rollout of version {rollback.version} stopped"
+        if rollback.rollout
+        else f"version {rollback.version} taken back"
+    )
+    return f"{rollback.pipeline}: {what} by {rollback.by} ({known}){note}; champion: version {rollback.champion}"

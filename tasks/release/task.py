@@ -17,7 +17,7 @@ from tasks.records.base import artifact_key
 from tasks.records.decision import Candidate, Promotion
 from tasks.records.rollout import RolloutDecision
 from tasks.release import page, promotion, registry_moves
-from tasks.release.registry_moves import Desk, Tell
+from tasks.release.registry_moves import EmitEvent, ReleaseContext
 from tasks.release.rollback import Rollback
 from tasks.release.rollout import check
 from tasks.retry import RETRIES
@@ -27,36 +27,36 @@ from tasks.stores.lake.tables import Lake
 from tasks.stores.registry.tracking import Tracking
 from tasks.stores.settings import Settings, load_settings
 from tasks.stores.state import candidates, rollouts
-from tasks.stores.state.approvals import Approvals, Request, note_end, note_request
+from tasks.stores.state.approvals import ApprovalRequest, Approvals, audit_close, audit_request
 from tasks.stores.state.audit import Audit
 from tasks.stores.state.rollouts import Rollout
 
 
-@task(name="settle", cache_policy=NO_CACHE, **RETRIES)
-def settle(config: PipelineConfig, now: datetime, tell: Tell) -> tuple[str, ...]:
+@task(name="recover", cache_policy=NO_CACHE, **RETRIES)
+def recover(config: PipelineConfig, now: datetime, emit: EmitEvent) -> tuple[str, ...]:
     """End what a crash left between; what was settled, in words. Alias lock held."""
     settings = load_settings()
-    if not candidates.halfway(Audit(settings), config.name):
+    if not candidates.pending_moves(Audit(settings), config.name):
         return ()
-    return tuple(registry_moves.heal(desk(config, settings, tell), now))
+    return tuple(registry_moves.recover(release_context(config, settings, emit), now))
 
 
-def desk(config: PipelineConfig, settings: Settings, tell: Tell) -> Desk:
+def release_context(config: PipelineConfig, settings: Settings, emit: EmitEvent) -> ReleaseContext:
     """Where the pipeline's aliases are moved."""
-    return Desk(Tracking(settings, config.name), Audit(settings), Lake(settings, config), tell)
+    return ReleaseContext(Tracking(settings, config.name), Audit(settings), Lake(settings, config), emit)
 
 
-@task(name="move", cache_policy=NO_CACHE, **RETRIES)
-def move(
-    config: PipelineConfig, rollout: Rollout, decision: RolloutDecision, now: datetime, actor: str, tell: Tell
+@task(name="apply-rollout-decision", cache_policy=NO_CACHE, **RETRIES)
+def apply_rollout_decision(
+    config: PipelineConfig, rollout: Rollout, decision: RolloutDecision, now: datetime, actor: str, emit: EmitEvent
 ) -> Rollout:
     """Carry out what was decided of a rollout; the rollout as it is now. Alias lock held."""
     settings = load_settings()
-    return check.act(desk(config, settings, tell), rollout, decision, now, actor)
+    return check.apply_decision(release_context(config, settings, emit), rollout, decision, now, actor)
 
 
 @task(name="ready-candidates", cache_policy=NO_CACHE, **RETRIES)
-def ready(config: PipelineConfig, now: datetime) -> list[tuple[int, Candidate]]:
+def ready_candidates(config: PipelineConfig, now: datetime) -> list[tuple[int, Candidate]]:
     """Judged candidates on which something can be done now, oldest first."""
     settings = load_settings()
     return candidates.ready(Audit(settings), Approvals(settings), config.name, now)
@@ -71,8 +71,8 @@ def register(config: PipelineConfig, candidate: Candidate) -> tuple[int, bool]:
     return tracking.register(candidate.model, candidate.verdict, _tags(candidate), card, config.description), new
 
 
-@task(name="place", cache_policy=NO_CACHE, **RETRIES)
-def place(
+@task(name="apply-promotion", cache_policy=NO_CACHE, **RETRIES)
+def apply_promotion(
     config: PipelineConfig,
     intent: int,
     candidate: Candidate,
@@ -80,7 +80,7 @@ def place(
     now: datetime,
     deadline: datetime,
     actor: str,
-) -> tuple[Promotion, Request | None]:
+) -> tuple[Promotion, ApprovalRequest | None]:
     """Make a version champion where its verdict, the present champion and the person asked allow. Alias lock held.
 
     Where the pipeline has steps of a rollout and a champion, it is to be rolled out instead.
@@ -90,35 +90,51 @@ def place(
     """
     settings = load_settings()
     tracking, audit, approvals = Tracking(settings, config.name), Audit(settings), Approvals(settings)
-    promotion.settle(tracking, audit, at=now)  # what an earlier try of this task left between intent and done
+    promotion.recover_moves(tracking, audit, at=now)  # what an earlier try of this task left between intent and done
     champion = tracking.champion_version()
     request = approvals.of_candidate(intent)
     if request is not None and request.state(now) == "expired":
         request = approvals.expire(request)
-    again, moved_back = candidates.promoted(audit, candidate), candidates.moved_back(audit, candidate, version)
-    if request is None and config.approval.required and not moved_back and not (again and champion == version):
+    promoted_before, rollback_reason = (
+        candidates.promoted(audit, candidate),
+        candidates.rollback_reason(audit, candidate, version),
+    )
+    if (
+        request is None
+        and config.approval.required
+        and not rollback_reason
+        and not (promoted_before and champion == version)
+    ):
         author = candidates.author(audit, config.name, intent)
-        request = promotion.ask(config.name, intent, version, champion, author, now, deadline)
+        request = promotion.approval_request(config.name, intent, version, champion, author, now, deadline)
     steps = bool(config.rollout.steps)
-    record = promotion.weigh(
-        config.approval, candidate, version, champion, request, now, again=again, moved_back=moved_back, steps=steps
+    record = promotion.decide_promotion(
+        config.approval,
+        candidate,
+        version,
+        champion,
+        request,
+        now,
+        promoted_before=promoted_before,
+        rollback_reason=rollback_reason,
+        steps=steps,
     )
     if record.outcome == "promoted" and champion != version:
         reason = "; ".join(record.reasons)
         promotion.move_champion(tracking, audit, version, champion, at=now, actor=actor, reason=reason)
     if record.outcome == "rolling_out" and champion is not None:
-        told = f"{rollouts.told(config.rollout, 0, version, champion)}; {rollouts.goes_on(config.name)}"
-        record = record.model_copy(update={"reasons": (told, *record.reasons)})
+        message = f"{rollouts.describe(config.rollout, 0, version, champion)}; {rollouts.continuation(config.name)}"
+        record = record.model_copy(update={"reasons": (message, *record.reasons)})
     return record, request
 
 
-@task(name="conclude", cache_policy=NO_CACHE, **RETRIES)
-def conclude(
+@task(name="close-promotion", cache_policy=NO_CACHE, **RETRIES)
+def close_promotion(
     config: PipelineConfig,
     intent: int,
     candidate: Candidate,
     record: Promotion,
-    request: Request | None,
+    request: ApprovalRequest | None,
     now: datetime,
     actor: str,
 ) -> None:
@@ -126,22 +142,22 @@ def conclude(
     settings = load_settings()
     audit = Audit(settings)
     if record.outcome == "awaiting_approval" and request is not None:
-        _show(page.approval_page(config, candidate, request, _form(request)), config, "approval", record)
-        note_request(audit, request, at=now, actor=actor)
+        _publish(page.approval_page(config, candidate, request, _form(request)), config, "approval", record)
+        audit_request(audit, request, at=now, actor=actor)
         Approvals(settings).put(request)
     else:
         if request is not None:
-            note_end(audit, request, at=now, actor=actor)
+            audit_close(audit, request, at=now, actor=actor)
     if record.outcome not in ("awaiting_approval", "rolling_out"):
         reason = "; ".join(record.reasons)
-        candidates.settle(
+        candidates.close_candidate(
             audit, config.name, intent, record.outcome, record.version, at=now, actor=actor, reason=reason
         )
-    _show(page.promotion_page(config, record), config, "release", record)
+    _publish(page.promotion_page(config, record), config, "release", record)
     row = decision_row(now, "promotion", record.outcome, candidate.model.recipe, record.stored_json())
     Lake(settings, config).append_once("decisions", row, f"promotion:{intent}:{record.outcome}", 1)
     if record.outcome == "rolling_out" and record.champion is not None:
-        began = rollouts.begin(
+        began = rollouts.start(
             audit,
             config.name,
             version=record.version,
@@ -151,26 +167,26 @@ def conclude(
             at=datetime.now(UTC),  # traffic has the present's times, also where the run's clock is set back
             actor=actor,
         )
-        check.show(Tracking(settings, config.name), began)
+        check.sync_exposure(Tracking(settings, config.name), began)
 
 
-def show_rollout(config: PipelineConfig, rollout: Rollout, decision: RolloutDecision | None) -> None:
+def publish_rollout(config: PipelineConfig, rollout: Rollout, decision: RolloutDecision | None) -> None:
     """Make the page of a rollout anew."""
     key = artifact_key(config.name, "rollout")
-    create_markdown_artifact(page.rollout_page(config, rollout, decision), key=key, description=rollout.told)
+    create_markdown_artifact(page.rollout_page(config, rollout, decision), key=key, description=rollout.description)
 
 
-def show_rollback(config: PipelineConfig, done: Rollback) -> None:
+def publish_rollback(config: PipelineConfig, done: Rollback) -> None:
     """Make the page of a rollback."""
-    told = f"version {done.version} taken back"
-    create_markdown_artifact(page.rollback_page(done), key=artifact_key(config.name, "rollback"), description=told)
+    message = f"version {done.version} taken back"
+    create_markdown_artifact(page.rollback_page(done), key=artifact_key(config.name, "rollback"), description=message)
 
 
-def _show(markdown: str, config: PipelineConfig, stage: str, record: Promotion) -> None:
+def _publish(markdown: str, config: PipelineConfig, stage: str, record: Promotion) -> None:
     create_markdown_artifact(markdown, key=artifact_key(config.name, stage), description=record.outcome)
 
 
-def _form(request: Request) -> str:
+def _form(request: ApprovalRequest) -> str:
     """Address of the form to answer with in Prefect's UI; empty where there is no such deployment, or no UI."""
     with get_client(sync_client=True) as client:
         if not client.request("GET", "/admin/settings").json()["server"]["ui"]["enabled"]:

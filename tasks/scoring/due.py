@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from tasks.records.data import BatchRecord
-from tasks.stores.lake.delta import Part, Stream
+from tasks.stores.lake.delta import RowStream, TransactionRows
 from tasks.stores.lake.schemas import TableName
 from tasks.stores.lake.tables import Lake
 
@@ -42,15 +42,15 @@ def not_by(lake: Lake, version: int, batches: Sequence[BatchRecord]) -> list[Bat
     return [one for one in batches if _own(one, version) not in known]
 
 
-def parts(one: BatchRecord, version: int, rows: pa.Table | Stream, *, asked: bool) -> list[Part]:
+def parts(one: BatchRecord, version: int, rows: pa.Table | RowStream, *, asked: bool) -> list[TransactionRows]:
     """A batch's scored rows, once; and the note that its champion has scored it, unless the version was asked for."""
-    mine = Part(_own(one, version), version, rows)
+    mine = TransactionRows(_own(one, version), version, rows)
     return [mine] if asked else [mine, noted(one, version, rows.schema)]
 
 
-def noted(one: BatchRecord, version: int, schema: pa.Schema) -> Part:
+def noted(one: BatchRecord, version: int, schema: pa.Schema) -> TransactionRows:
     """The note that the champion of a batch's time has scored it."""
-    return Part(one.batch, version, schema.empty_table())
+    return TransactionRows(one.batch, version, schema.empty_table())
 
 
 def groups(batches: Sequence[BatchRecord]) -> Iterator[list[BatchRecord]]:

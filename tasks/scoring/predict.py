@@ -13,8 +13,8 @@ from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError
 from tasks.features.frame import feature_frame
 from tasks.records.model import ModelRef
-from tasks.stores.lake.delta import Stream
-from tasks.stores.lake.schemas import PROVENANCE, ROW, SOURCE, TIMESTAMP, predicted
+from tasks.stores.lake.delta import RowStream
+from tasks.stores.lake.schemas import PROVENANCE, ROW, SOURCE, TIMESTAMP, prediction_type
 from tasks.stores.lake.staging import UNREADABLE
 from tasks.stores.registry.models import prediction_columns
 
@@ -98,7 +98,7 @@ class Scorer(NamedTuple):
     def _answers(self, rows: pa.Table) -> dict[str, pa.Array]:
         frame = feature_frame(rows, self.ref.feature_columns, self.ref.columns)
         found = prediction_columns(self.model, frame)
-        found["prediction"] = found["prediction"].cast(predicted(self.config))
+        found["prediction"] = found["prediction"].cast(prediction_type(self.config))
         return {**found, "model_version": pa.repeat(pa.scalar(self.ref.version, pa.int64()), rows.num_rows)}
 
 
@@ -108,7 +108,7 @@ def _at(rows: pa.Table, at: datetime) -> pa.Array:
 
 def streamed(
     batches: Callable[[], Iterator[pa.RecordBatch]], score: Callable[[pa.Table], pa.Table], tell: Tell
-) -> Stream:
+) -> RowStream:
     """Scored rows as they are asked for, never more than a piece of them in memory.
 
     Args:
@@ -128,7 +128,7 @@ def streamed(
                 tell(f"{rows:,} rows scored so far")
                 told = time.monotonic()
 
-    return Stream(schema, scored)
+    return RowStream(schema, scored)
 
 
 def scored_in_pieces(rows: pa.Table, score: Callable[[pa.Table], pa.Table]) -> pa.Table:

@@ -21,9 +21,9 @@ from tasks.records.model import ModelRef
 from tasks.records.report import ScoreReport
 from tasks.retry import RETRIES
 from tasks.scoring import due
-from tasks.stores.files.outputs import Made, Outputs
+from tasks.stores.files.outputs import Outputs, OutputSource
 from tasks.stores.lake import staging
-from tasks.stores.lake.delta import Part, Stream
+from tasks.stores.lake.delta import RowStream, TransactionRows
 from tasks.stores.lake.schemas import PROVENANCE, SEQ
 from tasks.stores.lake.tables import Lake
 from tasks.stores.landing.addresses import Address
@@ -79,7 +79,7 @@ def _score_group(
     score = partial(scorer.for_predictions, at=now)
     empty = lake.schema("predictions").empty_table()
     rows: int = sum(batch.num_rows for batch in lake.scan("observations", [SEQ], mine, ahead=False))
-    parts: list[Part] = []
+    parts: list[TransactionRows] = []
     if rows and len(group) == 1:
         stream = streamed(lambda: lake.scan("observations", columns, mine, ahead=False), score, tell)
         parts += due.parts(group[0], version, _kept(stream, folder), asked=asked)
@@ -92,11 +92,11 @@ def _score_group(
     return rows
 
 
-def _kept(stream: Stream, folder: Path) -> Stream:
+def _kept(stream: RowStream, folder: Path) -> RowStream:
     """Scored rows on local disk: within a commit, which may be tried again, nothing is predicted, and no lake read."""
     path = folder / "scored.arrow"
     staging.write_batches(path, stream.schema, stream.batches())
-    return Stream(stream.schema, lambda: staging.batches(path))
+    return RowStream(stream.schema, lambda: staging.batches(path))
 
 
 def known_result(
@@ -106,7 +106,7 @@ def known_result(
     settings, version = load_settings(), _version(model)
     report = _report(model, file, output)
     if output is not None:
-        known = Outputs(settings).holds(output, _made(config, model, file))
+        known = Outputs(settings).is_current(output, _made(config, model, file))
     else:
         known = bool(Lake(settings, config).transactions("scored", [_once(file, version)]))
     return report.model_copy(update={"known": True}) if known else None
@@ -156,7 +156,7 @@ def score_file(
     else:
         score = partial(scorer.for_scored, source=batch.file.sha256, at=now)
         stream = streamed(lambda: staging.batches(staged), score, tell)
-        part = Part(_once(batch.file, version), version, _kept(stream, folder))
+        part = TransactionRows(_once(batch.file, version), version, _kept(stream, folder))
         written = bool(Lake(settings, config).append_parts_once("scored", [part]))
     report = report.model_copy(update={"rows": batch.rows} if written else {"known": True})
     _tell(config, report)
@@ -167,8 +167,8 @@ def _once(file: LandedFile, version: int) -> str:
     return f"{file.sha256}:{version}"
 
 
-def _made(config: PipelineConfig, model: ModelRef, file: LandedFile) -> Made:
-    return Made(
+def _made(config: PipelineConfig, model: ModelRef, file: LandedFile) -> OutputSource:
+    return OutputSource(
         pipeline=config.name,
         input=file.sha256,
         version=_version(model),

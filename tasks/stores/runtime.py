@@ -16,9 +16,9 @@ def clock(now: datetime | None) -> datetime:
 
 def actor() -> str:
     """Who runs this: PERENNIAL_ACTOR, or the operating system's user."""
-    told = os.environ.get("PERENNIAL_ACTOR")
-    if told:
-        return told
+    name = os.environ.get("PERENNIAL_ACTOR")
+    if name:
+        return name
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -13,7 +13,7 @@ from configs.schema import PipelineConfig
 from tasks.errors import PerennialError
 from tasks.provenance import fingerprints
 from tasks.records.data import DatasetRef
-from tasks.records.provenance import Parts, Provenance, code_changes, library_changes
+from tasks.records.provenance import Provenance, StageDependencies, code_changes, library_changes
 from tasks.stores.environment import git_commit
 from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
@@ -50,7 +50,9 @@ def code(made_of: Provenance, config: PipelineConfig) -> Check:
     """Whether each module that matters is as it was, comments and docstrings aside."""
     changed: dict[str, None] = {}
     for step, before in (("features", made_of.features), ("training", made_of.training)):
-        now: Parts = fingerprints.parts(config, "features" if step == "features" else "training")
+        now: StageDependencies = fingerprints.stage_dependencies(
+            config, "features" if step == "features" else "training"
+        )
         changed |= dict.fromkeys(code_changes(before.code, now.code))
     modules = len({*made_of.features.code, *made_of.training.code})
     told = f" (made by commit {made_of.commit or 'unknown'}, here is {git_commit() or 'unknown'})" if changed else ""

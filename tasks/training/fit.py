@@ -19,7 +19,7 @@ from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError, UsageError
 from tasks.features.definitions import build, make
 from tasks.features.frame import feature_frame, target_values
-from tasks.stores.threads import pinned
+from tasks.stores.threads import limit_threads
 
 
 class Fitted(NamedTuple):
@@ -56,7 +56,7 @@ def train(config: PipelineConfig, table: pa.Table, threads: int) -> Fitted:
     estimator = make(config.training.estimator, config.training.parameters, "training.estimator")
     refuse_other_task(config, estimator)
     unfitted = assemble(config, build(config.features, config.contract.event_time), estimator)
-    with pinned(threads):
+    with limit_threads(threads):
         model = fit(unfitted, frame, target)
     return Fitted(model, fit_baseline(config.task, target), frame, target)
 

@@ -25,11 +25,11 @@ from tasks.statistics.metrics import Answers, digest_of
 from tasks.stores.lake.schemas import ROW_ID, SEQ
 from tasks.stores.lake.tables import Lake
 from tasks.stores.registry import models
-from tasks.stores.registry.artifacts import refuse_missing
+from tasks.stores.registry.artifacts import require_registry
 from tasks.stores.registry.fitted import fitted_digest
 from tasks.stores.registry.tracking import Tracking
 from tasks.stores.settings import Settings, load_settings, prepare
-from tasks.stores.threads import pinned
+from tasks.stores.threads import limit_threads
 from tasks.training import conditions
 from tasks.training.fit import train
 from tasks.training.proof import Check, Reproduction
@@ -50,9 +50,9 @@ def recorded(settings: Settings, pipeline: str, version: int | None) -> Recorded
         UsageError: there is no such version, or no champion.
         PerennialError: the registry can't be reached, or what it has is damaged or not there.
     """
-    refuse_missing(settings)
+    require_registry(settings)
     tracking = Tracking(settings, pipeline)
-    model = tracking.asked(version)
+    model = tracking.resolve(version)
     made_of = models.provenance(Path(model.folder))
     told = tracking.run_text(model.run_id, "verdict.json")
     try:
@@ -112,7 +112,7 @@ def compare(config: PipelineConfig, known: Recorded, made: TrainingSet) -> list[
     """
     made_of, folder = known.made_of, Path(known.model.folder)
     stored = models.load(folder / models.MODEL_FILE, config.training.trusted_types)
-    with pinned(made_of.threads):
+    with limit_threads(made_of.threads):
         model = train(config, made.train, made_of.threads).model
         fitted = fitted_digest(model)
         frame = feature_frame(made.holdout, known.model.feature_columns, known.model.columns)

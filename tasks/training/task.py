@@ -16,13 +16,13 @@ from configs.schema import PipelineConfig
 from tasks.records.base import artifact_key
 from tasks.records.data import TrainingSetRef
 from tasks.records.model import ModelRef
-from tasks.records.provenance import Parts, Provenance
+from tasks.records.provenance import Provenance, StageDependencies
 from tasks.retry import RETRIES
 from tasks.stores.environment import git_commit, library_versions, lock_digest, packages
 from tasks.stores.lake import staging
 from tasks.stores.lake.tables import Lake
 from tasks.stores.registry import models
-from tasks.stores.registry.tracking import Logging, Tracking
+from tasks.stores.registry.tracking import RunMetadata, Tracking
 from tasks.stores.settings import load_settings
 from tasks.training.proof import Reproduction, headline, page
 
@@ -34,7 +34,12 @@ _PROBE_ROWS = 20
 
 @task(name="fit", cache_policy=NO_CACHE, **RETRIES)
 def fit(
-    config: PipelineConfig, ref: TrainingSetRef, features: Parts, training: Parts, recipe: str, now: datetime
+    config: PipelineConfig,
+    ref: TrainingSetRef,
+    features: StageDependencies,
+    training: StageDependencies,
+    recipe: str,
+    now: datetime,
 ) -> ModelRef:
     """Fit the estimator and a baseline, and log both with what monitoring and `reproduce` will need.
 
@@ -47,10 +52,10 @@ def fit(
         now: The run's clock.
     """
     from tasks.stores.registry.fitted import fitted_digest
-    from tasks.stores.threads import usable
+    from tasks.stores.threads import available_threads
     from tasks.training import fit as fitting
 
-    threads = usable(config.training.threads)
+    threads = available_threads(config.training.threads)
     made = fitting.train(config, staging.read(Path(ref.folder) / "train.arrow"), threads)
     provenance = Provenance(
         pipeline=config.name,
@@ -77,7 +82,7 @@ def _log(config: PipelineConfig, ref: TrainingSetRef, recipe: str, made_of: Prov
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from tasks.stores.threads import pinned
+    from tasks.stores.threads import limit_threads
     from tasks.training.fit import sample_positions
 
     settings, model = load_settings(), fitted.model
@@ -88,7 +93,7 @@ def _log(config: PipelineConfig, ref: TrainingSetRef, recipe: str, made_of: Prov
     # Beside the training set: the next training clears away what a killed one left.
     with tempfile.TemporaryDirectory(dir=Path(ref.folder).parent) as name:
         folder = Path(name)
-        with pinned(made_of.threads):
+        with limit_threads(made_of.threads):
             pq.write_table(models.probe(model, sample), folder / models.PROBE_FILE)
         pq.write_table(pa.Table.from_pandas(reference, preserve_index=False), folder / models.REFERENCE_FILE)
         models.save(fitted.baseline, folder / models.BASELINE_FILE)
@@ -97,7 +102,7 @@ def _log(config: PipelineConfig, ref: TrainingSetRef, recipe: str, made_of: Prov
             model,
             sample,
             models.predict(model, sample)[0],
-            logged=Logging(
+            logged=RunMetadata(
                 run_name=f"{config.name}-{made_of.clock:%Y%m%d-%H%M%S}",
                 params=_params(config, ref),
                 tags=_tags(made_of, recipe),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.records.base import Record
-from tasks.stores.lake.schemas import KEPT_DAYS
+from tasks.stores.lake.schemas import RETENTION_DAYS
 from tasks.stores.markdown import cell
 
 
@@ -103,7 +103,7 @@ def reasons(report: UpkeepReport) -> list[str]:
 
 def page(report: UpkeepReport) -> str:
     """The run's page in markdown."""
-    short = "".join(f" Of `{name}`: in the last {24 * days:g} hours." for name, days in KEPT_DAYS.items())
+    short = "".join(f" Of `{name}`: in the last {24 * days:g} hours." for name, days in RETENTION_DAYS.items())
     lines = [
         f"# {headline(report)}",
         f"Every version is kept that was current in the last {report.keep_days:g} days.{short}",

@@ -16,7 +16,7 @@ from tasks.records.base import artifact_key
 from tasks.records.data import TrainingSetRef
 from tasks.retry import RETRIES
 from tasks.stores.lake import delta, maintenance, versions
-from tasks.stores.lake.schemas import KEPT_DAYS, TableName
+from tasks.stores.lake.schemas import RETENTION_DAYS, TableName
 from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import load_settings
 from tasks.stores.state import candidates
@@ -64,31 +64,31 @@ def tend(
     opened = delta.open_table(url)
     if opened is None:
         return None
-    merged = len(maintenance.small(opened))
+    merged = len(maintenance.small_files(opened))
     if merged < config.upkeep.compact_files:
         merged = 0
     if not dry_run:
         merged = maintenance.compact(opened) if merged else 0
         maintenance.checkpoint(opened)
     newest = opened.version()
-    keep_days = min(config.upkeep.keep_days, KEPT_DAYS.get(table, config.upkeep.keep_days))
+    keep_days = min(config.upkeep.keep_days, RETENTION_DAYS.get(table, config.upkeep.keep_days))
     since = _since(opened, keep_days, now, all_of_them=bool(references.unknown(refer, table)))
     kept = tuple(
-        report.KeptVersion(version=version, why=why, lost=maintenance.gone(url, version))
+        report.KeptVersion(version=version, why=why, lost=maintenance.count_missing_files(url, version))
         for version, why in references.by_version(refer, table).items()
         if version < since
     )
-    free = maintenance.unneeded(url, opened, since, [one.version for one in kept])
-    drafts = maintenance.drafts(url)
+    free = maintenance.unreferenced_files(url, opened, since, [one.version for one in kept])
+    drafts = maintenance.leftover_drafts(url)
     if not dry_run:
-        maintenance.free(opened, free)
+        maintenance.delete_files(opened, free)
         for path in drafts:
             Path(path).unlink(missing_ok=True)
     return report.TableUpkeep(
         table=table,
         version=newest,
         merged=merged,
-        files=len(versions.files(opened)),
+        files=len(versions.data_files(opened)),
         freed_files=len(free) + len(drafts),
         freed_bytes=sum(free.values()) + sum(drafts.values()),
         since=since,
@@ -101,7 +101,7 @@ def _since(opened: delta.Table, keep_days: float, now: datetime, *, all_of_them:
     if all_of_them:
         return 0
     # By the real clock where the run's is ahead of it: what was written a moment ago is never old.
-    edge = min(now, datetime.now(UTC)) - max(timedelta(days=keep_days), maintenance.LEAST_AGE)
+    edge = min(now, datetime.now(UTC)) - max(timedelta(days=keep_days), maintenance.MINIMUM_AGE)
     return versions.version_at(opened, edge) or 0
 
 

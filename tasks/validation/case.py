@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from configs.schema import PipelineConfig
 from tasks.records.data import StagedBatch
 from tasks.stores.files.hashing import position_hash, row_hash
-from tasks.stores.lake.partial_commits import Halfway
+from tasks.stores.lake.partial_commits import PartialCommit
 from tasks.stores.lake.schemas import ROW
 from tasks.stores.lake.staging import UNREADABLE
 from tasks.validation.expectations import Answer, Question, ask, needed_columns
@@ -104,7 +104,7 @@ class Case:
         total, refused = len(self.refusals), int(np.count_nonzero(self.refusals.refused))
         return refused > 0 and (refused == total or refused / total > self._share)
 
-    def stand(self, left: Halfway) -> None:
+    def stand(self, left: PartialCommit) -> None:
         """What came of the rows in a run that was killed stands, whatever was found against them now."""
         numbers = self.staged.columns([ROW]).column(ROW).to_numpy()
         self.refusals.stand(np.isin(numbers, left.rows), np.isin(numbers, left.duplicates))

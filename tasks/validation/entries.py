@@ -11,14 +11,14 @@ import orjson
 import pyarrow as pa
 
 from tasks.records.data import LandedFile
-from tasks.stores.lake.delta import Stream
+from tasks.stores.lake.delta import RowStream
 from tasks.stores.lake.schemas import EXTRA, QUARANTINE, ROW
 from tasks.validation.case import Case
 from tasks.validation.reasons import row_reason
 from tasks.validation.rows import Piece
 
 
-def row_entries(case: Case, key: Sequence[str], at: datetime) -> Stream:
+def row_entries(case: Case, key: Sequence[str], at: datetime) -> RowStream:
     """A file's refused rows as entries, made piece by piece."""
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -28,7 +28,7 @@ def row_entries(case: Case, key: Sequence[str], at: datetime) -> Stream:
             if positions.size:
                 yield from _entries(case, piece, positions, key, at).to_batches()
 
-    return Stream(QUARANTINE, batches)
+    return RowStream(QUARANTINE, batches)
 
 
 def file_entry(file: LandedFile, reasons: Sequence[str], at: datetime) -> pa.Table:

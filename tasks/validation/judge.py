@@ -11,8 +11,8 @@ import pyarrow as pa
 from configs.contract import Expectation
 from configs.schema import PipelineConfig
 from tasks.records.data import ExpectationResult, StagedBatch
-from tasks.stores.lake.delta import Stream
-from tasks.stores.lake.partial_commits import Halfway
+from tasks.stores.lake.delta import RowStream
+from tasks.stores.lake.partial_commits import PartialCommit
 from tasks.stores.lake.schemas import BATCH, DUPLICATES, ORIGIN, PROVENANCE, QUARANTINE, ROW, ROW_ID, SEQ
 from tasks.stores.lake.staging import UNREADABLE
 from tasks.validation import contract, duplicates, entries
@@ -43,7 +43,7 @@ class Judgement:
 
     batch: StagedBatch
     reasons: tuple[str, ...]
-    refused: pa.Table | Stream
+    refused: pa.Table | RowStream
     duplicates: pa.Table
     results: tuple[ExpectationResult, ...]
     accepted: int = 0
@@ -52,19 +52,19 @@ class Judgement:
     first: datetime | None = None
     last: datetime | None = None
     case: Case | None = None
-    left: Halfway | None = None
+    left: PartialCommit | None = None
 
     @property
     def refuses(self) -> bool:
         """Whether anything of it goes to quarantine."""
-        return isinstance(self.refused, Stream) or self.refused.num_rows > 0
+        return isinstance(self.refused, RowStream) or self.refused.num_rows > 0
 
     @property
     def quarantined(self) -> int:
         """Rows in quarantine, by themselves or with the whole file."""
         return self.batch.rows - self.accepted - self.lost
 
-    def rows(self, seq: int) -> Stream:
+    def rows(self, seq: int) -> RowStream:
         """The rows that come in, with their provenance under the batch's sequence number."""
         assert self.case is not None  # noqa: S101  # a file that could not be read is refused
         return _accepted(self.case, seq)
@@ -78,7 +78,7 @@ def judge(
     clocks: Mapping[str, datetime],
     at: datetime,
     expected: Sequence[Expectation],
-    left: Mapping[str, Halfway],
+    left: Mapping[str, PartialCommit],
 ) -> list[Judgement]:
     """Judge staged batches of one feed, in their order.
 
@@ -113,7 +113,7 @@ def _judge(
     columns: Sequence[str],
     known: Known,
     at: datetime,
-    left: Mapping[str, Halfway],
+    left: Mapping[str, PartialCommit],
 ) -> list[Judgement]:
     examine(cases, columns)
     reasons = [tuple(case.reasons()) for case in cases]
@@ -137,7 +137,7 @@ def _judgement(
     reasons: tuple[str, ...],
     found: duplicates.Settled | None,
     at: datetime,
-    left: Mapping[str, Halfway],
+    left: Mapping[str, PartialCommit],
 ) -> Judgement:
     case = cases[number]
     recorded, superseded = DUPLICATES.empty_table(), 0
@@ -166,14 +166,14 @@ def _judgement(
     )
 
 
-def _refused(config: PipelineConfig, case: Case, reasons: Sequence[str], at: datetime) -> pa.Table | Stream:
+def _refused(config: PipelineConfig, case: Case, reasons: Sequence[str], at: datetime) -> pa.Table | RowStream:
     """Entries for quarantine; none for a refused file that quarantine gave back: its rows are still in there."""
     if not reasons:
         return entries.row_entries(case, config.contract.key, at) if case.refusals.refused.any() else _NONE
     return _NONE if case.batch.file.origin == "readmitted" else entries.file_entry(case.batch.file, reasons, at)
 
 
-def _unread(batch: StagedBatch, at: datetime, left: Halfway | None) -> Judgement:
+def _unread(batch: StagedBatch, at: datetime, left: PartialCommit | None) -> Judgement:
     """A file that could not be read is refused for that, but for rows that came in when it could."""
     if left is not None:
         rows, lost = len(left.rows), len(left.duplicates)
@@ -183,7 +183,7 @@ def _unread(batch: StagedBatch, at: datetime, left: Halfway | None) -> Judgement
     return Judgement(batch, (batch.refusal,), refused, DUPLICATES.empty_table(), ())
 
 
-def _accepted(case: Case, seq: int) -> Stream:
+def _accepted(case: Case, seq: int) -> RowStream:
     """The rows of a file that come in, provenance columns last and in order."""
     provenance = {field.name for field in PROVENANCE}
     data = [field for field in case.staged.schema if field.name not in {*provenance, UNREADABLE, ORIGIN}]
@@ -206,4 +206,4 @@ def _accepted(case: Case, seq: int) -> Stream:
             arrays = [known[name] if name in known else rows.column(name) for name in schema.names]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    return Stream(schema, batches)
+    return RowStream(schema, batches)

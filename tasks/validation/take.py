@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 from configs.contract import Expectation
 from configs.schema import PipelineConfig
 from tasks.records.data import BatchRecord, ExpectationResult, Feed, StagedBatch, rules_digest
-from tasks.stores.lake.delta import Part, Stream
-from tasks.stores.lake.partial_commits import halfway
+from tasks.stores.lake.delta import RowStream, TransactionRows
+from tasks.stores.lake.partial_commits import partial_commits
 from tasks.stores.lake.schemas import BATCH, ROW_ID
 from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
-from tasks.stores.state.first_judged import first_clocks
+from tasks.stores.state.first_judged import first_judged_at
 from tasks.validation.duplicates import Known
 from tasks.validation.judge import Judgement, judge
 from tasks.validation.keys import Ids, among
@@ -64,11 +64,11 @@ def _judge(
     clocks = dict.fromkeys(own, now)
     if config.contract.policies.future != "accept":
         # A batch that a killed run left is judged again as it was.
-        clocks = first_clocks(settings, config.name, rules_digest(config), own, now)
+        clocks = first_judged_at(settings, config.name, rules_digest(config), own, now)
     came = [
         one.event_time_max for one in ledger if one.feed == feed and one.event_time_max and one.batch not in set(own)
     ]
-    left = halfway(lake, feed, own)
+    left = partial_commits(lake, feed, own)
     found: dict[str, Judgement] = {}
     # Those of a killed run first, by themselves, as they were then: the others are held against their rows in the lake.
     for again in (True, False):
@@ -107,8 +107,8 @@ def _write(
     feed, rules = found[0].batch.file.feed, rules_digest(config)
     numbers = _sequences(lake, ledger, feed, [one.batch.file.sha256 for one in found])
 
-    def parts(rows: Iterable[tuple[Judgement, pa.Table | Stream]]) -> list[Part]:
-        return [Part(_once(one, rules), numbers[one.batch.file.sha256], table) for one, table in rows]
+    def parts(rows: Iterable[tuple[Judgement, pa.Table | RowStream]]) -> list[TransactionRows]:
+        return [TransactionRows(_once(one, rules), numbers[one.batch.file.sha256], table) for one, table in rows]
 
     _record_duplicates(lake, [one for one in found if one.left is None], numbers)
     accepted = [one for one in found if not one.reasons]
@@ -124,7 +124,7 @@ def _write(
     resolved = [(one, resolution_rows(one, ledger, now)) for one in accepted]
     lake.append_parts_once("resolutions", parts((one, table) for one, table in resolved if table.num_rows))
     records = tuple(_record(config, one, numbers, ledger, now) for one in found)
-    lake.enter(records)
+    lake.append_ledger(records)
     return records
 
 
@@ -146,7 +146,8 @@ def _record_duplicates(lake: Lake, found: Sequence[Judgement], numbers: Mapping[
         lake.replace("duplicates", pa.concat_tables([one.duplicates for one in anew]), f"by IN ({batches})")
     fresh = [one for one in found if one.batch.file.sha256 not in noted and one.duplicates.num_rows]
     lake.append_parts_once(
-        "duplicates", [Part(one.batch.file.sha256, numbers[one.batch.file.sha256], one.duplicates) for one in fresh]
+        "duplicates",
+        [TransactionRows(one.batch.file.sha256, numbers[one.batch.file.sha256], one.duplicates) for one in fresh],
     )
 
 

@@ -22,7 +22,7 @@ from tasks.statistics.metrics import Answers, digest_of
 from tasks.stores.lake import staging
 from tasks.stores.registry import models
 from tasks.stores.registry.fitted import fitted_digest
-from tasks.stores.threads import pinned
+from tasks.stores.threads import limit_threads
 from tasks.training.fit import train
 from tests.support.world import REGRESSION, merged, trips
 
@@ -144,7 +144,7 @@ def fit(name: str, made: TrainingSet, threads: int = THREADS) -> tuple[str, str,
 def answered(name: str, model: Any, made: TrainingSet) -> str:
     """Digest of what a model answers for the holdout, in one batch."""
     own = config(name)
-    with pinned(THREADS):
+    with limit_threads(THREADS):
         point, probabilities = models.predict(
             model, feature_frame(made.holdout, own.feature_columns, own.contract.columns)
         )

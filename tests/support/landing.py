@@ -28,4 +28,4 @@ def enter(
         verdict=verdict, rules=rules_digest(config), reasons=(), rows=1, accepted=1, quarantined=0,
         event_time_min=None, event_time_max=None, ingested_at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
-    assert lake.enter([record]) == 1
+    assert lake.append_ledger([record]) == 1

@@ -21,7 +21,7 @@ class LoadCheck(CleanProcess):
         from tasks.stores.registry import models
 
         try:
-            return models.answers_probe(Path(folder), trusted)
+            return models.verify_probe(Path(folder), trusted)
         except PerennialError as error:
             return str(error)
 

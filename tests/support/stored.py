@@ -26,7 +26,7 @@ from tasks.records.decision import (
     Verdict,
 )
 from tasks.records.model import ModelRef
-from tasks.records.provenance import Cost, Manifest, Parts, Provenance
+from tasks.records.provenance import Cost, Manifest, Provenance, StageDependencies
 from tasks.records.rollout import Exposure, RolloutCheck, RolloutDecision
 from tasks.release.registry_moves import Back
 from tasks.stores.state.rollout_checks import Look
@@ -39,7 +39,7 @@ METRICS = MetricSet(rows=3, values={"mae": 0.5})
 INTERVAL = Interval(estimate=0.5, low=0.1, high=0.9, confidence=0.95)
 SPLIT = SplitRecord(kind="time", holdout=0.3, column="at", boundary_us=5)
 DATASET = DatasetRef(pipeline="p", digest="d", observations=1, labels=None, through_seq=2, rows=3, labelled=3)
-PARTS = Parts(config={"a.b": 1}, code={"m.py": "d"}, libraries={"numpy": "2"}, inputs={"dataset": "d"})
+PARTS = StageDependencies(config={"a.b": 1}, code={"m.py": "d"}, libraries={"numpy": "2"}, inputs={"dataset": "d"})
 PLAN = Plan(steps=(Shadow(kind="shadow", requests=3), Canary(kind="canary", share=0.1)))
 MODEL = ModelRef(
     pipeline="p",

@@ -16,7 +16,7 @@ from tasks.errors import PerennialError
 from tasks.ingestion.discover import candidates, takes
 from tasks.ingestion.settle import Settling
 from tasks.records.data import Feed
-from tasks.stores.landing.folder import Folder, Found, Landing, open_landing
+from tasks.stores.landing.folder import FileStat, Folder, Landing, open_landing
 
 QUICK_SECONDS = 0.2  # for a file that looks complete
 
@@ -47,7 +47,7 @@ class Listing(threading.Thread):
     def __init__(self, landing: Landing, source: Source) -> None:
         super().__init__(daemon=True)
         self._landing, self._source = landing, source
-        self.found: list[Found] | None = None
+        self.found: list[FileStat] | None = None
         self.problem = ""
         self.lines: list[str] = []
 
@@ -67,7 +67,7 @@ class FeedWatch:
         self.landing = open_landing(address)
         self.folder = self.landing.root if isinstance(self.landing, Folder) else None
         self._marked = source.ready == "marker"
-        at_once = self._marked or self.landing.whole
+        at_once = self._marked or self.landing.is_atomic
         self.files = Settling(0.0 if at_once else source.settle_seconds, QUICK_SECONDS)
         self.what = f"{pipeline} {feed}"
         self._problems = problems
@@ -94,7 +94,7 @@ class FeedWatch:
         else:
             self._take(listing.found, listing.lines, now)
 
-    def _take(self, found: Sequence[Found], lines: Sequence[str], now: float) -> None:
+    def _take(self, found: Sequence[FileStat], lines: Sequence[str], now: float) -> None:
         for one in found:
             self._see(one, now)
         self.files.keep({one.path for one in found})
@@ -123,19 +123,19 @@ class FeedWatch:
         ready = not self._marked or Path(self.landing.uri(path + self.source.marker)).exists()
         try:
             if ready and self.landing.holds(path):
-                self._see(self.landing.look(path), now, moved=moved)
+                self._see(self.landing.stat(path), now, moved=moved)
             else:
                 self.files.gone(path)
         except FileNotFoundError:
             self.files.gone(path)
 
-    def _see(self, one: Found, now: float, *, moved: bool = False) -> None:
+    def _see(self, one: FileStat, now: float, *, moved: bool = False) -> None:
         stamp = (one.size, one.mtime_ns)
         complete = False
         if self.files.is_new(one.path, stamp):
             with suppress(FileNotFoundError):
-                complete = one.size > 0 and (moved or self.landing.complete(one.path, self.source.settle_seconds))
-        if self.files.see(one.path, stamp, now, complete=complete) and self.landing.busy(one.path):
+                complete = one.size > 0 and (moved or self.landing.looks_complete(one.path, self.source.settle_seconds))
+        if self.files.see(one.path, stamp, now, complete=complete) and self.landing.open_for_writing(one.path):
             self.files.written(one.path, now)
 
     def check(self, now: float) -> None:

@@ -53,7 +53,7 @@ def attribute(config: PipelineConfig, settings: Settings, before: Made, now: Mad
         PerennialError: too few rows are left to compare on.
     """
     tracking = Tracking(settings, config.name)
-    old, new = (recorded(one, tracking.fetched(one.candidate.model)) for one in (before, now))
+    old, new = (recorded(one, tracking.with_local_files(one.candidate.model)) for one in (before, now))
     _refuse_other_kinds(old, new)
     lake, configs = Lake(settings, config), (old.config, new.config)
     return _Attribution(old, new, data(lake, old, configs), data(lake, new, configs)).told(before, now, change)

@@ -11,7 +11,7 @@ from tasks.records.provenance import Manifest
 from tasks.records.stages import TRAINING_STAGES, StageName
 from tasks.stores.settings import Settings
 from tasks.stores.state.audit import Audit
-from tasks.stores.state.candidates import judged
+from tasks.stores.state.candidates import evaluated
 from tasks.stores.state.manifests import Manifests
 
 
@@ -47,7 +47,7 @@ def made(settings: Settings, pipeline: str) -> tuple[list[Made], tuple[str, ...]
     ends = {entry.intent: entry.reason for entry in entries if entry.phase == "done"}
     manifests, damaged = Manifests(settings, pipeline).readable()
     found = []
-    for entry, (at, candidate, outcome, version) in zip(intents, judged(audit, pipeline), strict=True):
+    for entry, (at, candidate, outcome, version) in zip(intents, evaluated(audit, pipeline), strict=True):
         kept = dict(_of(candidate, manifests))
         missing = tuple(f"{step}: {_why(step, kept, damaged)}" for step in TRAINING_STAGES if step not in kept)
         reason = ends.get(entry.id) or _reason(candidate)

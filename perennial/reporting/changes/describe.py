@@ -16,7 +16,7 @@ from perennial.reporting.changes.records import (
     StageCost,
 )
 from tasks.records.decision import Interval
-from tasks.records.provenance import Cost, told
+from tasks.records.provenance import Cost, shorten
 
 FIRST = "the first"
 _NAMED = 5
@@ -68,12 +68,12 @@ def _config(fields: Sequence[FieldChange] | None) -> list[str]:
 def field_line(field: FieldChange) -> str:
     """A field of the configuration: before and now; of a list, what came and went."""
     if isinstance(field.before, list) and isinstance(field.now, list):
-        went = [f"without {told(one)}" for one in field.before if one not in field.now]
-        came = [f"with {told(one)}" for one in field.now if one not in field.before]
+        went = [f"without {shorten(one)}" for one in field.before if one not in field.now]
+        came = [f"with {shorten(one)}" for one in field.now if one not in field.before]
         if went or came:
             return f"{field.field}: {', '.join([*went, *came])}"
-    before = "left out" if field.kind == "added" else told(field.before)
-    now = "left out" if field.kind == "left out" else told(field.now)
+    before = "left out" if field.kind == "added" else shorten(field.before)
+    now = "left out" if field.kind == "left out" else shorten(field.now)
     return f"{field.field}: {before} → {now}"
 
 

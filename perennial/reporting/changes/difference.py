@@ -19,7 +19,7 @@ from perennial.reporting.changes.records import (
 )
 from tasks.provenance.commits import commits_between
 from tasks.records.data import BatchRecord
-from tasks.records.provenance import Parts
+from tasks.records.provenance import StageDependencies
 from tasks.records.stages import TRAINING_STAGES, TrainingStage
 
 _WORDS = {(True, True): "changed", (False, True): "added", (True, False): "not used any more"}
@@ -95,7 +95,7 @@ def _config(before: Made, now: Made, lost: set[TrainingStage]) -> tuple[FieldCha
     return tuple(found[name] for name in sorted(found))
 
 
-def _parts(before: Made, now: Made, lost: set[TrainingStage]) -> Iterator[tuple[Parts, Parts]]:
+def _parts(before: Made, now: Made, lost: set[TrainingStage]) -> Iterator[tuple[StageDependencies, StageDependencies]]:
     """Stage by stage: one that was taken from an earlier run is of the code of then."""
     for step in TRAINING_STAGES:
         if step not in lost:
@@ -160,7 +160,7 @@ def _packages(before: Made, now: Made, lost: set[TrainingStage]) -> tuple[Packag
     return tuple(sorted(changed, key=lambda one: not one.matters))
 
 
-def _differ(name: str, was: Parts, is_now: Parts) -> bool:
+def _differ(name: str, was: StageDependencies, is_now: StageDependencies) -> bool:
     return was.libraries.get(name) != is_now.libraries.get(name)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from perennial.reporting.champions import live_at, told
 from tasks.errors import UsageError
-from tasks.stores.state.audit import Reign
+from tasks.stores.state.audit import ChampionPeriod
 
 _FORMS = "a version, such as @3, or @champion, or a time, such as @2026-03-01 or @2026-03-01T12:00+01:00"
 _SHOWN = 20
@@ -21,7 +21,9 @@ class Chosen(NamedTuple):
     asked: str
 
 
-def choose(name: str, what: str | None, versions: Sequence[int], reigns: Sequence[Reign], now: datetime) -> Chosen:
+def choose(
+    name: str, what: str | None, versions: Sequence[int], reigns: Sequence[ChampionPeriod], now: datetime
+) -> Chosen:
     """The version that an address means.
 
     Args:

@@ -63,4 +63,4 @@ def provenance_file(settings: Settings, model: ModelRef, version: int) -> Path:
         return logged
     from tasks.stores.registry.tracking import Tracking
 
-    return Path(Tracking(settings, model.pipeline).asked(version).folder) / _PROVENANCE
+    return Path(Tracking(settings, model.pipeline).resolve(version).folder) / _PROVENANCE

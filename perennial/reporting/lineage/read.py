@@ -26,7 +26,7 @@ from tasks.stores.lake.tables import Lake, dataset_digest
 from tasks.stores.lake.versions import snapshot
 from tasks.stores.settings import Settings
 from tasks.stores.state.approvals import Approvals
-from tasks.stores.state.audit import Audit, Reign
+from tasks.stores.state.audit import Audit, ChampionPeriod
 from tasks.stores.state.manifests import Manifests
 
 _UNREADABLE = (PerennialError, delta.Error, OSError)
@@ -59,7 +59,7 @@ class _Reader:
     def read(self, what: str | None) -> Lineage:
         name, audit = self.config.name, Audit(self.settings)
         found, damaged = self._candidates()
-        reigns = audit.reigns(name)
+        reigns = audit.champion_periods(name)
         versions = sorted({one.version for one in found if one.version is not None})
         version, asked = choose(name, what, versions, reigns, self.now)
         own = [one for one in found if one.version == version]
@@ -91,7 +91,7 @@ class _Reader:
             judgements=tuple(_judgement(one) for one in own),
             approval=request,
             approval_state="" if request is None else request.state(self.now),
-            approval_told="" if request is None else request.told(self.now),
+            approval_told="" if request is None else request.describe(self.now),
             reigns=tuple(one for one in reigns if one.version == version),
             pages=pages.of(self.settings, name, model.run_id, version, main.manifests, release),
             predictions=self._predictions(ledger, version),
@@ -231,6 +231,6 @@ def _rival(one: Made) -> Rival:
     return Rival(version=one.version, at=one.at, outcome=one.outcome, reason=one.reason)
 
 
-def _replaced_by(version: int, reigns: Sequence[Reign]) -> tuple[int, ...]:
+def _replaced_by(version: int, reigns: Sequence[ChampionPeriod]) -> tuple[int, ...]:
     following = [after.version for one, after in pairwise(reigns) if one.version == version]
     return tuple(dict.fromkeys(one for one in following if one != version))

@@ -10,8 +10,8 @@ from tasks.records.data import BatchRecord
 from tasks.records.decision import Verdict, WatchState
 from tasks.records.model import ModelRef
 from tasks.records.provenance import Manifest, Provenance
-from tasks.stores.state.approvals import Request
-from tasks.stores.state.audit import Reign
+from tasks.stores.state.approvals import ApprovalRequest
+from tasks.stores.state.audit import ChampionPeriod
 
 
 class Problem(Record):
@@ -134,10 +134,10 @@ class Lineage(Record):
     release: Manifest | None
     judged: Judgement
     judgements: tuple[Judgement, ...]
-    approval: Request | None
+    approval: ApprovalRequest | None
     approval_state: str
     approval_told: str
-    reigns: tuple[Reign, ...]
+    reigns: tuple[ChampionPeriod, ...]
     pages: tuple[Page, ...]
     predictions: Predictions
     watched: tuple[Watched, ...]

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from configs.schema import PipelineConfig
-from perennial.serving.log.choose import kept_columns
 from perennial.serving.log.rows import PROBABILITY
+from perennial.serving.log.sampling import kept_columns
 from tasks.stores.lake.schemas import (
     AT,
     ERROR,
@@ -19,7 +19,7 @@ from tasks.stores.lake.schemas import (
     PREDICT_MS,
     REQUEST,
     ROLE,
-    predicted,
+    prediction_type,
     served_schema,
 )
 
@@ -51,7 +51,7 @@ def read_whole(path: Path, config: PipelineConfig) -> pa.Table:
         [
             *((inside, _in_json(schema.field(name).type)) for name, inside in _SAME.items()),
             ("positions", pa.list_(pa.int64())),
-            ("predictions", pa.list_(_in_json(predicted(config)))),
+            ("predictions", pa.list_(_in_json(prediction_type(config)))),
             ("columns", inputs),
         ]
     )
@@ -68,7 +68,7 @@ def _in_json(kind: pa.DataType) -> pa.DataType:
 
 
 def _rows(found: pa.Table, schema: pa.Schema, names: list[str]) -> pa.Table:
-    positions = _one(found, "positions")
+    positions = _column(found, "positions")
     lengths = _lengths(positions)
     parents = np.repeat(np.arange(len(lengths)), lengths)
     within = np.arange(len(parents)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -76,22 +76,22 @@ def _rows(found: pa.Table, schema: pa.Schema, names: list[str]) -> pa.Table:
     def spread(lists: pa.Array, kind: pa.DataType) -> pa.Array:
         return _spread(lists, lengths, parents, within).cast(kind)
 
-    columns = {name: _one(found, inside).take(pa.array(parents)) for name, inside in _SAME.items()}
+    columns = {name: _column(found, inside).take(pa.array(parents)) for name, inside in _SAME.items()}
     columns = {name: values.cast(schema.field(name).type) for name, values in columns.items()}
     columns[POSITION] = spread(positions, pa.int64())
-    columns["prediction"] = spread(_one(found, "predictions"), schema.field("prediction").type)
-    inputs = _one(found, "columns")
+    columns["prediction"] = spread(_column(found, "predictions"), schema.field("prediction").type)
+    inputs = _column(found, "columns")
     for name in names:
         columns[name] = spread(inputs.field(name), schema.field(name).type)
     ordered = {name: columns[name] for name in schema.names}
     if "probabilities" in found.column_names:
-        shares = _one(found, "probabilities")
+        shares = _column(found, "probabilities")
         for field in shares.type:
             ordered[f"{PROBABILITY}{field.name}"] = spread(shares.field(field.name), pa.float64())
     return pa.table(ordered)
 
 
-def _one(found: pa.Table, name: str) -> pa.Array:
+def _column(found: pa.Table, name: str) -> pa.Array:
     column = found.column(name)
     return column.chunk(0) if column.num_chunks == 1 else pa.array([], column.type)
 

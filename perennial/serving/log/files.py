@@ -23,11 +23,11 @@ class Segment(NamedTuple):
 
     worker: str
     number: int
-    settled: int
+    committed_rows: int
 
     def path(self, folder: Path, ending: str) -> Path:
         """Where it lies."""
-        return folder / f"{self.worker}.{self.number:06d}.{self.settled}{ending}"
+        return folder / f"{self.worker}.{self.number:06d}.{self.committed_rows}{ending}"
 
 
 def segment(path: Path) -> Segment | None:
@@ -73,7 +73,7 @@ class Counts:
         self._numbers = memoryview(self._map).cast("Q")
 
     @classmethod
-    def begin(cls, path: Path, bound: int) -> Counts:
+    def create(cls, path: Path, bound: int) -> Counts:
         """Numbers that begin at 0, for a worker that can lose `bound` rows.
 
         Raises:
@@ -86,16 +86,16 @@ class Counts:
                 if _same(path, handle):  # else one who looks for the dead took it, empty as it was, for theirs
                     # Written, not only made longer: a full disk must fail here, not once the numbers are touched.
                     os.pwrite(handle, bytes(_SIZE), 0)
-                    made = cls(path, handle)
-                    made._numbers[2] = bound
-                    return made
+                    counts = cls(path, handle)
+                    counts._numbers[2] = bound
+                    return counts
             except BaseException:
                 os.close(handle)
                 raise
             os.close(handle)
 
     @classmethod
-    def of_dead(cls, path: Path) -> Counts | None:
+    def of_ended(cls, path: Path) -> Counts | None:
         """The numbers of a worker that is dead; None while it lives, or where others took them away.
 
         A file that its worker did not come to fill is removed.
@@ -135,7 +135,7 @@ class Counts:
         """Most rows that a kill can lose."""
         return self._numbers[2]
 
-    def end(self) -> None:
+    def remove(self) -> None:
         """The worker has settled all; the numbers are removed."""
         self.path.unlink(missing_ok=True)
         self.close()

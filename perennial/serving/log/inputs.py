@@ -9,19 +9,19 @@ import numpy as np
 
 from configs.contract import Column
 from configs.schema import PipelineConfig
-from perennial.serving.log.answer import Answer, InputCounts
+from perennial.serving.log.prediction_record import InputCounts, PredictionRecord
 
 _NUMBERS = ("integer", "number", "boolean")
 
 
-def input_counts(config: PipelineConfig, answers: Sequence[Answer]) -> dict[str, InputCounts]:
+def input_counts(config: PipelineConfig, records: Sequence[PredictionRecord]) -> dict[str, InputCounts]:
     """What came in for each feature column that is not left out. A row that two versions were asked counts once.
 
     Args:
         config: The pipeline's.
-        answers: Its answers, of all roles.
+        records: Its predictions, of all roles.
     """
-    asked = [one for one in answers if one.role == "champion" or (one.role == "canary" and not one.error)]
+    asked = [one for one in records if one.role == "champion" or (one.role == "canary" and not one.error)]
     found = {}
     for name in (one for one in config.feature_columns if one not in config.serving.log.leave_out):
         values: list[Any] = []

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from perennial.serving.log.answer import Answer
+from perennial.serving.log.prediction_record import PredictionRecord
 
-SETTLED = "n"
+COMMITTED_ROWS = "n"
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """A line of a file: some rows of a request. Its fields are those of Answer."""
 
     request: str
@@ -31,16 +31,16 @@ class Line(NamedTuple):
     error: str
 
 
-def line(answer: Answer, settled: int) -> bytes:
+def encode(record: PredictionRecord, committed_rows: int) -> bytes:
     """An answer as a line.
 
     Raises:
         TypeError: it holds what JSON can't.
     """
-    _, request, at, role, version, positions, columns, predictions, probabilities, latency, predict, error, _ = answer
+    _, request, at, role, version, positions, columns, predictions, probabilities, latency, predict, error, _ = record
     return orjson.dumps(
         {
-            SETTLED: settled,
+            COMMITTED_ROWS: committed_rows,
             "request": request,
             "at": at,
             "role": role,
@@ -58,40 +58,40 @@ def line(answer: Answer, settled: int) -> bytes:
     )
 
 
-def settled_line(settled: int) -> bytes:
+def committed_rows_line(committed_rows: int) -> bytes:
     """A line that says only how many rows are settled: the last ones were not kept."""
-    return orjson.dumps({SETTLED: settled}, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps({COMMITTED_ROWS: committed_rows}, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def parse(text: bytes) -> Line | None:
+def parse(text: bytes) -> LogLine | None:
     """A line; None where it says only how many rows are settled.
 
     Raises:
         ValueError: it is no such line.
     """
     found = orjson.loads(text)
-    if not isinstance(found, dict) or SETTLED not in found:
+    if not isinstance(found, dict) or COMMITTED_ROWS not in found:
         raise ValueError("not a line of the prediction log")
     if len(found) == 1:
         return None
-    del found[SETTLED]
+    del found[COMMITTED_ROWS]
     try:
-        one = Line(**found)
+        line = LogLine(**found)
     except TypeError as error:
         raise ValueError(f"not a line of the prediction log: {error}") from None
-    lengths = {len(one.positions), *map(len, one.columns.values()), *map(len, one.probabilities.values())}
-    if one.predictions is not None:
-        lengths.add(len(one.predictions))
+    lengths = {len(line.positions), *map(len, line.columns.values()), *map(len, line.probabilities.values())}
+    if line.predictions is not None:
+        lengths.add(len(line.predictions))
     if len(lengths) > 1:
         raise ValueError("columns of unequal length")
-    return one
+    return line
 
 
-def settled(text: bytes) -> int | None:
+def committed_rows(text: bytes) -> int | None:
     """How many rows are settled up to a line; None where it is damaged."""
     try:
         found = orjson.loads(text)
-        return int(found[SETTLED])
+        return int(found[COMMITTED_ROWS])
     except (ValueError, KeyError, TypeError):
         return None
 

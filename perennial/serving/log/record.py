@@ -11,21 +11,21 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from configs.schema import PipelineConfig
-from perennial.serving.log.answer import Answer, InputCounts, Meters, Role, Why
-from perennial.serving.log.choose import pieces
 from perennial.serving.log.files import new_worker
 from perennial.serving.log.inputs import input_counts
+from perennial.serving.log.prediction_record import DropReason, InputCounts, Meters, PredictionRecord, Role
+from perennial.serving.log.sampling import split_record
 from perennial.serving.log.settings import LogSettings
 from perennial.serving.log.ship import waiting
 from perennial.serving.log.shipper import Shipper
 from perennial.serving.log.spool import Spool
 from tasks.stores.settings import Settings
 
-__all__ = ["Answer", "InputCounts", "LogSettings", "Meters", "PredictionLog", "Role", "Why"]
+__all__ = ["DropReason", "InputCounts", "LogSettings", "Meters", "PredictionLog", "PredictionRecord", "Role"]
 
 _log = logging.getLogger(__name__)
 _MOST_PIECE = 1000
-_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 
 
 class PredictionLog:
@@ -48,21 +48,21 @@ class PredictionLog:
         self._most = settings.lose_rows
         self._spools: dict[str, Spool] = {}
         self._failing: dict[str, float] = {}  # pipelines whose files could not be made, and when
-        self._waiting: deque[tuple[Spool, Answer]] = deque()
-        self._unmetered: deque[tuple[Spool, Answer]] = deque()
+        self._waiting: deque[tuple[Spool, PredictionRecord]] = deque()
+        self._unmetered: deque[tuple[Spool, PredictionRecord]] = deque()
         self._pending = 0
         self._guard = threading.Lock()  # of what waits and of the numbers; held for microseconds
         self._disk = threading.RLock()  # of the files
         self._wake = threading.Event()
         self._stop = self._ended = self._over = False
-        self._look_at = 0.0
+        self._check_disk_at = 0.0
         self._sync_at = time.monotonic()
         self._shipper = Shipper(settings, places, configs, meters, self._rotate)
         self._writer = threading.Thread(target=self._run, name="served-write", daemon=True)
         self._writer.start()
         self._shipper.start()
 
-    def put(self, answer: Answer) -> bool:
+    def put(self, record: PredictionRecord) -> bool:
         """Take an answer; to be called before it is sent, from any thread. Whether it will be kept, sampling aside.
 
         Takes microseconds where `quick` says so. Where `lose_rows` would be passed, it first writes what waits to the
@@ -72,21 +72,21 @@ class PredictionLog:
         Raises:
             KeyError: no such pipeline.
         """
-        config = self._configs[answer.pipeline]
-        spool = self._spools.get(answer.pipeline) or self._opened(config)
-        rows = len(answer.positions)
+        config = self._configs[record.pipeline]
+        spool = self._spools.get(record.pipeline) or self._open_spool(config)
+        rows = len(record.positions)
         if spool is None or self._over or self._stop:
-            self._refuse(answer.pipeline, spool, rows)
+            self._drop(record.pipeline, spool, rows)
             return False
         if spool.config is not config:
-            spool.adapt(config)
+            spool.set_config(config)
         most = max(1, min(_MOST_PIECE, self._most // 2))
-        for piece in (answer,) if rows <= most else pieces(answer, most):
-            while not self._take(spool, piece):
+        for piece in (record,) if rows <= most else split_record(record, most):
+            while not self._try_enqueue(spool, piece):
                 self._flush()
         return not self._ended
 
-    def _take(self, spool: Spool, piece: Answer) -> bool:
+    def _try_enqueue(self, spool: Spool, piece: PredictionRecord) -> bool:
         """Take a piece, unless more than may be lost would wait. After the end nothing is: it is dropped."""
         rows = len(piece.positions)
         with self._guard:
@@ -103,7 +103,7 @@ class PredictionLog:
             self._wake.set()
         return True
 
-    def _refuse(self, pipeline: str, spool: Spool | None, rows: int) -> None:
+    def _drop(self, pipeline: str, spool: Spool | None, rows: int) -> None:
         if spool is not None and not self._stop:
             with self._guard:
                 spool.counts.add(put=rows, dropped=rows)
@@ -147,7 +147,7 @@ class PredictionLog:
         except OSError as error:  # what is on disk stays there: the next worker adopts it
             _log.error("%s: the prediction log could not be closed: %s", spool.pipeline, error)
 
-    def _opened(self, config: PipelineConfig) -> Spool | None:
+    def _open_spool(self, config: PipelineConfig) -> Spool | None:
         """A pipeline's files, made with its first answer; None where the disk does not take them."""
         with self._disk:
             spool = self._spools.get(config.name)
@@ -159,22 +159,22 @@ class PredictionLog:
                 except OSError as error:
                     if config.name not in self._failing:
                         _log.error("%s: the prediction log can't be written: %s", config.name, error)
-                    self._failing[config.name] = now + _LOOK_SECONDS
+                    self._failing[config.name] = now + _CHECK_SECONDS
             return spool
 
     def _flush(self) -> None:
         """Give what waits to the disk."""
         with self._disk:
             with self._guard:
-                taken = list(self._waiting)
+                queued = list(self._waiting)
                 self._waiting.clear()
             try:
-                for spool, answers in _by_spool(taken).items():
+                for spool, answers in _by_spool(queued).items():
                     spool.write(answers)
             finally:
                 with self._guard:
-                    self._pending -= sum(len(answer.positions) for _, answer in taken)
-            self._unmetered.extend(taken)
+                    self._pending -= sum(len(answer.positions) for _, answer in queued)
+            self._unmetered.extend(queued)
 
     def _run(self) -> None:
         while not self._stop:
@@ -187,7 +187,7 @@ class PredictionLog:
                     if spool.rows >= self._settings.segment_rows or spool.large:
                         self._close_file(spool)
                 self._sync()
-                self._look()
+                self._check_disk()
             except Exception:  # whatever it is, the service goes on, and so does the log
                 _log.exception("the prediction log met trouble")
 
@@ -207,10 +207,10 @@ class PredictionLog:
             _sync(handle)
         self._sync_at = time.monotonic()
 
-    def _look(self) -> None:
+    def _check_disk(self) -> None:
         """See whether there is room on the disk for more."""
         began = time.monotonic()
-        if began < self._look_at:
+        if began < self._check_disk_at:
             return
         files, size = waiting(self._settings.folder, list(self._configs))
         over = size >= self._settings.spill_mebibytes * (1 << 20)
@@ -221,7 +221,7 @@ class PredictionLog:
         self._over = over
         self._meters.waiting(files, size)
         now = time.monotonic()
-        self._look_at = now + max(_LOOK_SECONDS, 50 * (now - began))
+        self._check_disk_at = now + max(_CHECK_SECONDS, 50 * (now - began))
 
     def _rotate(self, name: str) -> None:
         """Close a pipeline's file, so that it is shipped, unless the one before still waits for that."""
@@ -238,9 +238,9 @@ class PredictionLog:
             _log.error("%s: a file of the prediction log can't be closed: %s", spool.pipeline, error)
 
 
-def _by_spool(taken: list[tuple[Spool, Answer]]) -> dict[Spool, list[Answer]]:
-    found: dict[Spool, list[Answer]] = {}
-    for spool, answer in taken:
+def _by_spool(records: list[tuple[Spool, PredictionRecord]]) -> dict[Spool, list[PredictionRecord]]:
+    found: dict[Spool, list[PredictionRecord]] = {}
+    for spool, answer in records:
         found.setdefault(spool, []).append(answer)
     return found
 

@@ -9,26 +9,26 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from configs.schema import PipelineConfig
-from perennial.serving.log.lines import Line, parse
+from perennial.serving.log.lines import LogLine, parse
 from tasks.stores.lake.schemas import AT, ERROR, LATENCY_MS, POSITION, PREDICT_MS, REQUEST, ROLE, served_schema
 
 _CHUNK_ROWS = 5000
 PROBABILITY = "probability_"
 
 
-class Read(NamedTuple):
+class LogFileRows(NamedTuple):
     """What a file holds: a table, and what does not fit into it, each with the reason, as JSON can hold it."""
 
     table: pa.Table
-    unfit: list[dict[str, Any]]
+    invalid: list[dict[str, Any]]
 
 
-def read(path: Path, config: PipelineConfig) -> Read:
+def read(path: Path, config: PipelineConfig) -> LogFileRows:
     """A file's rows, chunk by chunk, so that no more than the table itself is in memory."""
     unfit: list[dict[str, Any]] = []
     schema = served_schema(config)
     tables = [_table(columns, schema, unfit) for columns in _chunks(path, schema, unfit)]
-    return Read(unify(tables) if tables else schema.empty_table(), unfit)
+    return LogFileRows(unify(tables) if tables else schema.empty_table(), unfit)
 
 
 def unify(tables: list[pa.Table]) -> pa.Table:
@@ -54,27 +54,27 @@ def _chunks(path: Path, schema: pa.Schema, unfit: list[dict[str, Any]]) -> Itera
         yield columns
 
 
-def _add(columns: dict[str, list[Any]], one: Line) -> None:
-    before, rows = len(columns[REQUEST]), len(one.positions)
+def _add(columns: dict[str, list[Any]], line: LogLine) -> None:
+    before, rows = len(columns[REQUEST]), len(line.positions)
     same = {
-        REQUEST: one.request,
-        AT: one.at,
-        ROLE: one.role,
-        "model_version": one.version,
-        LATENCY_MS: one.latency_ms,
-        PREDICT_MS: one.predict_ms,
-        ERROR: one.error,
+        REQUEST: line.request,
+        AT: line.at,
+        ROLE: line.role,
+        "model_version": line.version,
+        LATENCY_MS: line.latency_ms,
+        PREDICT_MS: line.predict_ms,
+        ERROR: line.error,
     }
-    shares = {f"{PROBABILITY}{name}": values for name, values in one.probabilities.items()}
+    shares = {f"{PROBABILITY}{name}": values for name, values in line.probabilities.items()}
     for name in shares.keys() - columns.keys():
         columns[name] = [None] * before
     missing = [None] * rows
-    given = {**shares, POSITION: one.positions, "prediction": one.predictions or missing}
+    by_row = {**shares, POSITION: line.positions, "prediction": line.predictions or missing}
     for name, values in columns.items():
         if name in same:
             values.extend([same[name]] * rows)
         else:
-            values.extend(given.get(name) or one.columns.get(name) or missing)
+            values.extend(by_row.get(name) or line.columns.get(name) or missing)
 
 
 def _table(columns: dict[str, list[Any]], schema: pa.Schema, unfit: list[dict[str, Any]]) -> pa.Table:
@@ -82,21 +82,21 @@ def _table(columns: dict[str, list[Any]], schema: pa.Schema, unfit: list[dict[st
     try:
         return pa.table({name: _array(values, kinds[name]) for name, values in columns.items()})
     except _UNFIT:
-        kept = _fitting(columns, kinds, unfit)
+        kept = _valid_rows(columns, kinds, unfit)
         return pa.table({name: _array([values[row] for row in kept], kinds[name]) for name, values in columns.items()})
 
 
 _UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)
 
 
-def _fitting(columns: dict[str, list[Any]], kinds: dict[str, pa.DataType], unfit: list[dict[str, Any]]) -> list[int]:
+def _valid_rows(columns: dict[str, list[Any]], kinds: dict[str, pa.DataType], unfit: list[dict[str, Any]]) -> list[int]:
     """Numbers of the rows whose every cell is of its type; the others are told."""
     kept = []
     for row in range(len(columns[REQUEST])):
         wrong = [name for name, values in columns.items() if not _fits(values[row], kinds[name])]
         if wrong:
-            told = ", ".join(f"{name} is no {kinds[name]}" for name in wrong)
-            unfit.append({"why": told, "row": {name: values[row] for name, values in columns.items()}})
+            reason = ", ".join(f"{name} is no {kinds[name]}" for name in wrong)
+            unfit.append({"why": reason, "row": {name: values[row] for name, values in columns.items()}})
         else:
             kept.append(row)
     return kept

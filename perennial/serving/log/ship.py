@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import orjson
 
 from configs.schema import PipelineConfig
-from perennial.serving.log.answer import Meters
 from perennial.serving.log.files import CLOSED, Segment, in_order, segment
+from perennial.serving.log.prediction_record import Meters
 
 if TYPE_CHECKING:
-    from perennial.serving.log.rows import Read
+    from perennial.serving.log.rows import LogFileRows
     from tasks.stores.lake.tables import Lake
 
 _log = logging.getLogger(__name__)
-BAD = "bad"
+REJECTED_FOLDER = "bad"
 _MOST_FILES, _MOST_BYTES = 64, 96 << 20
 _DAY = 86400.0
 
@@ -39,14 +39,14 @@ def ship(root: Path, config: PipelineConfig, lake: Lake, meters: Meters) -> int:
     """
     folder = root / config.name
     found = [one.path(folder, CLOSED) for one in in_order(folder)]
-    fresh = [path for path in found if not _outdated(root, config.name, path)]
+    fresh = [path for path in found if not _set_aside_outdated(root, config.name, path)]
     known = lake.transactions("served", {_transaction(path) for path in fresh})
     due = [path for path in fresh if _version(path) > known.get(_transaction(path), 0)]
     _remove([path for path in fresh if path not in due])  # committed by one who was killed before he removed them
     return sum(_commit(root, config, lake, meters, group) for group in _groups(due))
 
 
-def _named(path: Path) -> Segment:
+def _segment(path: Path) -> Segment:
     found = segment(path)
     if found is None:
         raise ValueError(f"{path}: not a file of the prediction log")
@@ -55,20 +55,20 @@ def _named(path: Path) -> Segment:
 
 def _transaction(path: Path) -> str:
     """One a worker: the lake would else keep, and look through, thousands a day."""
-    return f"served:{_named(path).worker}"
+    return f"served:{_segment(path).worker}"
 
 
 def _version(path: Path) -> int:
-    return _named(path).number + 1
+    return _segment(path).number + 1
 
 
-def _outdated(root: Path, pipeline: str, path: Path) -> bool:
+def _set_aside_outdated(root: Path, pipeline: str, path: Path) -> bool:
     """Put a file aside that the lake may have, and have forgotten that it has."""
     from tasks.stores.lake.schemas import SERVED_DAYS
 
     if time.time() - path.stat().st_mtime < (SERVED_DAYS - 1) * _DAY:
         return False
-    folder = root / BAD / pipeline
+    folder = root / REJECTED_FOLDER / pipeline
     folder.mkdir(parents=True, exist_ok=True)
     path.replace(folder / path.name)
     _log.error(
@@ -98,47 +98,47 @@ def _groups(files: Sequence[Path]) -> Iterator[list[Path]]:
 
 def _commit(root: Path, config: PipelineConfig, lake: Lake, meters: Meters, files: Sequence[Path]) -> int:
     from perennial.serving.log.rows import unify
-    from tasks.stores.lake.delta import Part
+    from tasks.stores.lake.delta import TransactionRows
 
     found = [_read(path, config) for path in files]
     for path, one in zip(files, found, strict=True):
-        if one.unfit:
-            _set_aside(root, config.name, path, one.unfit)
+        if one.invalid:
+            _set_aside(root, config.name, path, one.invalid)
     full = [(path, one.table) for path, one in zip(files, found, strict=True) if one.table.num_rows]
     if full:
         schema = unify([table.schema.empty_table() for _, table in full]).schema
         tables = [unify([schema.empty_table(), table]) for _, table in full]
         parts = [
-            Part(_transaction(path), _version(path), table, rising=True)
+            TransactionRows(_transaction(path), _version(path), table, ordered=True)
             for (path, _), table in zip(full, tables, strict=True)
         ]
         lake.append_parts_once("served", parts)
     _remove(files)
     for one in found:
-        if one.unfit:
-            meters.dropped(config.name, len(one.unfit), "unfit")
+        if one.invalid:
+            meters.dropped(config.name, len(one.invalid), "unfit")
     rows = sum(int(table.num_rows) for _, table in full)
     if rows:
         meters.shipped(config.name, rows)
     return rows
 
 
-def _read(path: Path, config: PipelineConfig) -> Read:
+def _read(path: Path, config: PipelineConfig) -> LogFileRows:
     """A file's rows: at once, or one by one where something in it does not fit."""
     import pyarrow as pa
 
     from perennial.serving.log.columnar import read_whole
-    from perennial.serving.log.rows import Read, read
+    from perennial.serving.log.rows import LogFileRows, read
 
     try:
-        return Read(read_whole(path, config), [])
+        return LogFileRows(read_whole(path, config), [])
     except pa.ArrowException:
         return read(path, config)
 
 
 def _set_aside(root: Path, pipeline: str, path: Path, unfit: Sequence[object]) -> None:
     """Keep, for a person, what the table can't take; written whole, and the same again after a kill."""
-    folder = root / BAD / pipeline
+    folder = root / REJECTED_FOLDER / pipeline
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{path.name}"
     draft.write_bytes(b"".join(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in unfit))

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 
 from configs.schema import PipelineConfig
-from perennial.serving.log.adopt import adopt
-from perennial.serving.log.answer import Meters
 from perennial.serving.log.files import CLOSED, segments
+from perennial.serving.log.prediction_record import Meters
+from perennial.serving.log.recovery import recover_files
 from perennial.serving.log.settings import LogSettings
 from perennial.serving.log.ship import ship
 from tasks.stores.locks.file import FileLock
@@ -43,7 +43,7 @@ class Shipper:
         self._settings, self._places, self._configs, self._meters = settings, places, configs, meters
         self._rotate = rotate
         self._hurried: frozenset[str] = frozenset()
-        self._looked: dict[str, float] = {}
+        self._attempted_at: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._wake = threading.Event()
         self._deadline: float | None = None
@@ -70,8 +70,8 @@ class Shipper:
             self._wake.wait(self._pause())
             self._wake.clear()
             if self._deadline is None:
-                self._round(self._due())
-        while not self._round(sorted(self._configs)) and time.monotonic() < self._deadline:
+                self._ship_all(self._due())
+        while not self._ship_all(sorted(self._configs)) and time.monotonic() < self._deadline:
             time.sleep(_BUSY_PAUSE)
 
     def _pause(self) -> float:
@@ -84,14 +84,14 @@ class Shipper:
 
     def _next(self, name: str) -> float:
         """When it is a pipeline's turn."""
-        looked = self._looked.get(name)
+        looked = self._attempted_at.get(name)
         if looked is None:
             return 0.0
         period = self._settings.hurry_seconds if name in self._hurried else self._settings.ship_seconds
         tries = self._failures.get(name, 0)
         return looked + (min(_LONGEST_PAUSE, period * 2 ** min(tries, 10)) if tries else period)
 
-    def _round(self, names: list[str]) -> bool:
+    def _ship_all(self, names: list[str]) -> bool:
         """Close and ship the files of pipelines; whether it is done: nobody else was at it, and the lake took them."""
         if not names:
             return True
@@ -99,11 +99,11 @@ class Shipper:
             self._rotate(name)
         lock = FileLock(self._settings.folder, "ship")
         try:
-            return lock.take() and not [name for name in names if not self._one(name)]
+            return lock.try_acquire() and not [name for name in names if not self._try_ship(name)]
         finally:
             lock.close()
 
-    def _one(self, name: str) -> bool:
+    def _try_ship(self, name: str) -> bool:
         """Ship a pipeline's files; whether the lake took them."""
         try:
             self._ship(name)
@@ -113,7 +113,7 @@ class Shipper:
                 _log.exception("%s: answers wait on disk: the lake does not take them (%s)", name, type(error).__name__)
             return False
         finally:
-            self._looked[name] = time.monotonic()
+            self._attempted_at[name] = time.monotonic()
         if self._failures.pop(name, 0):
             _log.info("%s: the lake takes answers again", name)
         return True
@@ -122,7 +122,7 @@ class Shipper:
         root, config = self._settings.folder, self._configs[name]
         if not (root / name).is_dir():
             return
-        lost = adopt(root, name)
+        lost = recover_files(root, name)
         if lost:
             self._meters.lost(name, lost)
         if segments(root / name, CLOSED):

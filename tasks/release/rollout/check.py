@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from configs.schema import PipelineConfig
 from tasks.records.rollout import RolloutDecision
-from tasks.release.registry_moves import Desk, finish, supersede
+from tasks.release.registry_moves import ReleaseContext, close_rollout, supersede
 from tasks.stores.lake.tables import Lake
 from tasks.stores.registry.tracking import Tracking
 from tasks.stores.state import rollouts
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tasks.release.rollout.evidence import Evidence
 
 
-def judge(
+def evaluate_rollout(
     config: PipelineConfig, tracking: Tracking, audit: Audit, lake: Lake, rollout: Rollout, now: datetime
 ) -> RolloutDecision:
     """What is to become of a rollout, by its records. No lock is needed: nothing is moved."""
@@ -27,8 +27,8 @@ def judge(
 
     evaluation = config.evaluation
     rules = Rules(rollout.plan, config.task, evaluation.primary, evaluation.comparison, config.seed)
-    found = replace(_evidence(config, tracking, lake, rollout), refused=rollouts.refused(audit, rollout))
-    return decide(rules, rollout.step, found, began=rollout.began, since=rollout.since, now=now)
+    evidence = replace(_evidence(config, tracking, lake, rollout), refused=rollouts.serving_refusal(audit, rollout))
+    return decide(rules, rollout.step, evidence, began=rollout.began, since=rollout.since, now=now)
 
 
 def _evidence(config: PipelineConfig, tracking: Tracking, lake: Lake, rollout: Rollout) -> Evidence:
@@ -43,33 +43,35 @@ def _evidence(config: PipelineConfig, tracking: Tracking, lake: Lake, rollout: R
     return observations.evidence(config, lake, challenger, champion, rows)
 
 
-def act(desk: Desk, rollout: Rollout, decision: RolloutDecision, now: datetime, actor: str) -> Rollout:
+def apply_decision(
+    context: ReleaseContext, rollout: Rollout, decision: RolloutDecision, now: datetime, actor: str
+) -> Rollout:
     """Carry out what was decided of a rollout; the rollout as it is now. Alias lock held.
 
     Where it ended or went on since the look, nothing new is decided.
     """
-    present = next(one for one in rollouts.history(desk.audit, desk.pipeline) if one.id == rollout.id)
+    present = next(one for one in rollouts.history(context.audit, context.pipeline) if one.id == rollout.id)
     if present.closed is not None:
         return present
     if present.ending is not None:
-        return finish(desk, present, now)
-    champion = desk.tracking.champion_version()
+        return close_rollout(context, present, now)
+    champion = context.tracking.champion_version()
     if champion != present.champion:
-        return finish(desk, supersede(desk.audit, present, champion, now, actor), now)
+        return close_rollout(context, supersede(context.audit, present, champion, now, actor), now)
     if present.step != rollout.step or decision.action == "go_on":
-        show(desk.tracking, present)
+        sync_exposure(context.tracking, present)
         return present
     if decision.action == "advance":
         reason = "; ".join(decision.reasons)
-        moved = rollouts.advance(desk.audit, present, at=now, actor=actor, reason=reason)
-        show(desk.tracking, moved)
+        moved = rollouts.advance(context.audit, present, at=now, actor=actor, reason=reason)
+        sync_exposure(context.tracking, moved)
         return moved
-    outcome: rollouts.EndOutcome = "promoted" if decision.action == "promote" else "rolled_back"
+    outcome: rollouts.RolloutOutcome = "promoted" if decision.action == "promote" else "rolled_back"
     ending = Ending(outcome=outcome, reasons=decision.reasons, by=actor, at=now)
-    return finish(desk, rollouts.decide(desk.audit, present, ending), now)
+    return close_rollout(context, rollouts.record_outcome(context.audit, present, ending), now)
 
 
-def show(tracking: Tracking, rollout: Rollout) -> None:
+def sync_exposure(tracking: Tracking, rollout: Rollout) -> None:
     """Point the registry's alias and tag to where a rollout is. Without a service, nothing is shown to anyone."""
     if rollout.plan.over == "requests" and tracking.exposed() != (rollout.version, rollout.exposure):
         tracking.expose(rollout.version, rollout.exposure)

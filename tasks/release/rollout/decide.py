@@ -90,11 +90,11 @@ def _missing(
 ) -> list[str]:
     """What the step still waits for. What nobody could look at yet is never fine: only labels may stay away."""
     asked, minutes = plan.steps[step].requests, spent.total_seconds() / 60.0
-    told = [f"{evidence.answered} of {asked} rows are answered"] if evidence.answered < asked else []
+    missing = [f"{evidence.answered} of {asked} rows are answered"] if evidence.answered < asked else []
     if minutes < plan.steps[step].minutes:
-        told.append(f"{minutes:.1f} of {plan.steps[step].minutes:g} minutes are over")
+        missing.append(f"{minutes:.1f} of {plan.steps[step].minutes:g} minutes are over")
     waits = [one for one in checks if one.outcome == "not_applicable" and one.name != "labels"]
-    return told + [f"{one.name}: {one.reason}" for one in waits]
+    return missing + [f"{one.name}: {one.reason}" for one in waits]
 
 
 def errors(checks: RolloutChecks, evidence: Evidence) -> RolloutCheck:
@@ -105,13 +105,13 @@ def errors(checks: RolloutChecks, evidence: Evidence) -> RolloutCheck:
         return RolloutCheck(name="errors", outcome="not_applicable", reason="it was asked nothing yet")
     low = wilson_low(evidence.failed, evidence.asked)
     share = evidence.failed / evidence.asked
-    told = (
+    reason = (
         f"{evidence.failed} of {evidence.asked} rows failed ({share:.2%}; its 95 % interval begins at {low:.2%}); "
         f"{checks.max_error_share:.2%} may, or {LEAST_FAILED - 1} rows"
     )
     figures = {"asked": float(evidence.asked), "failed": float(evidence.failed), "share": share, "at_least": low}
     failed = low > checks.max_error_share and evidence.failed >= LEAST_FAILED
-    return RolloutCheck(name="errors", outcome="fail" if failed else "pass", reason=told, figures=figures)
+    return RolloutCheck(name="errors", outcome="fail" if failed else "pass", reason=reason, figures=figures)
 
 
 def latency(checks: RolloutChecks, pairs: Pairs | None) -> RolloutCheck:
@@ -122,21 +122,21 @@ def latency(checks: RolloutChecks, pairs: Pairs | None) -> RolloutCheck:
     both = np.isfinite(pairs.challenger_ms) & np.isfinite(pairs.champion_ms)
     times, needed = int(both.sum()), min(LEAST_TIMES, checks.min_rows)
     if times < needed:
-        told = f"both were timed on {times} requests, {needed} are needed to compare"
-        return RolloutCheck(name="latency", outcome="not_applicable", reason=told, figures={"times": float(times)})
+        reason = f"both were timed on {times} requests, {needed} are needed to compare"
+        return RolloutCheck(name="latency", outcome="not_applicable", reason=reason, figures={"times": float(times)})
     mine, theirs = median_interval(pairs.challenger_ms[both]), median_interval(pairs.champion_ms[both])
     others = pairs.waited_ms[np.isfinite(pairs.waited_ms)]
     waited = len(others) >= needed and np.median(others) > theirs.estimate
     theirs = median_interval(others) if waited else theirs
     ratio = mine.estimate / max(theirs.estimate, 1e-6)
     slow = mine.low > checks.max_latency_ratio * theirs.high and mine.low > checks.latency_floor_ms
-    told = (
+    reason = (
         f"median {mine.estimate:.3g} ms ({mine.low:.3g} to {mine.high:.3g}), champion {theirs.estimate:.3g} ms "
         f"({theirs.low:.3g} to {theirs.high:.3g}){' for others meanwhile' if waited else ''}: {ratio:.2f} times; "
         f"{checks.max_latency_ratio:g} may be, or {checks.latency_floor_ms:g} ms"
     )
     figures = {"times": float(times), "challenger_ms": mine.estimate, "champion_ms": theirs.estimate, "ratio": ratio}
-    return RolloutCheck(name="latency", outcome="fail" if slow else "pass", reason=told, figures=figures)
+    return RolloutCheck(name="latency", outcome="fail" if slow else "pass", reason=reason, figures=figures)
 
 
 def predictions(rules: Rules, pairs: Pairs | None) -> RolloutCheck:
@@ -149,11 +149,11 @@ def predictions(rules: Rules, pairs: Pairs | None) -> RolloutCheck:
         shift, measure = number_shift(pairs.challenger.point, pairs.champion.point), "standard deviations"
     else:
         shift, measure = class_shift(pairs.challenger.point, pairs.champion.point), "Jensen-Shannon distance"
-    told = f"{shift:.3g} away from the champion's on the same {rows} rows ({measure}); {checks.max_shift:g} may be"
+    reason = f"{shift:.3g} away from the champion's on the same {rows} rows ({measure}); {checks.max_shift:g} may be"
     return RolloutCheck(
         name="predictions",
         outcome="fail" if shift > checks.max_shift else "pass",
-        reason=told,
+        reason=reason,
         figures={"rows": float(rows), "shift": shift},
     )
 
@@ -163,22 +163,27 @@ def labels(rules: Rules, labelled: Labelled | None) -> RolloutCheck:
     needed = rules.plan.checks.min_labels
     rows = 0 if labelled is None else len(labelled.truth)
     if labelled is None or rows < needed:
-        told = f"{rows} rows have a label, {needed} are needed"
-        return RolloutCheck(name="labels", outcome="not_applicable", reason=told, figures={"rows": float(rows)})
-    found = _improvement(rules, labelled)
-    if found is None:
-        told = f"{rules.primary} is not a number on {rows} rows with a label"
-        return RolloutCheck(name="labels", outcome="not_applicable", reason=told, figures={"rows": float(rows)})
-    better = "better" if found.estimate >= 0 else "worse"
-    told = (
-        f"{rules.primary} {better} by {abs(found.estimate):.4g} than the champion on {rows} rows with a label "
-        f"(improvement {found.low:.4g} to {found.high:.4g})"
+        reason = f"{rows} rows have a label, {needed} are needed"
+        return RolloutCheck(name="labels", outcome="not_applicable", reason=reason, figures={"rows": float(rows)})
+    improvement = _improvement(rules, labelled)
+    if improvement is None:
+        reason = f"{rules.primary} is not a number on {rows} rows with a label"
+        return RolloutCheck(name="labels", outcome="not_applicable", reason=reason, figures={"rows": float(rows)})
+    better = "better" if improvement.estimate >= 0 else "worse"
+    reason = (
+        f"{rules.primary} {better} by {abs(improvement.estimate):.4g} than the champion on {rows} rows with a label "
+        f"(improvement {improvement.low:.4g} to {improvement.high:.4g})"
     )
     return RolloutCheck(
         name="labels",
-        outcome="fail" if found.high < 0 else "pass",
-        reason=told,
-        figures={"rows": float(rows), "improvement": found.estimate, "low": found.low, "high": found.high},
+        outcome="fail" if improvement.high < 0 else "pass",
+        reason=reason,
+        figures={
+            "rows": float(rows),
+            "improvement": improvement.estimate,
+            "low": improvement.low,
+            "high": improvement.high,
+        },
     )
 
 
@@ -199,11 +204,11 @@ def deadline(plan: Rollout, spent: timedelta, *, done: bool) -> RolloutCheck:
     """Is the time for all steps over, and they are not done?"""
     hours = spent.total_seconds() / 3600.0
     late = hours > plan.deadline_hours and not done
-    told = f"{hours:.3g} of {plan.deadline_hours:g} hours are over"
+    reason = f"{hours:.3g} of {plan.deadline_hours:g} hours are over"
     figures = {"hours": hours}
-    return RolloutCheck(name="deadline", outcome="fail" if late else "pass", reason=told, figures=figures)
+    return RolloutCheck(name="deadline", outcome="fail" if late else "pass", reason=reason, figures=figures)
 
 
 def _few(name: Literal["latency", "predictions"], rows: int, needed: int) -> RolloutCheck:
-    told = f"both answered {rows} rows, {needed} are needed to compare"
-    return RolloutCheck(name=name, outcome="not_applicable", reason=told, figures={"rows": float(rows)})
+    reason = f"both answered {rows} rows, {needed} are needed to compare"
+    return RolloutCheck(name=name, outcome="not_applicable", reason=reason, figures={"rows": float(rows)})

@@ -19,7 +19,7 @@ from tasks.features.training_set import TARGET, resample_units, with_targets
 from tasks.records.data import BatchRecord
 from tasks.records.model import ModelRef
 from tasks.release.rollout.evidence import Evidence, Labelled, Pairs
-from tasks.release.rollout.paired import beside, both, usable
+from tasks.release.rollout.paired import join_pairs, paired_predictions, valid_predictions
 from tasks.stores.lake.schemas import ERROR, ROW_ID, SEQ
 from tasks.stores.lake.tables import Lake
 from tasks.stores.registry import models
@@ -50,15 +50,15 @@ def evidence(config: PipelineConfig, lake: Lake, challenger: ModelRef, champion:
     for piece in _pieces(lake, batches, (challenger, champion)):
         pieces.append([_scored(ref, model, piece) for ref, model in loaded])
         if not len(times) and all(_answered(scored) for scored in pieces[-1]):
-            times = _timed(loaded, piece.slice(0, TIMED_ROWS))
+            times = _measure_milliseconds(loaded, piece.slice(0, TIMED_ROWS))
     if not pieces:
         return Evidence(answered=0, asked=0, failed=0)
     mine, theirs = (pa.concat_tables([piece[side] for piece in pieces], promote_options="default") for side in (0, 1))
-    good = usable(mine)
-    table = beside(good, usable(theirs), [ROW_ID])
+    good = valid_predictions(mine)
+    table = join_pairs(good, valid_predictions(theirs), [ROW_ID])
     pairs = None
     if table.num_rows:
-        pairs = Pairs(*both(config, table), times[:, 0], times[:, 1])
+        pairs = Pairs(*paired_predictions(config, table), times[:, 0], times[:, 1])
     return Evidence(
         answered=good.num_rows,
         asked=mine.num_rows,
@@ -86,8 +86,8 @@ def _scored(ref: ModelRef, model: Any, piece: pa.Table) -> pa.Table:
         return _table(ids, f"{type(error).__name__}: {error}", piece.num_rows)
 
 
-def _table(columns: Mapping[str, Any], told: str, rows: int) -> pa.Table:
-    found = pa.table({**columns, ERROR: pa.repeat(told, rows)})
+def _table(columns: Mapping[str, Any], error: str, rows: int) -> pa.Table:
+    found = pa.table({**columns, ERROR: pa.repeat(error, rows)})
     if "prediction" not in columns:
         found = found.append_column("prediction", pa.nulls(rows))
     return found
@@ -97,7 +97,7 @@ def _answered(scored: pa.Table) -> bool:
     return bool(scored.num_rows) and not scored.column(ERROR)[0].as_py()
 
 
-def _timed(loaded: Sequence[tuple[ModelRef, Any]], piece: pa.Table) -> npt.NDArray[np.float64]:
+def _measure_milliseconds(loaded: Sequence[tuple[ModelRef, Any]], piece: pa.Table) -> npt.NDArray[np.float64]:
     """Milliseconds of each version for the same rows, shape (TIMED, 2); NaN where a model threw."""
     frames = [feature_frame(piece, ref.feature_columns, ref.columns) for ref, _ in loaded]
     times = np.full((TIMED, len(loaded)), np.nan)
@@ -127,4 +127,6 @@ def _labelled(config: PipelineConfig, lake: Lake, table: pa.Table, unseen: list[
     if not found.num_rows:
         return None
     truth = target_values(found.select([TARGET]), config.contract.columns[target])
-    return Labelled(truth, *both(config, found, tuple(np.unique(truth).tolist())), resample_units(config, found))
+    return Labelled(
+        truth, *paired_predictions(config, found, tuple(np.unique(truth).tolist())), resample_units(config, found)
+    )

@@ -15,11 +15,11 @@ from tasks.statistics.classes import probability_columns
 from tasks.statistics.metrics import Answers
 from tasks.stores.lake.schemas import ERROR, PREDICT_MS
 
-THEIRS = "_champion_"  # prefix of the champion's columns in a joined table
+CHAMPION_PREFIX = "_champion_"  # prefix of the champion's columns in a joined table
 _PROBABILITY = "probability_"
 
 
-def usable(table: pa.Table) -> pa.Table:
+def valid_predictions(table: pa.Table) -> pa.Table:
     """The rows with an answer that is one: no error, and no missing or infinite number."""
     found = pc.and_(pc.equal(pc.fill_null(table.column(ERROR), ""), ""), pc.is_valid(table.column("prediction")))
     if pa.types.is_floating(table.column("prediction").type):
@@ -27,19 +27,19 @@ def usable(table: pa.Table) -> pa.Table:
     return table.filter(found)
 
 
-def answer_names(names: list[str]) -> list[str]:
+def prediction_names(names: list[str]) -> list[str]:
     """Those of a table's columns that hold answers."""
     return [name for name in names if name == "prediction" or name.startswith(_PROBABILITY)]
 
 
-def beside(challenger: pa.Table, champion: pa.Table, keys: list[str]) -> pa.Table:
+def join_pairs(challenger: pa.Table, champion: pa.Table, keys: list[str]) -> pa.Table:
     """Rows that both answered, the champion's columns with a prefix, in the order of the keys."""
-    kept = [name for name in champion.column_names if name in (PREDICT_MS, *answer_names(champion.column_names))]
-    theirs = champion.select([*keys, *kept]).rename_columns([*keys, *(f"{THEIRS}{name}" for name in kept)])
+    kept = [name for name in champion.column_names if name in (PREDICT_MS, *prediction_names(champion.column_names))]
+    theirs = champion.select([*keys, *kept]).rename_columns([*keys, *(f"{CHAMPION_PREFIX}{name}" for name in kept)])
     return challenger.join(theirs, keys=keys, join_type="inner").sort_by([(name, "ascending") for name in keys])
 
 
-def both(config: PipelineConfig, table: pa.Table, more: tuple[Any, ...] = ()) -> tuple[Answers, Answers]:
+def paired_predictions(config: PipelineConfig, table: pa.Table, more: tuple[Any, ...] = ()) -> tuple[Answers, Answers]:
     """The challenger's and the champion's answers in a joined table.
 
     Args:
@@ -47,10 +47,10 @@ def both(config: PipelineConfig, table: pa.Table, more: tuple[Any, ...] = ()) ->
         table: What `beside` gave.
         more: True classes, for answers without probabilities.
     """
-    return answers(config, table, "", more), answers(config, table, THEIRS, more)
+    return predictions(config, table, "", more), predictions(config, table, CHAMPION_PREFIX, more)
 
 
-def answers(config: PipelineConfig, table: pa.Table, prefix: str, more: tuple[Any, ...]) -> Answers:
+def predictions(config: PipelineConfig, table: pa.Table, prefix: str, more: tuple[Any, ...]) -> Answers:
     """One version's answers in a joined table."""
     column = config.contract.columns[config.contract.target]
     point = target_values(table.select([f"{prefix}prediction"]), column)

@@ -16,11 +16,11 @@ from tasks.errors import UsageError
 from tasks.records.base import Record, digest
 from tasks.stores.files import tabular
 from tasks.stores.landing.addresses import Address
-from tasks.stores.landing.folder import Found
+from tasks.stores.landing.folder import FileStat
 from tasks.stores.settings import Settings
 from tasks.stores.state.database import METADATA, connect
 
-_MADE = b"perennial.made"
+_SOURCE_DIGEST = b"perennial.made"
 _outputs = sa.Table(
     "outputs",
     METADATA,
@@ -31,7 +31,7 @@ _outputs = sa.Table(
 )
 
 
-class Made(Record):
+class OutputSource(Record):
     """What a file of predictions was made from.
 
     Attributes:
@@ -50,10 +50,10 @@ class Made(Record):
     @property
     def metadata(self) -> dict[bytes, bytes]:
         """What a Parquet file tells of it."""
-        told = {"pipeline": self.pipeline, "input_sha256": self.input, "model_version": str(self.version)}
-        told |= {"model_run": self.run_id}
-        return {_MADE: digest(self.model_dump()).encode()} | {
-            f"perennial.{name}".encode(): value.encode() for name, value in told.items()
+        properties = {"pipeline": self.pipeline, "input_sha256": self.input, "model_version": str(self.version)}
+        properties |= {"model_run": self.run_id}
+        return {_SOURCE_DIGEST: digest(self.model_dump()).encode()} | {
+            f"perennial.{name}".encode(): value.encode() for name, value in properties.items()
         }
 
 
@@ -69,12 +69,12 @@ def check(address: Address) -> None:
         if address.place.startswith(("http://", "https://")):
             raise UsageError(f"{address} can't be written: over http files are read only. Write to a path or s3://.")
         return
-    there = next(one for one in path.parents if one.exists())
-    why = "it is a folder" if path.is_dir() else "" if there.is_dir() else f"{there} is no folder"
-    if not why and not os.access(there, os.W_OK):
-        why = f"nothing may be written into {there}"
-    if why:
-        raise UsageError(f"{path} can't be written: {why}.")
+    existing = next(one for one in path.parents if one.exists())
+    problem = "it is a folder" if path.is_dir() else "" if existing.is_dir() else f"{existing} is no folder"
+    if not problem and not os.access(existing, os.W_OK):
+        problem = f"nothing may be written into {existing}"
+    if problem:
+        raise UsageError(f"{path} can't be written: {problem}.")
 
 
 class Outputs:
@@ -87,23 +87,25 @@ class Outputs:
     def __init__(self, settings: Settings) -> None:
         self._engine = connect(settings)
 
-    def holds(self, address: Address, made: Made) -> bool:
+    def is_current(self, address: Address, source: OutputSource) -> bool:
         """Whether a file is there that was made from just this, and not changed since."""
         try:
-            found = address.landing().look(address.name)
+            found = address.landing().stat(address.name)
         except FileNotFoundError:
             return False
-        wanted = made.metadata[_MADE].decode()
-        return (_told(address) if address.ending == ".parquet" else self._noted(address, found)) == wanted
+        wanted = source.metadata[_SOURCE_DIGEST].decode()
+        return (
+            _parquet_source(address) if address.ending == ".parquet" else self._recorded_source(address, found)
+        ) == wanted
 
     def write(
-        self, address: Address, made: Made, schema: pa.Schema, batches: Iterable[pa.RecordBatch], folder: Path
+        self, address: Address, source: OutputSource, schema: pa.Schema, batches: Iterable[pa.RecordBatch], folder: Path
     ) -> int:
         """Write rows in the format that the address's ending says, in bounded memory and in one move; how many.
 
         Args:
             address: The file.
-            made: What the rows are made from.
+            source: What the rows are made from.
             schema: Theirs.
             batches: The rows.
             folder: Where the file is made, before it is moved.
@@ -112,28 +114,28 @@ class Outputs:
             UsageError: it can't be written.
         """
         draft = folder / f"result{address.ending}"
-        rows = tabular.write(draft, schema.with_metadata(made.metadata), batches)
+        rows = tabular.write(draft, schema.with_metadata(source.metadata), batches)
         _put(draft, address)
         if address.ending != ".parquet":
-            self._note(address, made.metadata[_MADE].decode())
+            self._record_source(address, source.metadata[_SOURCE_DIGEST].decode())
         return rows
 
-    def _noted(self, address: Address, found: Found) -> str:
+    def _recorded_source(self, address: Address, found: FileStat) -> str:
         wanted = (_outputs.c.address == str(address), _outputs.c.size == found.size)
         query = sa.select(_outputs.c.made).where(*wanted, _outputs.c.mtime_ns == found.mtime_ns)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one_or_none() or ""
 
-    def _note(self, address: Address, made: str) -> None:
-        found = address.landing().look(address.name)
-        now = {"size": found.size, "mtime_ns": found.mtime_ns, "made": made}
+    def _record_source(self, address: Address, source_digest: str) -> None:
+        found = address.landing().stat(address.name)
+        now = {"size": found.size, "mtime_ns": found.mtime_ns, "made": source_digest}
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         query = insert(_outputs).values(address=str(address), **now)
         with self._engine.begin() as connection:
             connection.execute(query.on_conflict_do_update(index_elements=["address"], set_=now))
 
 
-def _told(address: Address) -> str:
+def _parquet_source(address: Address) -> str:
     """What a Parquet file tells that it was made from; nothing where it is not ours."""
     import pyarrow.parquet as pq
 
@@ -142,7 +144,7 @@ def _told(address: Address) -> str:
             metadata = pq.read_schema(handle).metadata or {}
         except pa.ArrowException:
             return ""  # no Parquet: it is written anew
-    return str(metadata.get(_MADE, b"").decode(errors="replace"))
+    return str(metadata.get(_SOURCE_DIGEST, b"").decode(errors="replace"))
 
 
 def _put(draft: Path, address: Address) -> None:

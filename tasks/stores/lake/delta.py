@@ -37,14 +37,14 @@ class LakeConflictError(RuntimeError):
     """Other writers won every one of several tries at one commit."""
 
 
-class Stream(NamedTuple):
+class RowStream(NamedTuple):
     """Rows that are made while they are written, as often as a commit is tried."""
 
     schema: pa.Schema
     batches: Callable[[], Iterator[pa.RecordBatch]]
 
 
-class Part(NamedTuple):
+class TransactionRows(NamedTuple):
     """Rows and the application transaction that they are written under.
 
     Attributes:
@@ -57,8 +57,8 @@ class Part(NamedTuple):
 
     app_id: str
     version: int
-    rows: pa.Table | Stream
-    rising: bool = False
+    rows: pa.Table | RowStream
+    ordered: bool = False
 
 
 def open_table(url: str, version: int | None = None) -> Table | None:
@@ -79,7 +79,9 @@ def append(url: str, schema: pa.Schema, rows: pa.Table) -> None:
     write_deltalake(open_table(url) or create(url, schema), rows, mode="append", schema_mode="merge")
 
 
-def append_once(url: str, schema: pa.Schema, parts: Sequence[Part], properties: Mapping[str, str] | None = None) -> int:
+def append_once(
+    url: str, schema: pa.Schema, parts: Sequence[TransactionRows], properties: Mapping[str, str] | None = None
+) -> int:
     """Append several parts in one commit, each under its own application transaction, each once.
 
     Args:
@@ -95,13 +97,13 @@ def append_once(url: str, schema: pa.Schema, parts: Sequence[Part], properties: 
         LakeConflictError: others won every try.
     """
 
-    def write(opened: Table, due: Sequence[Part]) -> None:
+    def write(opened: Table, due: Sequence[TransactionRows]) -> None:
         write_deltalake(opened, _rows(due), mode="append", schema_mode="merge", commit_properties=_commit(due))
 
     return _once(url, schema, parts, write, properties)
 
 
-def merge_once(url: str, schema: pa.Schema, parts: Sequence[Part], on: Sequence[str]) -> int:
+def merge_once(url: str, schema: pa.Schema, parts: Sequence[TransactionRows], on: Sequence[str]) -> int:
     """Put parts into a table in one commit, each once: rows take the place of those that are equal in some columns.
 
     Args:
@@ -117,7 +119,7 @@ def merge_once(url: str, schema: pa.Schema, parts: Sequence[Part], on: Sequence[
         LakeConflictError: others won every try.
     """
 
-    def write(opened: Table, due: Sequence[Part]) -> None:
+    def write(opened: Table, due: Sequence[TransactionRows]) -> None:
         equal = " AND ".join(f't."{name}" = s."{name}"' for name in on)
         merge = opened.merge(
             _rows(due),
@@ -135,13 +137,13 @@ def merge_once(url: str, schema: pa.Schema, parts: Sequence[Part], on: Sequence[
 def _once(
     url: str,
     schema: pa.Schema,
-    parts: Sequence[Part],
-    write: Callable[[Table, Sequence[Part]], None],
+    parts: Sequence[TransactionRows],
+    write: Callable[[Table, Sequence[TransactionRows]], None],
     properties: Mapping[str, str] | None = None,
 ) -> int:
     # The transactions are looked up in, and written with, the same open table: a writer that raced with this one makes
     # the commit fail, and the look-up is done again.
-    distinct = {(part.app_id, part.version if part.rising else None): part for part in parts}.values()
+    distinct = {(part.app_id, part.version if part.ordered else None): part for part in parts}.values()
     for _ in range(_MAX_TRIES):
         opened = open_table(url) or create(url, schema, properties)
         known = {part.app_id: opened.transaction_version(part.app_id) for part in distinct}
@@ -156,18 +158,18 @@ def _once(
     raise LakeConflictError(f"{url}: {_MAX_TRIES} commits lost against other writers")
 
 
-def _is_due(part: Part, known: int | None) -> bool:
-    return known is None or (part.rising and known < part.version)
+def _is_due(part: TransactionRows, known: int | None) -> bool:
+    return known is None or (part.ordered and known < part.version)
 
 
-def _commit(parts: Sequence[Part], *more: Transaction) -> CommitProperties:
+def _commit(parts: Sequence[TransactionRows], *more: Transaction) -> CommitProperties:
     last = {part.app_id: part for part in sorted(parts, key=lambda part: part.version)}
     now = time.time_ns() // 1_000_000
-    written = [Transaction(one.app_id, one.version, now if one.rising else None) for one in last.values()]
+    written = [Transaction(one.app_id, one.version, now if one.ordered else None) for one in last.values()]
     return CommitProperties(app_transactions=[*written, *more])
 
 
-def _rows(parts: Sequence[Part]) -> pa.Table | pa.RecordBatchReader:
+def _rows(parts: Sequence[TransactionRows]) -> pa.Table | pa.RecordBatchReader:
     tables = [part.rows for part in parts if isinstance(part.rows, pa.Table)]
     if len(tables) == len(parts):
         return pa.concat_tables(tables)
@@ -177,8 +179,8 @@ def _rows(parts: Sequence[Part]) -> pa.Table | pa.RecordBatchReader:
     )
 
 
-def _stream(rows: pa.Table | Stream) -> Stream:
-    return rows if isinstance(rows, Stream) else Stream(rows.schema, lambda: iter(rows.to_batches()))
+def _stream(rows: pa.Table | RowStream) -> RowStream:
+    return rows if isinstance(rows, RowStream) else RowStream(rows.schema, lambda: iter(rows.to_batches()))
 
 
 def delete(opened: Table, where: str) -> int:

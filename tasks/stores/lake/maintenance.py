@@ -13,10 +13,10 @@ import pyarrow.fs as pafs
 
 from tasks.errors import PerennialError
 from tasks.stores.lake import delta
-from tasks.stores.lake.versions import LOG, changes, files, lost, storage
+from tasks.stores.lake.versions import LOG, commits, data_files, missing_files, storage
 
 # Longer than any write takes. Under the pipeline's locks nobody else writes: this is for those that are none of ours.
-LEAST_AGE = timedelta(hours=1)
+MINIMUM_AGE = timedelta(hours=1)
 _TARGET_BYTES = 100 << 20
 _COMMITS_PER_CHECKPOINT = 10
 # What a killed write leaves beside the table: deltalake's own listing, and so its vacuum, passes over it.
@@ -27,9 +27,9 @@ class UpkeepError(PerennialError):
     """A table whose log or files are not as they must be: nothing of it was freed."""
 
 
-def small(opened: delta.Table) -> list[str]:
+def small_files(opened: delta.Table) -> list[str]:
     """Files of the opened version that merging would make fewer: those below half the size that it aims at."""
-    return [name for name, size in files(opened).items() if size < _TARGET_BYTES // 2]
+    return [name for name, size in data_files(opened).items() if size < _TARGET_BYTES // 2]
 
 
 def compact(opened: delta.Table) -> int:
@@ -55,7 +55,7 @@ def checkpoint(opened: delta.Table) -> bool:
     return due
 
 
-def unneeded(url: str, opened: delta.Table, since: int, kept: Iterable[int]) -> dict[str, int]:
+def unreferenced_files(url: str, opened: delta.Table, since: int, kept: Iterable[int]) -> dict[str, int]:
     """Files that neither `kept` versions nor any from `since` on have, by path below the table, with sizes in bytes.
 
     A file must be found by two ways: deltalake's own vacuum, with the kept versions, and our reading of the log. By
@@ -74,28 +74,28 @@ def unneeded(url: str, opened: delta.Table, since: int, kept: Iterable[int]) -> 
     needed = _needed(url, opened, since)
     for version in kept:
         needed |= set(_files_at(url, version))
-    hours = int(LEAST_AGE.total_seconds() // 3600)
+    hours = int(MINIMUM_AGE.total_seconds() // 3600)
     found = opened.vacuum(
         hours, dry_run=True, enforce_retention_duration=False, full=True, keep_versions=sorted({*kept, since})
     )
     return _sizes(storage(opened), [name for name in found if name.endswith(".parquet") and name not in needed])
 
 
-def gone(url: str, version: int) -> int:
+def count_missing_files(url: str, version: int) -> int:
     """How many files of a version are not there any more."""
     at = delta.open_table(url, version)
-    return 0 if at is None else len(lost(at))
+    return 0 if at is None else len(missing_files(at))
 
 
 def _files_at(url: str, version: int) -> dict[str, int]:
     at = delta.open_table(url, version)
-    return {} if at is None else files(at)
+    return {} if at is None else data_files(at)
 
 
 def _needed(url: str, opened: delta.Table, since: int) -> set[str]:
     """Files of the versions from `since` to the opened one: those it has, and those that were removed in between."""
-    needed, reached = set(files(opened)), opened.version() + 1
-    for change in changes(opened):
+    needed, reached = set(data_files(opened)), opened.version() + 1
+    for change in commits(opened):
         reached = change.version
         if reached <= since:
             return needed
@@ -111,16 +111,16 @@ def _sizes(place: pafs.FileSystem, names: list[str]) -> dict[str, int]:
     return {info.path: int(info.size) for info in found if info.type == pafs.FileType.File}
 
 
-def drafts(url: str) -> dict[str, int]:
+def leftover_drafts(url: str) -> dict[str, int]:
     """What killed writes left in a table's folder on a local disk, as absolute paths, and the sizes in bytes."""
     if "://" in url:
         return {}  # an object store shows no file before it is whole
-    limit = time.time() - LEAST_AGE.total_seconds()
+    limit = time.time() - MINIMUM_AGE.total_seconds()
     found = [path for path in Path(url).iterdir() if _DRAFT.search(path.name)]
     return {str(path): path.stat().st_size for path in found if path.stat().st_mtime < limit}
 
 
-def free(opened: delta.Table, names: Iterable[str]) -> None:
+def delete_files(opened: delta.Table, names: Iterable[str]) -> None:
     """Delete files of a table. Stopped half-way, the rest is found again."""
     place = storage(opened)
     for name in names:

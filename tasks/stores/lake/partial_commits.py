@@ -17,7 +17,7 @@ from tasks.stores.lake.tables import Lake
 Numbers = npt.NDArray[np.int64]
 
 
-class Halfway(NamedTuple):
+class PartialCommit(NamedTuple):
     """What came of a batch before its run was killed.
 
     Attributes:
@@ -31,7 +31,7 @@ class Halfway(NamedTuple):
     superseded: int
 
 
-def halfway(lake: Lake, feed: Feed, batches: Iterable[str]) -> dict[str, Halfway]:
+def partial_commits(lake: Lake, feed: Feed, batches: Iterable[str]) -> dict[str, PartialCommit]:
     """What came of those batches whose rows are in; the others are left out. The data lock is held.
 
     Args:
@@ -39,22 +39,22 @@ def halfway(lake: Lake, feed: Feed, batches: Iterable[str]) -> dict[str, Halfway
         feed: Which table the rows go to.
         batches: The batches.
     """
-    left = list(lake.transactions(feed, batches))
-    if not left:
+    committed = list(lake.transactions(feed, batches))
+    if not committed:
         return {}
-    mine = pa.array(left, pa.string())
+    mine = pa.array(committed, pa.string())
     rows = lake.read(feed, [BATCH, ROW], where=pc.field(BATCH).isin(mine))
-    about = pc.field("by").isin(mine) | pc.field("batch").isin(mine)
-    recorded = lake.read("duplicates", ["by", "batch", "row", "kind"], where=about)
+    related = pc.field("by").isin(mine) | pc.field("batch").isin(mine)
+    recorded = lake.read("duplicates", ["by", "batch", "row", "kind"], where=related)
     replaced = recorded.filter(pc.equal(recorded.column("kind"), "superseded"))
     others = recorded.filter(pc.not_equal(recorded.column("kind"), "superseded"))
     return {
-        one: Halfway(
+        one: PartialCommit(
             np.union1d(_numbers(rows, BATCH, one, ROW), _numbers(replaced, "batch", one, "row")),
             _numbers(others, "by", one, "row"),
             replaced.filter(pc.equal(replaced.column("by"), one)).num_rows,
         )
-        for one in left
+        for one in committed
     }
 
 
@@ -63,17 +63,17 @@ def _numbers(table: pa.Table, column: str, batch: str, row: str) -> Numbers:
     return np.asarray(found.to_numpy(), dtype=np.int64)
 
 
-def forget(lake: Lake, ledger: Sequence[BatchRecord]) -> int:
+def delete_orphan_duplicates(lake: Lake, ledger: Sequence[BatchRecord]) -> int:
     """Delete records of duplicates by batches that did not come in; how many. One that lies there is judged again.
 
     Args:
         lake: The pipeline's.
         ledger: The batches known.
     """
-    if lake.balanced(ledger):
+    if lake.duplicates_match_ledger(ledger):
         return 0
     known = {one.batch for one in ledger if one.verdict == "accepted"}
     named = [one for one in lake.read("duplicates", ["by"]).column("by").unique().to_pylist() if one not in known]
-    came = {one for feed in lake.feeds for one in lake.transactions(feed, named)}
-    gone = [f"'{one}'" for one in named if one not in came]
-    return lake.delete("duplicates", f"by IN ({', '.join(gone)})") if gone else 0
+    committed = {one for feed in lake.feeds for one in lake.transactions(feed, named)}
+    uncommitted = [f"'{one}'" for one in named if one not in committed]
+    return lake.delete("duplicates", f"by IN ({', '.join(uncommitted)})") if uncommitted else 0

@@ -46,7 +46,7 @@ PROPERTIES: dict[TableName, dict[str, str]] = {
     }
 }
 # Days after which a replaced version need not be read any more, where that is less than a pipeline's `keep_days`.
-KEPT_DAYS: dict[TableName, float] = {"served": 1.0}
+RETENTION_DAYS: dict[TableName, float] = {"served": 1.0}
 ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
     "integer": pa.int64(),
@@ -213,7 +213,7 @@ _SCORED = (
 )
 
 
-def predicted(config: PipelineConfig) -> pa.DataType:
+def prediction_type(config: PipelineConfig) -> pa.DataType:
     """Arrow type of a prediction."""
     return (
         pa.float64()
@@ -230,19 +230,19 @@ def served_schema(config: PipelineConfig) -> pa.Schema:
     log = config.serving.log
     used = {*config.contract.key, *(config.feature_columns if log.inputs else ())} - {*log.leave_out}
     columns = {name: column for name, column in config.contract.columns.items() if name in used}
-    return pa.schema([*_SERVED, pa.field("prediction", predicted(config)), *column_schema(columns)])
+    return pa.schema([*_SERVED, pa.field("prediction", prediction_type(config)), *column_schema(columns)])
 
 
 def scored_schema(config: PipelineConfig) -> pa.Schema:
     """Arrow schema of files scored into the lake, without the class probabilities."""
     keys = {name: config.contract.columns[name] for name in config.contract.key}
-    return pa.schema([*_SCORED, pa.field("prediction", predicted(config)), *column_schema(keys)])
+    return pa.schema([*_SCORED, pa.field("prediction", prediction_type(config)), *column_schema(keys)])
 
 
 def prediction_schema(config: PipelineConfig) -> pa.Schema:
     """Arrow schema of stored predictions, without the class probabilities, which merge in as classes are known."""
     keys = {name: config.contract.columns[name] for name in config.contract.key}
-    provenance = [("prediction", predicted(config)), ("model_version", pa.int64()), ("scored_at", TIMESTAMP)]
+    provenance = [("prediction", prediction_type(config)), ("model_version", pa.int64()), ("scored_at", TIMESTAMP)]
     return pa.schema([*column_schema(keys), *PROVENANCE, *[pa.field(name, kind) for name, kind in provenance]])
 
 

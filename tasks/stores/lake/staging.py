@@ -11,7 +11,7 @@ import pyarrow as pa
 # Column of a staged batch: None, or JSON of the cells that are not of the contract's type.
 UNREADABLE = "_unreadable"
 # What an export of quarantine tells beside: why a row was refused, its file and line, and what could not be cut.
-TOLD = ("_reason", "_file", "_line", "_text")
+EXPORT_COLUMNS = ("_reason", "_file", "_line", "_text")
 
 
 def write(path: Path, table: pa.Table) -> None:

@@ -13,7 +13,7 @@ from tasks.errors import UsageError
 from tasks.records.base import digest, read_row
 from tasks.records.data import BatchRecord, DatasetRef, Feed
 from tasks.stores.lake import delta
-from tasks.stores.lake.delta import Part
+from tasks.stores.lake.delta import TransactionRows
 from tasks.stores.lake.schemas import BATCH, LEDGER, PROPERTIES, ROW_ID, TableName, own_columns, schemas
 from tasks.stores.lake.versions import AsOf, snapshot
 from tasks.stores.settings import Settings
@@ -108,9 +108,9 @@ class Lake:
         Raises:
             LakeConflictError: others won every try.
         """
-        return self.append_parts_once(table, [Part(app_id, version, rows)]) == 1
+        return self.append_parts_once(table, [TransactionRows(app_id, version, rows)]) == 1
 
-    def append_parts_once(self, table: TableName, parts: Sequence[Part]) -> int:
+    def append_parts_once(self, table: TableName, parts: Sequence[TransactionRows]) -> int:
         """Append several parts in one commit, each once; how many this call wrote.
 
         Raises:
@@ -118,7 +118,7 @@ class Lake:
         """
         return delta.append_once(self.url(table), self._schemas[table], parts, PROPERTIES.get(table))
 
-    def merge_parts_once(self, table: TableName, parts: Sequence[Part], on: Sequence[str]) -> int:
+    def merge_parts_once(self, table: TableName, parts: Sequence[TransactionRows], on: Sequence[str]) -> int:
         """Put parts into a table in one commit, each once, in place of rows equal in `on`; how many this call wrote.
 
         Raises:
@@ -181,18 +181,20 @@ class Lake:
         opened = self.open("batches")
         if opened is None:
             return []
-        moments = [field.name for field in LEDGER if pa.types.is_timestamp(field.type)]
-        plain = pa.schema([(one.name, pa.int64() if one.name in moments else one.type) for one in LEDGER])
+        timestamps = [field.name for field in LEDGER if pa.types.is_timestamp(field.type)]
+        plain = pa.schema([(one.name, pa.int64() if one.name in timestamps else one.type) for one in LEDGER])
         rows = delta.records(opened, plain).sort_by("seq").to_pylist()
         newest = {(row["feed"], row["batch"]): row for row in rows}
-        records = [{**row, **{name: _moment(row[name]) for name in moments}} for row in newest.values()]
+        records = [{**row, **{name: _timestamp(row[name]) for name in timestamps}} for row in newest.values()]
         place = f"The ledger {self.url('batches')}"
         return sorted((read_row(BatchRecord, row, place) for row in records), key=lambda one: one.seq)
 
-    def enter(self, records: Sequence[BatchRecord]) -> int:
+    def append_ledger(self, records: Sequence[BatchRecord]) -> int:
         """Write batches into the ledger, each once under its rules; how many were new to it."""
         parts = [
-            Part(f"{one.batch}:{one.rules}", one.seq, pa.Table.from_pylist([one.model_dump()], schema=LEDGER))
+            TransactionRows(
+                f"{one.batch}:{one.rules}", one.seq, pa.Table.from_pylist([one.model_dump()], schema=LEDGER)
+            )
             for one in records
         ]
         return self.append_parts_once("batches", parts)
@@ -228,7 +230,7 @@ class Lake:
         known = [batch for batch in ledger if batch.feed == feed and batch.verdict == "accepted"]
         rows = sum(batch.accepted - batch.superseded for batch in known)
         # The records of duplicates, too: a batch whose rows all took the place of others leaves the count as it was.
-        if opened is None or (opened.count() == rows and self.balanced(ledger)):
+        if opened is None or (opened.count() == rows and self.duplicates_match_ledger(ledger)):
             return []
         return self._orphans(feed, pa.array([batch.batch for batch in known], pa.string()))
 
@@ -257,11 +259,11 @@ class Lake:
             for batch, seq in self.transactions(feed, sorted({*there, *names})).items()
         ]
 
-    def balanced(self, ledger: Sequence[BatchRecord]) -> bool:
+    def duplicates_match_ledger(self, ledger: Sequence[BatchRecord]) -> bool:
         """Whether there are as many records of duplicates as the ledger says."""
         opened = self.open("duplicates")
-        told = sum(batch.duplicates + batch.superseded for batch in ledger if batch.verdict == "accepted")
-        return opened is None or opened.count() == told
+        expected = sum(batch.duplicates + batch.superseded for batch in ledger if batch.verdict == "accepted")
+        return opened is None or opened.count() == expected
 
     def _version(self, table: TableName) -> int | None:
         opened = self.open(table)
@@ -275,7 +277,7 @@ def _same_type(found: pa.DataType, wanted: pa.DataType) -> bool:
     return bool(found == wanted or (found in texts and wanted in texts))
 
 
-def _moment(micros: int | None) -> datetime | None:
+def _timestamp(micros: int | None) -> datetime | None:
     return None if micros is None else _EPOCH + timedelta(microseconds=micros)
 
 

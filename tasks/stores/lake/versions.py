@@ -18,7 +18,7 @@ from tasks.stores.lake import delta
 AsOf = int | datetime
 LOG = "_delta_log"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_LOOK = 64
+_FIRST_COMMITS = 64
 
 
 class Snapshot(NamedTuple):
@@ -29,7 +29,7 @@ class Snapshot(NamedTuple):
     at: datetime
 
 
-class Change(NamedTuple):
+class CommitFiles(NamedTuple):
     """What one commit did to the files of a table."""
 
     version: int
@@ -54,13 +54,13 @@ def snapshot(url: str, as_of: AsOf | None = None) -> Snapshot | None:
     opened = newest if version == newest.version() else delta.open_table(url, version)
     if opened is None:
         return None
-    missing = len(lost(opened))
+    missing = len(missing_files(opened))
     if missing:
         raise UsageError(
-            f"{url}: version {version} can't be read any more: {missing} of its {len(files(opened))} files are gone, "
-            f"freed by upkeep. Versions that can be read: {spans(readable(newest))}."
+            f"{url}: version {version} can't be read any more: {missing} of its {len(data_files(opened))} files are "
+            f"missing, removed by upkeep. Readable versions: {format_ranges(readable_versions(newest))}."
         )
-    return Snapshot(opened, version, moments(opened, limit=1)[0][1])
+    return Snapshot(opened, version, timestamps(opened, limit=1)[0][1])
 
 
 def _resolve(url: str, newest: delta.Table, as_of: AsOf) -> int:
@@ -68,22 +68,23 @@ def _resolve(url: str, newest: delta.Table, as_of: AsOf) -> int:
         if not 0 <= as_of <= newest.version():
             raise UsageError(f"{url}: found version {as_of}; expected 0 to {newest.version()}, which is the newest.")
         return as_of
-    moment = as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of
-    found = version_at(newest, moment)
+    timestamp = as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of
+    found = version_at(newest, timestamp)
     if found is None:
-        first, made = moments(newest)[-1]
+        first, created = timestamps(newest)[-1]
         raise UsageError(
-            f"{url}: found {told(moment)}, but its first version, {first}, is of {told(made)}. Ask for a later time."
+            f"{url}: found {format_timestamp(timestamp)}, but its first version, {first}, was written at "
+            f"{format_timestamp(created)}. Pass a later time."
         )
     return found
 
 
-def version_at(opened: delta.Table, moment: datetime) -> int | None:
+def version_at(opened: delta.Table, timestamp: datetime) -> int | None:
     """The version that was current at a moment; None before the first one."""
-    return next((version for version, at in moments(opened, back_to=moment) if at <= moment), None)
+    return next((version for version, at in timestamps(opened, back_to=timestamp) if at <= timestamp), None)
 
 
-def moments(
+def timestamps(
     opened: delta.Table, back_to: datetime | None = None, limit: int | None = None
 ) -> list[tuple[int, datetime]]:
     """Versions up to the opened one and when each was written, newest first.
@@ -95,27 +96,27 @@ def moments(
         back_to: No further back than to the version that was current then.
         limit: No more than so many.
     """
-    look = limit or _FIRST_LOOK
+    count = limit or _FIRST_COMMITS
     while True:
-        lines = opened.history(look)
+        lines = opened.history(count)
         found = [(int(line["version"]), _EPOCH + timedelta(milliseconds=line["timestamp"])) for line in lines]
-        far = back_to is not None and bool(found) and found[-1][1] <= back_to
-        if limit is not None or len(found) < look or far:
+        reached = back_to is not None and bool(found) and found[-1][1] <= back_to
+        if limit is not None or len(found) < count or reached:
             return found
-        look *= 4
+        count *= 4
 
 
-def files(opened: delta.Table) -> dict[str, int]:
+def data_files(opened: delta.Table) -> dict[str, int]:
     """Data files of the opened version, by their path below the table, and their sizes in bytes."""
     found = pa.table(opened.get_add_actions(flatten=True))
     sizes = zip(found.column("path").to_pylist(), found.column("size_bytes").to_pylist(), strict=True)
     return {unquote(path): int(size) for path, size in sizes}
 
 
-def lost(opened: delta.Table) -> list[str]:
+def missing_files(opened: delta.Table) -> list[str]:
     """Files of the opened version that are not there."""
     stored = _stored(opened)
-    return [name for name in files(opened) if name not in stored]
+    return [name for name in data_files(opened) if name not in stored]
 
 
 def storage(opened: delta.Table) -> pafs.FileSystem:
@@ -123,7 +124,7 @@ def storage(opened: delta.Table) -> pafs.FileSystem:
     return opened.to_pyarrow_dataset().filesystem
 
 
-def changes(opened: delta.Table) -> Iterator[Change]:
+def commits(opened: delta.Table) -> Iterator[CommitFiles]:
     """What each commit did, from that of the opened version back to the first that the log has."""
     place = storage(opened)
     for version in range(opened.version(), -1, -1):
@@ -133,13 +134,13 @@ def changes(opened: delta.Table) -> Iterator[Change]:
         except FileNotFoundError:
             return
         kinds = (frozenset(unquote(line[kind]["path"]) for line in lines if kind in line) for kind in ("add", "remove"))
-        yield Change(version, *kinds)
+        yield CommitFiles(version, *kinds)
 
 
-def readable(newest: delta.Table) -> list[int]:
+def readable_versions(newest: delta.Table) -> list[int]:
     """Versions all of whose files are there, ascending."""
-    stored, live, found = _stored(newest), set(files(newest)), list[int]()
-    for change in changes(newest):
+    stored, live, found = _stored(newest), set(data_files(newest)), list[int]()
+    for change in commits(newest):
         if live <= stored:
             found.append(change.version)
         live = (live - change.added) | change.removed
@@ -152,7 +153,7 @@ def _stored(opened: delta.Table) -> set[str]:
     return {info.path for info in found if info.type == pafs.FileType.File}
 
 
-def spans(versions: Sequence[int]) -> str:
+def format_ranges(versions: Sequence[int]) -> str:
     """Ascending versions in words: 0-5, 31, 33-40."""
     if not versions:
         return "none"
@@ -162,6 +163,6 @@ def spans(versions: Sequence[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
-def told(moment: datetime) -> str:
+def format_timestamp(timestamp: datetime) -> str:
     """A moment for people, to the second and in UTC."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{timestamp.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from tasks.errors import UsageError
-from tasks.stores.landing.folder import Landing, is_url, open_landing, shown, unusable
+from tasks.stores.landing.folder import Landing, is_url, open_landing, path_problem, printable
 
 # What an address may look like as a flow's parameter: Prefect's server refuses others before it keeps them.
 PATTERN = r"^([^:]*|/.*|[A-Za-z][A-Za-z0-9+.-]*://[^?#@]*)$"
-_UNTOLD = "?#@"
+_CREDENTIAL_CHARACTERS = "?#@"
 
 
 class Address(NamedTuple):
@@ -56,7 +56,7 @@ def parse(text: str, what: str) -> Address:
     if not is_url(text):
         return _local(Path(text), text, what)
     parts = urlsplit(text)
-    if any(sign in text for sign in _UNTOLD) or "::" in text:
+    if any(sign in text for sign in _CREDENTIAL_CHARACTERS) or "::" in text:
         raise UsageError(
             f"{what}: found a URL of {parts.scheme}://{parts.hostname or ''} with a user, a password, a query, a "
             "fragment or '::'; expected one without, as a run's parameters are kept and shown. Put credentials into "
@@ -67,7 +67,7 @@ def parse(text: str, what: str) -> Address:
             raise UsageError(f"{what}: found the host {parts.netloc!r} in {text}; expected file:///path.")
         return _local(Path(unquote(parts.path)), text, what)
     place, _, name = text.rpartition("/")
-    if not name or place.endswith("/") or unusable(name):
+    if not name or place.endswith("/") or path_problem(name):
         raise _no_file(text, what)
     return Address(place, name)
 
@@ -80,4 +80,6 @@ def _local(path: Path, text: str, what: str) -> Address:
 
 
 def _no_file(text: str, what: str) -> UsageError:
-    return UsageError(f"{what}: {shown(text)!r} names no file; expected a path, or a URL such as s3://bucket/day.csv.")
+    return UsageError(
+        f"{what}: {printable(text)!r} names no file; expected a path, or a URL such as s3://bucket/day.csv."
+    )

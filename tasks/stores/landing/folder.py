@@ -16,12 +16,12 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from tasks.errors import UsageError
 
-Tell = Callable[[str], None]
+Warn = Callable[[str], None]
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NO_TEXT = re.compile("[\ud800-\udfff]")  # what Python makes of bytes in a name that are not UTF-8
 
 
-class Found(NamedTuple):
+class FileStat(NamedTuple):
     """A file in a landing place.
 
     Attributes:
@@ -50,28 +50,28 @@ class Landing(Protocol):
     """
 
     address: str
-    whole: bool
-    near: bool
+    is_atomic: bool
+    is_local: bool
 
     def prepare(self) -> None:
         """Make the folder, where it is a local one."""
 
-    def files(self, tell: Tell) -> Iterator[Found]:
+    def files(self, warn: Warn) -> Iterator[FileStat]:
         """All files, also in folders below, sorted by path; a link counts where it leads to a file of this place.
 
         What is refused for its name, or for where its link leads, is told.
         """
 
-    def look(self, path: str) -> Found:
+    def stat(self, path: str) -> FileStat:
         """A file as it is now; FileNotFoundError where it is gone."""
 
     def uri(self, path: str) -> str:
         """A file's absolute path or URL."""
 
-    def busy(self, path: str) -> bool:
+    def open_for_writing(self, path: str) -> bool:
         """Whether a process has the file open for writing, as far as the system tells."""
 
-    def complete(self, path: str, seconds: float) -> bool:
+    def looks_complete(self, path: str, seconds: float) -> bool:
         """Whether a file looks complete at the first look: renamed into the place, or as old as `seconds`."""
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
@@ -81,7 +81,7 @@ class Landing(Protocol):
         """A file on local disk while the block runs: as it lies there, or in `draft`, fetched unless it is there."""
 
 
-def unusable(path: str) -> str:
+def path_problem(path: str) -> str:
     """Why no file of this path, relative to its place, is taken; nothing where it may be."""
     if _NO_TEXT.search(path):
         return "a name that is not UTF-8"
@@ -90,7 +90,7 @@ def unusable(path: str) -> str:
     return "a path with '.', '..' or '//' in it" if {"", ".", ".."} & set(path.split("/")) else ""
 
 
-def shown(path: str) -> str:
+def printable(path: str) -> str:
     """A path as it can be printed, whatever is in it."""
     return path if path.isprintable() else ascii(path)
 
@@ -112,8 +112,8 @@ def open_landing(address: str) -> Landing:
 class Folder:
     """A local folder."""
 
-    whole = False
-    near = True
+    is_atomic = False
+    is_local = True
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -133,30 +133,32 @@ class Folder:
                 "Mend the landing of the pipeline's YAML, or the folder's rights."
             ) from None
 
-    def files(self, tell: Tell) -> Iterator[Found]:
+    def files(self, warn: Warn) -> Iterator[FileStat]:
         """All files; see Landing."""
-        found = list(_walk(self.address, "", os.path.realpath(self.root), tell))
-        return iter(sorted(found, key=by_parts))
+        found = list(_walk(self.address, "", os.path.realpath(self.root), warn))
+        return iter(sorted(found, key=sort_key))
 
-    def look(self, path: str) -> Found:
+    def stat(self, path: str) -> FileStat:
         """A file as it is now; see Landing."""
         status = (self.root / path).stat()
-        return Found(path, status.st_size, status.st_mtime_ns)
+        return FileStat(path, status.st_size, status.st_mtime_ns)
 
     def holds(self, path: str) -> bool:
         """Whether it is a file of this place, no folder and no link that leads out of it."""
         full = self.root / path
-        return not unusable(path) and full.is_file() and _inside(os.path.realpath(full), os.path.realpath(self.root))
+        return (
+            not path_problem(path) and full.is_file() and _inside(os.path.realpath(full), os.path.realpath(self.root))
+        )
 
     def uri(self, path: str) -> str:
         """A file's absolute path."""
         return str(self.root / path)
 
-    def busy(self, path: str) -> bool:
+    def open_for_writing(self, path: str) -> bool:
         """Whether a process has the file open for writing; see Landing."""
-        return _written_to(self.root / path)
+        return _open_for_writing(self.root / path)
 
-    def complete(self, path: str, seconds: float) -> bool:
+    def looks_complete(self, path: str, seconds: float) -> bool:
         """Whether a file looks complete at the first look; see Landing."""
         status = (self.root / path).stat()
         # A write sets both times. Only the second one changes with a rename, and where a copy restores the first.
@@ -172,34 +174,34 @@ class Folder:
         yield self.root / path
 
 
-def _walk(folder: str, prefix: str, root: str, tell: Tell) -> Iterator[Found]:
+def _walk(folder: str, prefix: str, root: str, warn: Warn) -> Iterator[FileStat]:
     try:
         with os.scandir(folder) as listing:
             entries = list(listing)
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        tell(f"{shown(folder)} can't be listed: {error.strerror or error}. It is tried again with the next run.")
+        warn(f"{printable(folder)} can't be listed: {error.strerror or error}. It is tried again with the next run.")
         return
     for entry in entries:
         try:
-            why = unusable(entry.name) or _astray(entry, root)
-            if not why and entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path, f"{prefix}{entry.name}/", root, tell)
-            elif not why and entry.is_file():
+            problem = path_problem(entry.name) or _link_problem(entry, root)
+            if not problem and entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{prefix}{entry.name}/", root, warn)
+            elif not problem and entry.is_file():
                 status = entry.stat()
-                yield Found(prefix + entry.name, status.st_size, status.st_mtime_ns)
-            elif not why and not entry.is_dir():
-                why = "it is no regular file"
+                yield FileStat(prefix + entry.name, status.st_size, status.st_mtime_ns)
+            elif not problem and not entry.is_dir():
+                problem = "it is no regular file"
         except FileNotFoundError:
             continue  # it was taken away since the folder was listed
         except OSError as error:
-            why = f"{error.strerror or error}"
-        if why and not entry.name.startswith((".", "_")):  # of those no file is taken anyway
-            tell(f"{shown(entry.path)} is refused: {why}.")
+            problem = f"{error.strerror or error}"
+        if problem and not entry.name.startswith((".", "_")):  # of those no file is taken anyway
+            warn(f"{printable(entry.path)} is refused: {problem}.")
 
 
-def _astray(entry: os.DirEntry[str], root: str) -> str:
+def _link_problem(entry: os.DirEntry[str], root: str) -> str:
     """Why a link is not followed; nothing where it may be, or is none."""
     if not entry.is_symlink():
         return ""
@@ -216,12 +218,12 @@ def _inside(path: str, root: str) -> bool:
     return path.startswith(root.rstrip("/") + "/")
 
 
-def by_parts(found: Found) -> list[str]:
+def sort_key(found: FileStat) -> list[str]:
     """What files are sorted by."""
     return found.path.split("/")
 
 
-def _written_to(path: Path) -> bool:
+def _open_for_writing(path: Path) -> bool:
     """Whether a process has a file open for writing.
 
     Linux gives a read lease only on a file that nobody writes to. Where a file system or the file's owner does not

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from uuid import uuid4
 
 from tasks.errors import PerennialError, UsageError
-from tasks.stores.landing.folder import Found, Tell, by_parts, shown, unusable
+from tasks.stores.landing.folder import FileStat, Warn, path_problem, printable, sort_key
 
 _ETAGS = ("etag", "md5hash", "md5")
 _TIMES = ("mtime", "lastmodified", "last_modified", "updated", "modified", "modificationtime", "created")
@@ -28,14 +28,14 @@ class LandingError(PerennialError):
 class Remote:
     """A place that fsspec reaches. Credentials come from the environment, as its library reads them."""
 
-    near = False
+    is_local = False
 
     def __init__(self, url: str) -> None:
         self.address = url.rstrip("/")
-        self.whole = url.partition("://")[0] in _WHOLE
+        self.is_atomic = url.partition("://")[0] in _WHOLE
 
     @cached_property
-    def _reached(self) -> tuple[Any, str]:
+    def _filesystem(self) -> tuple[Any, str]:
         """The file system, and the place's path in it."""
         import fsspec  # type: ignore[import-untyped]  # it ships no types
 
@@ -46,7 +46,7 @@ class Remote:
         return found, str(root).rstrip("/")
 
     @contextmanager
-    def _reaching(self, path: str = "") -> Iterator[None]:
+    def _translate_errors(self, path: str = "") -> Iterator[None]:
         """Tell failures of any file system, each of which has errors of its own, in our words.
 
         What is about one file alone is passed on: that it is gone, may not be read, or changed while it was read.
@@ -67,14 +67,14 @@ class Remote:
     def prepare(self) -> None:
         """Nothing: object stores have no folders, and others are not ours to make."""
 
-    def files(self, tell: Tell) -> Iterator[Found]:
+    def files(self, warn: Warn) -> Iterator[FileStat]:
         """All files; see Landing.
 
         Raises:
             LandingError: the place can't be reached.
         """
-        with self._reaching():
-            system, root = self._reached
+        with self._translate_errors():
+            system, root = self._filesystem
             system.invalidate_cache()
             try:
                 listed = system.find(root, detail=True)
@@ -83,43 +83,43 @@ class Remote:
         found = []
         for name, info in listed.items():
             path = str(name).removeprefix(root + "/")
-            why = unusable(path)
-            if not why:
-                found.append(_remote(path, info if info.get("size") is not None else self._asked(name)))
+            problem = path_problem(path)
+            if not problem:
+                found.append(_file_stat(path, info if info.get("size") is not None else self._info(name)))
             elif info.get("size") or not f"/{path}".endswith("/"):  # an empty one of such a name stands for a folder
-                tell(f"{self.address}: {shown(path)} is refused: {why}.")
-        return iter(sorted(found, key=by_parts))
+                warn(f"{self.address}: {printable(path)} is refused: {problem}.")
+        return iter(sorted(found, key=sort_key))
 
-    def _asked(self, name: str) -> Mapping[str, Any]:
+    def _info(self, name: str) -> Mapping[str, Any]:
         """What the place tells of one file where its listing does not tell the size."""
-        with self._reaching(), suppress(FileNotFoundError):
-            return dict(self._reached[0].info(name))
+        with self._translate_errors(), suppress(FileNotFoundError):
+            return dict(self._filesystem[0].info(name))
         return {}
 
-    def look(self, path: str) -> Found:
+    def stat(self, path: str) -> FileStat:
         """A file as it is now; see Landing."""
-        with self._reaching(path):
-            system, root = self._reached
+        with self._translate_errors(path):
+            system, root = self._filesystem
             system.invalidate_cache()
-            return _remote(path, system.info(f"{root}/{path}"))
+            return _file_stat(path, system.info(f"{root}/{path}"))
 
     def uri(self, path: str) -> str:
         """A file's URL."""
         return f"{self.address}/{path}"
 
-    def busy(self, path: str) -> bool:  # noqa: ARG002  # no store tells
+    def open_for_writing(self, path: str) -> bool:  # noqa: ARG002  # no store tells
         """No: only a local system tells."""
         return False
 
-    def complete(self, path: str, seconds: float) -> bool:  # noqa: ARG002  # a clock elsewhere proves nothing
+    def looks_complete(self, path: str, seconds: float) -> bool:  # noqa: ARG002  # a clock elsewhere proves nothing
         """Where files are there only whole, always."""
-        return self.whole
+        return self.is_atomic
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
         """A file's bytes."""
-        with self._reaching(path):
-            system, root = self._reached
+        with self._translate_errors(path):
+            system, root = self._filesystem
             with system.open(f"{root}/{path}", "rb") as handle:
                 yield handle
 
@@ -128,8 +128,8 @@ class Remote:
         """The file in `draft` while the block runs; it is fetched unless it was before."""
         try:
             if not draft.exists():
-                with self._reaching(path):
-                    system, root = self._reached
+                with self._translate_errors(path):
+                    system, root = self._filesystem
                     system.get_file(f"{root}/{path}", str(draft))
             yield draft
         finally:
@@ -137,28 +137,28 @@ class Remote:
 
     def put(self, path: str, local: Path) -> None:
         """Write a file from a local one, in one move."""
-        with self._reaching(path):
-            system, root = self._reached
-            name = path if self.whole else f".{path}.{uuid4().hex}"
-            if not self.whole:
+        with self._translate_errors(path):
+            system, root = self._filesystem
+            name = path if self.is_atomic else f".{path}.{uuid4().hex}"
+            if not self.is_atomic:
                 system.makedirs(root, exist_ok=True)
             system.put_file(str(local), f"{root}/{name}")
             if name != path:
                 system.mv(f"{root}/{name}", f"{root}/{path}")
 
 
-def _remote(path: str, info: Mapping[str, Any]) -> Found:
-    return Found(path, int(info.get("size") or 0), change_token(info))
+def _file_stat(path: str, info: Mapping[str, Any]) -> FileStat:
+    return FileStat(path, int(info.get("size") or 0), change_token(info))
 
 
 def change_token(info: Mapping[str, Any]) -> int:
     """A number that changes with a remote file's content: from its etag, else from its time of change."""
-    told = {str(name).lower(): value for name, value in info.items() if value not in (None, "")}
-    etag = next((told[name] for name in _ETAGS if name in told), None)
-    moment = next((told[name] for name in _TIMES if name in told), None)
-    if isinstance(moment, datetime):
-        moment = moment.timestamp()
-    if etag is None and isinstance(moment, (int, float)):
-        return int(moment * 1_000_000_000)
-    mark = etag if etag is not None else moment
+    properties = {str(name).lower(): value for name, value in info.items() if value not in (None, "")}
+    etag = next((properties[name] for name in _ETAGS if name in properties), None)
+    changed = next((properties[name] for name in _TIMES if name in properties), None)
+    if isinstance(changed, datetime):
+        changed = changed.timestamp()
+    if etag is None and isinstance(changed, (int, float)):
+        return int(changed * 1_000_000_000)
+    mark = etag if etag is not None else changed
     return 0 if mark is None else int.from_bytes(hashlib.sha256(str(mark).encode()).digest()[:8]) >> 1

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from configs.source import SqlQuery
 from tasks.errors import PerennialError, UsageError
-from tasks.stores.state.watermarks import Mark
+from tasks.stores.state.watermarks import Watermark
 
 _AT_ONCE = 10_000
 _PATIENCE = {"connect_timeout": 10, "keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3}
@@ -56,7 +56,7 @@ class SourceDatabase:
         # A text is taken as it stands: its colons name no parameters, and a comment at its end ends with the line.
         text = sa.text(re.sub(":", r"\\:", sql.query.strip().rstrip(";")) + "\n")
         self._rows = text.columns(sa.column(sql.watermark)).subquery("perennial")
-        self._mark = self._rows.c[sql.watermark]
+        self._watermark = self._rows.c[sql.watermark]
 
     def check(self) -> None:
         """That the query can be run and has the watermark, and no two columns of one name."""
@@ -71,54 +71,56 @@ class SourceDatabase:
         if twice:
             raise UsageError(f"{self._key}.query: found {twice[0]!r} more than once; name its columns one by one.")
 
-    def newest(self, after: Mark | None, until: Mark | None = None) -> Mark | None:
+    def newest(self, after: Watermark | None, until: Watermark | None = None) -> Watermark | None:
         """The greatest watermark after one, up to and with another; None where there is none."""
-        query = sa.select(sa.func.max(self._mark)).where(*self._between(after, until))
+        query = sa.select(sa.func.max(self._watermark)).where(*self._between(after, until))
         with self._connected() as connection:
-            return self._checked(connection.execute(query).scalar())
+            return self._check_type(connection.execute(query).scalar())
 
-    def cut(self, after: Mark | None, until: Mark, rows: int) -> Mark:
+    def cut(self, after: Watermark | None, until: Watermark, rows: int) -> Watermark:
         """The last watermark of a range that has at most so many rows, or the first one where that has more."""
         inside = self._between(after, until)
-        beyond = sa.select(self._mark).where(*inside).order_by(self._mark).offset(rows).limit(1)
+        beyond = sa.select(self._watermark).where(*inside).order_by(self._watermark).offset(rows).limit(1)
         with self._connected() as connection:
-            first_beyond = self._checked(connection.execute(beyond).scalar())
+            first_beyond = self._check_type(connection.execute(beyond).scalar())
             if first_beyond is None:
                 return until
-            before = sa.select(sa.func.max(self._mark)).where(*inside, self._mark < first_beyond)
-            found = self._checked(connection.execute(before).scalar())
+            before = sa.select(sa.func.max(self._watermark)).where(*inside, self._watermark < first_beyond)
+            found = self._check_type(connection.execute(before).scalar())
         return first_beyond if found is None else found
 
-    def without_mark(self) -> int:
+    def count_without_watermark(self) -> int:
         """How many rows have no watermark: they are never fetched."""
-        query = sa.select(sa.func.count()).select_from(self._rows).where(self._mark.is_(None))
+        query = sa.select(sa.func.count()).select_from(self._rows).where(self._watermark.is_(None))
         with self._connected() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def rows(self, after: Mark | None, until: Mark) -> Iterator[tuple[Sequence[str], Sequence[Sequence[Any]]]]:
+    def rows(
+        self, after: Watermark | None, until: Watermark
+    ) -> Iterator[tuple[Sequence[str], Sequence[Sequence[Any]]]]:
         """The rows of a range by watermark, some at a time, with the names of their columns. Memory stays bounded."""
         wanted = sa.select(sa.text("*")).select_from(self._rows)
-        query = wanted.where(*self._between(after, until)).order_by(self._mark)
+        query = wanted.where(*self._between(after, until)).order_by(self._watermark)
         with self._connected() as connection:
             found = connection.execution_options(stream_results=True, yield_per=_AT_ONCE).execute(query)
             names = list(found.keys())
             for some in found.partitions(_AT_ONCE):
                 yield names, some
 
-    def _between(self, after: Mark | None, until: Mark | None) -> list[sa.ColumnElement[bool]]:
-        bounds: list[sa.ColumnElement[bool]] = [self._mark.is_not(None)]
+    def _between(self, after: Watermark | None, until: Watermark | None) -> list[sa.ColumnElement[bool]]:
+        bounds: list[sa.ColumnElement[bool]] = [self._watermark.is_not(None)]
         if after is not None:
-            bounds.append(self._mark > sa.literal(after))
+            bounds.append(self._watermark > sa.literal(after))
         if until is not None:
-            bounds.append(self._mark <= sa.literal(until))
+            bounds.append(self._watermark <= sa.literal(until))
         return bounds
 
-    def _checked(self, found: Any) -> Mark | None:
+    def _check_type(self, found: Any) -> Watermark | None:
         """A watermark of a type that has an order."""
-        if found is None or (isinstance(found, Mark) and not isinstance(found, bool) and found == found):
+        if found is None or (isinstance(found, Watermark) and not isinstance(found, bool) and found == found):
             return found
-        told = f"a value of type {type(found).__name__}" if found == found else "NaN"
-        raise UsageError(f"{self._key}.watermark: found {told}; expected numbers, times, dates or text.")
+        description = f"a value of type {type(found).__name__}" if found == found else "NaN"
+        raise UsageError(f"{self._key}.watermark: found {description}; expected numbers, times, dates or text.")
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
@@ -141,11 +143,11 @@ class SourceDatabase:
 
     def _reason(self, error: sa.exc.DBAPIError) -> str:
         """What the database said, in a line, without what only the address knows."""
-        told = (str(error.orig).strip().splitlines() or ["no reason was given"])[0][:300].rstrip(".")
+        message = (str(error.orig).strip().splitlines() or ["no reason was given"])[0][:300].rstrip(".")
         secrets = (self._url.render_as_string(hide_password=False), self._url.password or "")
         for secret in filter(None, secrets):
-            told = told.replace(secret, "***")
-        return told
+            message = message.replace(secret, "***")
+        return message
 
 
 def _unreachable(error: sa.exc.DBAPIError) -> bool:
@@ -159,11 +161,11 @@ def _unreachable(error: sa.exc.DBAPIError) -> bool:
 
 
 def _address(key: str, name: str) -> sa.URL:
-    told = os.environ.get(name, "").strip()
-    if not told:
+    address = os.environ.get(name, "").strip()
+    if not address:
         raise UsageError(f"{key}.connection: found no environment variable {name}; {_EXPECTED}.")
     try:
-        url = sa.make_url(told)
+        url = sa.make_url(address)
     except (sa.exc.ArgumentError, ValueError):
         raise UsageError(f"{key}.connection: found no address in {name}; {_EXPECTED}.") from None
     if url.drivername == "postgresql":
@@ -175,7 +177,7 @@ def _address(key: str, name: str) -> sa.URL:
     return url
 
 
-def kind(mark: Mark) -> str:
+def watermark_kind(mark: Watermark) -> str:
     """What a watermark can be compared with: those of its kind."""
     if isinstance(mark, int | float | Decimal):
         return "a number"

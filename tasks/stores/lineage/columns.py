@@ -15,7 +15,7 @@ from openlineage.client.generated.column_lineage_dataset import (
 from configs.schema import PipelineConfig
 from tasks.records.data import SplitRecord
 from tasks.stores.lake.schemas import ROW_ID, SEQ
-from tasks.stores.lineage.places import Place
+from tasks.stores.lineage.naming import DatasetName
 
 TARGET = "_target"
 
@@ -29,25 +29,31 @@ class ModelColumn(NamedTuple):
 
 
 def of_training_set(
-    config: PipelineConfig, columns: Iterable[str], split: SplitRecord | None, observations: Place, labels: Place | None
+    config: PipelineConfig,
+    columns: Iterable[str],
+    split: SplitRecord | None,
+    observations: DatasetName,
+    labels: DatasetName | None,
 ) -> ColumnLineageDatasetFacet:
     """Each column of the training set from its source; key, split and order as what the whole depends on."""
     target, feed = config.contract.target, labels or observations
     same = Transformation("DIRECT", "IDENTITY")
     fields = {name: Fields([_field(observations, name, same)]) for name in (*columns, ROW_ID)}
-    fields[SEQ] = Fields([_field(place, SEQ, _later(labels)) for place in (observations, labels) if place is not None])
+    fields[SEQ] = Fields(
+        [_field(place, SEQ, _sequence_transformation(labels)) for place in (observations, labels) if place is not None]
+    )
     fields[TARGET] = Fields([_field(feed, target, same)])
-    return ColumnLineageDatasetFacet(fields=fields, dataset=list(_whole(config, split, observations, labels)))
+    return ColumnLineageDatasetFacet(fields=fields, dataset=list(_dataset_fields(config, split, observations, labels)))
 
 
-def _later(labels: Place | None) -> Transformation:
+def _sequence_transformation(labels: DatasetName | None) -> Transformation:
     if labels is None:
         return Transformation("DIRECT", "IDENTITY")
     return Transformation("DIRECT", "TRANSFORMATION", "the later one of row and label")
 
 
-def _whole(
-    config: PipelineConfig, split: SplitRecord | None, observations: Place, labels: Place | None
+def _dataset_fields(
+    config: PipelineConfig, split: SplitRecord | None, observations: DatasetName, labels: DatasetName | None
 ) -> Iterator[InputField]:
     labelled = Transformation("INDIRECT", "FILTER", "rows that have a label")
     yield _field(labels or observations, config.contract.target, labelled)
@@ -61,7 +67,7 @@ def _whole(
         yield _field(observations, config.contract.event_time, Transformation("INDIRECT", "SORT"))
 
 
-def of_model(config: PipelineConfig, training_set: Place) -> ColumnLineageDatasetFacet:
+def of_model(config: PipelineConfig, training_set: DatasetName) -> ColumnLineageDatasetFacet:
     """Each thing that the model sees from the columns it is made of, and its answer from all of them."""
     return ColumnLineageDatasetFacet(
         fields={
@@ -97,5 +103,5 @@ def model_columns(config: PipelineConfig) -> Iterator[ModelColumn]:
     yield ModelColumn(config.contract.target, sources, f"prediction of {config.training.estimator}, fitted on them")
 
 
-def _field(place: Place, name: str, how: Transformation) -> InputField:
+def _field(place: DatasetName, name: str, how: Transformation) -> InputField:
     return InputField(place.namespace, place.name, name, [how])

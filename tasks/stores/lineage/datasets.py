@@ -14,201 +14,204 @@ from tasks.records.data import BatchRecord, Feed, LandedFile, TrainingSetRef
 from tasks.records.model import ModelRef
 from tasks.records.stages import StageName
 from tasks.stores.lake.schemas import BATCH, DECISIONS, QUARANTINE, ROW, ROW_ID, SEQ
-from tasks.stores.lineage import columns, facets, places
-from tasks.stores.lineage.places import Place
-from tasks.stores.lineage.work import Seen, Work
+from tasks.stores.lineage import columns, facets, naming
+from tasks.stores.lineage.naming import DatasetName
+from tasks.stores.lineage.stage_data import DataStatistics, StageData
 from tasks.stores.settings import Settings
 
 _OURS = (ROW_ID, SEQ, BATCH, ROW)
 
 
-class Traffic(NamedTuple):
+class StageDatasets(NamedTuple):
     """What a stage read and wrote."""
 
     inputs: list[InputDataset]
     outputs: list[OutputDataset]
 
 
-class Scene(NamedTuple):
+class StageContext(NamedTuple):
     """One run of a stage: where things are, what it is about, what was done, what was seen."""
 
     settings: Settings
     config: PipelineConfig
-    work: Work
-    seen: Seen
+    data: StageData
+    statistics: DataStatistics
 
-    def table(self, name: str) -> Place:
+    def table(self, name: str) -> DatasetName:
         """A table of the lake."""
-        return places.table(self.settings, self.config.name, name)
+        return naming.table(self.settings, self.config.name, name)
 
     def columns(self, feed: Feed) -> dict[str, Column]:
         """The contract's columns of a feed."""
         return self.config.columns_of(feed)
 
 
-def traffic(stage: StageName, scene: Scene) -> Traffic:
+def stage_datasets(stage: StageName, context: StageContext) -> StageDatasets:
     """What one run of a stage read and wrote, as far as it came."""
     reads, writes = _STAGES[stage]
-    return Traffic(list(reads(scene)), list(writes(scene)))
+    return StageDatasets(list(reads(context)), list(writes(context)))
 
 
 # ------------------------------------------------------------------------------------------------ ingestion
-def _landed(scene: Scene) -> Iterator[InputDataset]:
-    taken = {(one.feed, one.batch): one for one in scene.work.batches}
-    for file in scene.work.files:
+def _ingestion_inputs(context: StageContext) -> Iterator[InputDataset]:
+    taken = {(one.feed, one.batch): one for one in context.data.batches}
+    for file in context.data.files:
         batch = taken.get((file.feed, file.sha256))
         if batch is not None or not taken:  # what was found and not taken after all was not read
-            yield _file(scene, file, batch)
+            yield _file_input(context, file, batch)
 
 
-def _file(scene: Scene, file: LandedFile, batch: BatchRecord | None) -> InputDataset:
-    place = places.of_address(file.uri)
-    told = {"schema": facets.schema(scene.columns(file.feed)), **facets.file(place, file.sha256)}
-    found = scene.seen.expectations.get(file.sha256, ())
-    quality = facets.quality(None if batch is None else batch.rows, file.size, results=found)
-    return InputDataset(place.namespace, place.name, inputFacets=quality, facets=told)
+def _file_input(context: StageContext, file: LandedFile, batch: BatchRecord | None) -> InputDataset:
+    place = naming.of_address(file.uri)
+    dataset_facets = {"schema": facets.schema(context.columns(file.feed)), **facets.file(place, file.sha256)}
+    expectations = context.statistics.expectations.get(file.sha256, ())
+    quality = facets.quality(None if batch is None else batch.rows, file.size, results=expectations)
+    return InputDataset(place.namespace, place.name, inputFacets=quality, facets=dataset_facets)
 
 
-def _ingested(scene: Scene) -> Iterator[OutputDataset]:
+def _ingestion_outputs(context: StageContext) -> Iterator[OutputDataset]:
     for feed in ("observations", "labels"):
-        batches = [one for one in scene.work.batches if one.feed == feed and one.verdict == "accepted"]
+        batches = [one for one in context.data.batches if one.feed == feed and one.verdict == "accepted"]
         if batches:
-            yield _fed(scene, feed, sum(one.accepted for one in batches))
-    refused = sum(one.quarantined for one in scene.work.batches)
-    if refused or any(one.verdict == "rejected" for one in scene.work.batches):
-        yield _written(scene, "quarantine", facets.arrow_schema(QUARANTINE), None)
+            yield _feed_output(context, feed, sum(one.accepted for one in batches))
+    refused = sum(one.quarantined for one in context.data.batches)
+    if refused or any(one.verdict == "rejected" for one in context.data.batches):
+        yield _table_output(context, "quarantine", facets.arrow_schema(QUARANTINE), None)
 
 
-def _fed(scene: Scene, feed: Feed, rows: int) -> OutputDataset:
-    return _written(scene, feed, facets.schema(scene.columns(feed), _OURS), rows)
+def _feed_output(context: StageContext, feed: Feed, rows: int) -> OutputDataset:
+    return _table_output(context, feed, facets.schema(context.columns(feed), _OURS), rows)
 
 
-def _written(scene: Scene, name: str, schema: SchemaDatasetFacet, rows: int | None) -> OutputDataset:
-    place, state = scene.table(name), scene.seen.tables.get(name)
-    before = scene.seen.before.get(name)
+def _table_output(context: StageContext, name: str, schema: SchemaDatasetFacet, rows: int | None) -> OutputDataset:
+    place, state = context.table(name), context.statistics.tables.get(name)
+    before = context.statistics.before.get(name)
     size = None if state is None else state.written_since(before)
     if rows is None and state is not None and state.rows is not None and (before is None or before.rows is not None):
         rows = state.rows - ((before.rows or 0) if before is not None else 0)
-    told = {"schema": schema, **facets.table(place, state)}
-    return OutputDataset(place.namespace, place.name, outputFacets=facets.written(rows, size), facets=told)
+    dataset_facets = {"schema": schema, **facets.table(place, state)}
+    return OutputDataset(place.namespace, place.name, outputFacets=facets.written(rows, size), facets=dataset_facets)
 
 
 # ------------------------------------------------------------------------------------------------ features
-def _observed(scene: Scene) -> Iterator[InputDataset]:
-    if scene.work.dataset is None:
+def _features_inputs(context: StageContext) -> Iterator[InputDataset]:
+    if context.data.dataset is None:
         return
-    yield _fed_from(scene, "observations")
-    if scene.config.labels is not None:
-        yield _fed_from(scene, "labels")
+    yield _feed_input(context, "observations")
+    if context.config.labels is not None:
+        yield _feed_input(context, "labels")
 
 
-def _fed_from(scene: Scene, feed: Feed) -> InputDataset:
-    place, state = scene.table(feed), scene.seen.tables.get(feed)
-    told = {"schema": facets.schema(scene.columns(feed), _OURS), **facets.table(place, state)}
+def _feed_input(context: StageContext, feed: Feed) -> InputDataset:
+    place, state = context.table(feed), context.statistics.tables.get(feed)
+    dataset_facets = {"schema": facets.schema(context.columns(feed), _OURS), **facets.table(place, state)}
     quality = facets.quality(None) if state is None else facets.quality(state.rows, state.size, state.nulls)
-    return InputDataset(place.namespace, place.name, inputFacets=quality, facets=told)
+    return InputDataset(place.namespace, place.name, inputFacets=quality, facets=dataset_facets)
 
 
-def _split(scene: Scene) -> Iterator[OutputDataset]:
-    made = scene.work.training_set
-    if made is None:
+def _features_outputs(context: StageContext) -> Iterator[OutputDataset]:
+    training_set = context.data.training_set
+    if training_set is None:
         return
-    labels = scene.table("labels") if scene.config.labels is not None else None
-    names = _training_columns(scene)
-    lineage = columns.of_training_set(scene.config, names, made.split, scene.table("observations"), labels)
-    for side, rows in (("train", made.train_rows), ("holdout", made.holdout_rows)):
-        place = _side(scene, side, made)
-        told = {**_side_facets(scene, place, made), "columnLineage": lineage}
-        amount = facets.written(rows, scene.seen.sizes.get(side), 1)
-        yield OutputDataset(place.namespace, place.name, outputFacets=amount, facets=told)
+    labels = context.table("labels") if context.config.labels is not None else None
+    names = _training_columns(context)
+    lineage = columns.of_training_set(context.config, names, training_set.split, context.table("observations"), labels)
+    for side, rows in (("train", training_set.train_rows), ("holdout", training_set.holdout_rows)):
+        place = _side(context, side, training_set)
+        dataset_facets = {**_side_facets(context, place, training_set), "columnLineage": lineage}
+        amount = facets.written(rows, context.statistics.sizes.get(side), 1)
+        yield OutputDataset(place.namespace, place.name, outputFacets=amount, facets=dataset_facets)
 
 
-def _training_columns(scene: Scene) -> tuple[str, ...]:
+def _training_columns(context: StageContext) -> tuple[str, ...]:
     """The training set's columns: the pipeline's, and those that only the champion takes."""
-    champion = scene.work.champion
+    champion = context.data.champion
     wanted = [*champion.feature_columns, champion.split.column] if champion else []
-    extra = [name for name in wanted if name in scene.config.observation_columns]
-    both = dict.fromkeys([*scene.config.training_columns, *extra])
-    return tuple(name for name in both if name != scene.config.contract.target)
+    extra = [name for name in wanted if name in context.config.observation_columns]
+    both = dict.fromkeys([*context.config.training_columns, *extra])
+    return tuple(name for name in both if name != context.config.contract.target)
 
 
-def _side(scene: Scene, side: str, made: TrainingSetRef) -> Place:
-    return places.training_set(scene.settings, scene.config.name, side, made.folder)
+def _side(context: StageContext, side: str, training_set: TrainingSetRef) -> DatasetName:
+    return naming.training_set(context.settings, context.config.name, side, training_set.folder)
 
 
-def _side_facets(scene: Scene, place: Place, made: TrainingSetRef) -> facets.Facets:
-    schema = facets.training_schema(scene.config, _training_columns(scene))
-    return {"schema": schema, **facets.source(place), **facets.version(made.digest)}
+def _side_facets(context: StageContext, place: DatasetName, training_set: TrainingSetRef) -> facets.Facets:
+    schema = facets.training_schema(context.config, _training_columns(context))
+    return {"schema": schema, **facets.source(place), **facets.version(training_set.digest)}
 
 
 # ------------------------------------------------------------------------------------------------ training and after
-def _from_side(scene: Scene, side: str) -> Iterator[InputDataset]:
-    made = scene.work.training_set
-    if made is None:
+def _from_side(context: StageContext, side: str) -> Iterator[InputDataset]:
+    training_set = context.data.training_set
+    if training_set is None:
         return
-    place = _side(scene, side, made)
-    rows = made.train_rows if side == "train" else made.holdout_rows
-    quality = facets.quality(rows, scene.seen.sizes.get(side))
-    yield InputDataset(place.namespace, place.name, inputFacets=quality, facets=_side_facets(scene, place, made))
+    place = _side(context, side, training_set)
+    rows = training_set.train_rows if side == "train" else training_set.holdout_rows
+    quality = facets.quality(rows, context.statistics.sizes.get(side))
+    yield InputDataset(
+        place.namespace, place.name, inputFacets=quality, facets=_side_facets(context, place, training_set)
+    )
 
 
-def _trained_on(scene: Scene) -> Iterator[InputDataset]:
-    yield from _from_side(scene, "train")
+def _training_inputs(context: StageContext) -> Iterator[InputDataset]:
+    yield from _from_side(context, "train")
 
 
-def _fitted(scene: Scene) -> Iterator[OutputDataset]:
-    ref, made = scene.work.model, scene.work.training_set
+def _training_outputs(context: StageContext) -> Iterator[OutputDataset]:
+    ref, training_set = context.data.model, context.data.training_set
     if ref is None:
         return
-    place, told = _model(scene, ref)
-    if made is not None:
-        told["columnLineage"] = columns.of_model(scene.config, _side(scene, "train", made))
-    yield OutputDataset(place.namespace, place.name, facets=told)
+    place, dataset_facets = _model(context, ref)
+    if training_set is not None:
+        dataset_facets["columnLineage"] = columns.of_model(context.config, _side(context, "train", training_set))
+    yield OutputDataset(place.namespace, place.name, facets=dataset_facets)
 
 
-def _model(scene: Scene, ref: ModelRef) -> tuple[Place, facets.Facets]:
-    place = places.model(scene.settings, scene.config.name)
-    told = facets.model(place, ref, scene.config.training.estimator)
-    return place, {"schema": facets.model_schema(scene.config), **told}
+def _model(context: StageContext, ref: ModelRef) -> tuple[DatasetName, facets.Facets]:
+    place = naming.model(context.settings, context.config.name)
+    dataset_facets = facets.model(place, ref, context.config.training.estimator)
+    return place, {"schema": facets.model_schema(context.config), **dataset_facets}
 
 
-def _judged_on(scene: Scene) -> Iterator[InputDataset]:
-    yield from _candidate(scene)
-    if scene.work.champion is not None:
-        place = places.model(scene.settings, scene.config.name, "champion")
-        told = {**facets.source(place), **facets.version(scene.work.champion.version)}
-        yield InputDataset(place.namespace, place.name, facets=told)
-    yield from _from_side(scene, "holdout")
+def _evaluation_inputs(context: StageContext) -> Iterator[InputDataset]:
+    yield from _candidate(context)
+    if context.data.champion is not None:
+        place = naming.model(context.settings, context.config.name, "champion")
+        dataset_facets = {**facets.source(place), **facets.version(context.data.champion.version)}
+        yield InputDataset(place.namespace, place.name, facets=dataset_facets)
+    yield from _from_side(context, "holdout")
 
 
-def _candidate(scene: Scene) -> Iterator[InputDataset]:
-    if scene.work.model is not None:
-        place, told = _model(scene, scene.work.model)
-        yield InputDataset(place.namespace, place.name, facets=told)
+def _candidate(context: StageContext) -> Iterator[InputDataset]:
+    if context.data.model is not None:
+        place, dataset_facets = _model(context, context.data.model)
+        yield InputDataset(place.namespace, place.name, facets=dataset_facets)
 
 
-def _decided(scene: Scene) -> Iterator[OutputDataset]:
-    if scene.work.verdict is not None:
-        yield _written(scene, "decisions", facets.arrow_schema(DECISIONS), 1)
+def _evaluation_outputs(context: StageContext) -> Iterator[OutputDataset]:
+    if context.data.verdict is not None:
+        yield _table_output(context, "decisions", facets.arrow_schema(DECISIONS), 1)
 
 
-def _placed(scene: Scene) -> Iterator[OutputDataset]:
-    promotion = scene.work.promotion
+def _release_outputs(context: StageContext) -> Iterator[OutputDataset]:
+    promotion = context.data.promotion
     if promotion is None:
         return
-    yield _written(scene, "decisions", facets.arrow_schema(DECISIONS), 1)
+    yield _table_output(context, "decisions", facets.arrow_schema(DECISIONS), 1)
     if promotion.outcome == "promoted":
-        place = places.model(scene.settings, scene.config.name, "champion")
-        told = {**facets.source(place), **facets.version(promotion.version)}
-        yield OutputDataset(place.namespace, place.name, facets=told)
+        place = naming.model(context.settings, context.config.name, "champion")
+        dataset_facets = {**facets.source(place), **facets.version(promotion.version)}
+        yield OutputDataset(place.namespace, place.name, facets=dataset_facets)
 
 
 _STAGES: dict[
-    StageName, tuple[Callable[[Scene], Iterator[InputDataset]], Callable[[Scene], Iterator[OutputDataset]]]
+    StageName,
+    tuple[Callable[[StageContext], Iterator[InputDataset]], Callable[[StageContext], Iterator[OutputDataset]]],
 ] = {
-    "ingestion": (_landed, _ingested),
-    "features": (_observed, _split),
-    "training": (_trained_on, _fitted),
-    "evaluation": (_judged_on, _decided),
-    "release": (_candidate, _placed),
+    "ingestion": (_ingestion_inputs, _ingestion_outputs),
+    "features": (_features_inputs, _features_outputs),
+    "training": (_training_inputs, _training_outputs),
+    "evaluation": (_evaluation_inputs, _evaluation_outputs),
+    "release": (_candidate, _release_outputs),
 }

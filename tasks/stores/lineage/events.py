@@ -27,8 +27,8 @@ from configs.schema import PipelineConfig
 from tasks.records.decision import GateOutcome, Verdict
 from tasks.records.stages import StageName
 from tasks.stores.environment import ROOT, git_commit
-from tasks.stores.lineage.datasets import Traffic
-from tasks.stores.lineage.places import without_credentials
+from tasks.stores.lineage.datasets import StageDatasets
+from tasks.stores.lineage.naming import without_credentials
 
 # One event holds no more datasets than this on a side; what more there is comes before it, in RUNNING events.
 MOST_DATASETS = 100
@@ -70,22 +70,22 @@ class StageEvents:
         self.run_id = str(generate_new_uuid())
         self._job = {**_job_facets(config, stage), **source_location()}
 
-    def start(self, now: datetime, traffic: Traffic) -> Iterator[RunEvent]:
+    def start(self, now: datetime, traffic: StageDatasets) -> Iterator[RunEvent]:
         """It begins."""
         return self._events(RunState.START, now, traffic, {})
 
-    def complete(self, now: datetime, traffic: Traffic, verdict: Verdict | None = None) -> Iterator[RunEvent]:
+    def complete(self, now: datetime, traffic: StageDatasets, verdict: Verdict | None = None) -> Iterator[RunEvent]:
         """It ended well."""
         return self._events(RunState.COMPLETE, now, traffic, {} if verdict is None else gates(verdict))
 
-    def fail(self, now: datetime, traffic: Traffic, error: BaseException) -> Iterator[RunEvent]:
+    def fail(self, now: datetime, traffic: StageDatasets, error: BaseException) -> Iterator[RunEvent]:
         """It failed, or was told to stop."""
         state = RunState.FAIL if isinstance(error, Exception) else RunState.ABORT
-        told = str(error) or type(error).__name__
-        return self._events(state, now, traffic, {"errorMessage": ErrorMessageRunFacet(told, "python")})
+        message = str(error) or type(error).__name__
+        return self._events(state, now, traffic, {"errorMessage": ErrorMessageRunFacet(message, "python")})
 
     def _events(
-        self, state: RunState, now: datetime, traffic: Traffic, more: dict[str, RunFacet]
+        self, state: RunState, now: datetime, traffic: StageDatasets, more: dict[str, RunFacet]
     ) -> Iterator[RunEvent]:
         """One event, after RUNNING ones that hold the datasets that are too many for it; START stands alone."""
         chunks = list(_chunks(traffic))
@@ -115,12 +115,12 @@ class StageEvents:
         return found
 
 
-def _chunks(traffic: Traffic) -> Iterator[Traffic]:
+def _chunks(traffic: StageDatasets) -> Iterator[StageDatasets]:
     inputs, outputs = traffic
     while len(inputs) > MOST_DATASETS:
-        yield Traffic(inputs[:MOST_DATASETS], [])
+        yield StageDatasets(inputs[:MOST_DATASETS], [])
         inputs = inputs[MOST_DATASETS:]
-    yield Traffic(inputs, outputs)
+    yield StageDatasets(inputs, outputs)
 
 
 def _job_facets(config: PipelineConfig, stage: StageName) -> dict[str, JobFacet]:

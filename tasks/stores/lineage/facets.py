@@ -27,8 +27,8 @@ from tasks.records.data import ExpectationResult
 from tasks.records.model import ModelRef
 from tasks.stores.lake.schemas import BATCH, ROW, ROW_ID, SEQ
 from tasks.stores.lineage.columns import TARGET, model_columns
-from tasks.stores.lineage.places import Place
-from tasks.stores.lineage.work import TableState
+from tasks.stores.lineage.naming import DatasetName
+from tasks.stores.lineage.stage_data import TableState
 
 Facets = dict[str, DatasetFacet]
 _LONGEST = 200
@@ -60,12 +60,12 @@ def field(position: int, name: str, kind: str, description: str | None) -> Schem
 
 def schema(columns: Mapping[str, Column], ours: Iterable[str] = ()) -> SchemaDatasetFacet:
     """Contract columns, and those that Perennial adds."""
-    told: list[tuple[str, str, str | None]] = [
+    fields: list[tuple[str, str, str | None]] = [
         (name, column.type, _description(column)) for name, column in columns.items()
     ]
     kinds = {ROW_ID: "integer", SEQ: "integer", BATCH: "string", ROW: "integer"}
-    told += [(name, kinds[name], _OURS[name]) for name in ours]
-    return SchemaDatasetFacet([field(place, *one) for place, one in enumerate(told, 1)])
+    fields += [(name, kinds[name], _OURS[name]) for name in ours]
+    return SchemaDatasetFacet([field(place, *one) for place, one in enumerate(fields, 1)])
 
 
 def arrow_schema(table: pa.Schema) -> SchemaDatasetFacet:
@@ -83,13 +83,13 @@ def model_schema(config: PipelineConfig) -> SchemaDatasetFacet:
     """What the model sees, as numbers, and what it answers."""
     answer = config.contract.columns[config.contract.target]
     kinds = {config.contract.target: "number" if config.task == "regression" else answer.type}
-    told = [(one.name, kinds.get(one.name, "number"), one.how) for one in model_columns(config)]
-    return SchemaDatasetFacet([field(place, *one) for place, one in enumerate(told, 1)])
+    fields = [(one.name, kinds.get(one.name, "number"), one.how) for one in model_columns(config)]
+    return SchemaDatasetFacet([field(place, *one) for place, one in enumerate(fields, 1)])
 
 
 def _description(column: Column) -> str | None:
-    told = [text for text in (column.description, column.unit and f"unit: {column.unit}") if text]
-    return "; ".join(told) or None
+    parts = [text for text in (column.description, column.unit and f"unit: {column.unit}") if text]
+    return "; ".join(parts) or None
 
 
 def version(name: object) -> Facets:
@@ -97,31 +97,31 @@ def version(name: object) -> Facets:
     return {"version": DatasetVersionDatasetFacet(str(name))}
 
 
-def source(place: Place) -> Facets:
+def source(place: DatasetName) -> Facets:
     """Where a dataset can be found."""
     return {"dataSource": DatasourceDatasetFacet(place.namespace, place.uri)}
 
 
-def table(place: Place, state: TableState | None) -> Facets:
+def table(place: DatasetName, state: TableState | None) -> Facets:
     """A Delta table, at a version if it is known."""
-    told: Facets = {
+    facets: Facets = {
         **source(place),
         "storage": StorageDatasetFacet("delta", "parquet"),
         "datasetType": DatasetTypeDatasetFacet("TABLE"),
     }
-    return told if state is None else {**told, **version(state.version)}
+    return facets if state is None else {**facets, **version(state.version)}
 
 
-def file(place: Place, digest: str) -> Facets:
+def file(place: DatasetName, digest: str) -> Facets:
     """A file, known by its content."""
     endings = [suffix.lstrip(".") for suffix in PurePosixPath(place.name).suffixes[-2:]]
     kind = DatasetTypeDatasetFacet("FILE", ".".join(endings) or None)
     return {**source(place), "datasetType": kind, **version(digest)}
 
 
-def model(place: Place, ref: ModelRef, estimator: str) -> Facets:
+def model(place: DatasetName, ref: ModelRef, estimator: str) -> Facets:
     """A logged model; its version is MLflow's id of it, which it has before it is registered."""
-    told = ModelDatasetFacet(
+    facet = ModelDatasetFacet(
         modelUri=ref.model_uri,
         mlflowRunId=ref.run_id,
         estimator=estimator,
@@ -131,7 +131,7 @@ def model(place: Place, ref: ModelRef, estimator: str) -> Facets:
         trainRows=ref.train_rows,
     )
     named = version(ref.model_uri.rpartition("/")[2])
-    return {**source(place), **named, "datasetType": DatasetTypeDatasetFacet("MODEL"), "perennial_model": told}
+    return {**source(place), **named, "datasetType": DatasetTypeDatasetFacet("MODEL"), "perennial_model": facet}
 
 
 def written(rows: int | None, size: int | None, files: int | None = None) -> dict[str, OutputDatasetFacet]:

@@ -25,7 +25,7 @@ class FileLock:
         self._path = folder / f"{name}.lock"
         self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
-    def take(self) -> bool:
+    def try_acquire(self) -> bool:
         """Try once; whether it is ours."""
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,7 +35,7 @@ class FileLock:
         os.pwrite(self._handle, str(os.getpid()).encode(), 0)
         return True
 
-    def kept(self) -> bool:
+    def is_held(self) -> bool:
         """Always: nobody can take it from a process that lives."""
         return True
 
@@ -43,7 +43,7 @@ class FileLock:
         """Who has it."""
         return f"process {self._path.read_text(encoding='ascii') or 'unknown'}"
 
-    def free(self) -> bool:
+    def release(self) -> bool:
         """Give it back; it was ours until now."""
         fcntl.flock(self._handle, fcntl.LOCK_UN)
         return True
@@ -63,7 +63,7 @@ def exclusive(folder: Path, name: str) -> Iterator[None]:
     """
     lock = FileLock(folder, name)
     try:
-        while not lock.take():
+        while not lock.try_acquire():
             time.sleep(_POLL_SECONDS)
         yield
     finally:

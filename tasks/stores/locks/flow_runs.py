@@ -11,25 +11,25 @@ from uuid import uuid4
 from tasks.stores.settings import Settings
 
 
-def register(settings: Settings, flow_run: str) -> None:
+def register_process(settings: Settings, flow_run: str) -> None:
     """Note that this process answers for a flow run."""
     folder = settings.state / "runs"
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{flow_run}.{os.getpid()}"
-    draft.write_text(_own_mark(settings.state / "processes", os.getpid()), encoding="ascii")
+    draft.write_text(_process_file(settings.state / "processes", os.getpid()), encoding="ascii")
     draft.replace(folder / flow_run)
 
 
-def gone(settings: Settings, flow_run: str) -> bool:
+def process_ended(settings: Settings, flow_run: str) -> bool:
     """Whether the process that answered for a flow run on this machine has ended. One of elsewhere is not known."""
     try:
         mark = (settings.state / "runs" / flow_run).read_text(encoding="ascii")
     except FileNotFoundError:
         return False
-    return not _held(settings.state / "processes" / mark)
+    return not _is_locked(settings.state / "processes" / mark)
 
 
-def forget_ended(settings: Settings, unfinished: set[str]) -> None:
+def remove_ended(settings: Settings, unfinished: set[str]) -> None:
     """Drop the notes of runs that have ended, and of processes that have.
 
     Args:
@@ -37,16 +37,16 @@ def forget_ended(settings: Settings, unfinished: set[str]) -> None:
         unfinished: Ids of the runs that Prefect takes for unfinished.
     """
     for note in (settings.state / "runs").glob("[0-9a-f]*"):
-        if note.name not in unfinished and gone(settings, note.name):
+        if note.name not in unfinished and process_ended(settings, note.name):
             note.unlink(missing_ok=True)
     named = {note.read_text(encoding="ascii") for note in (settings.state / "runs").glob("[0-9a-f]*")}
     for mark in (settings.state / "processes").glob("[0-9a-f]*"):
-        if mark.name not in named and not _held(mark):
+        if mark.name not in named and not _is_locked(mark):
             mark.unlink(missing_ok=True)
 
 
 @cache
-def _own_mark(folder: Path, _pid: int) -> str:
+def _process_file(folder: Path, _pid: int) -> str:
     """A file of this process that is locked as long as it lives; the pid keeps a forked process from its parent's."""
     folder.mkdir(parents=True, exist_ok=True)
     name = uuid4().hex
@@ -61,16 +61,16 @@ def _own_mark(folder: Path, _pid: int) -> str:
 _locks: list[int] = []
 
 
-def _let_go() -> None:
+def _close_inherited() -> None:
     """Close what a forked process has of its parent: it must not keep the parent's lock."""
     while _locks:
         os.close(_locks.pop())
 
 
-os.register_at_fork(after_in_child=_let_go)
+os.register_at_fork(after_in_child=_close_inherited)
 
 
-def _held(mark: Path) -> bool:
+def _is_locked(mark: Path) -> bool:
     """Whether a living process holds the lock."""
     try:
         handle = os.open(mark, os.O_RDWR | os.O_CLOEXEC)

@@ -30,23 +30,23 @@ class LockLostError(PerennialError):
 class _Lock(Protocol):
     """What a kind of lock can do."""
 
-    def take(self) -> bool:
+    def try_acquire(self) -> bool:
         """Try once; whether it is ours."""
 
-    def kept(self) -> bool:
+    def is_held(self) -> bool:
         """Whether it still is."""
 
     def holder(self) -> str:
         """Who has it, as far as it is known, for example `process 12`."""
 
-    def free(self) -> bool:
+    def release(self) -> bool:
         """Give it back; whether it was ours until now."""
 
     def close(self) -> None:
         """Let go of it in any case."""
 
 
-class Held:
+class HeldLock:
     """A lock while it is held."""
 
     def __init__(self, lock: _Lock, name: str) -> None:
@@ -59,24 +59,24 @@ class Held:
         Raises:
             LockLostError: the connection to PostgreSQL broke meanwhile, and another writer may be at work.
         """
-        if not self._lock.kept():
-            raise LockLostError(_lost(self._name))
+        if not self._lock.is_held():
+            raise LockLostError(_lost_message(self._name))
 
 
-class _Seat:
+class _LockEntry:
     """One lock as this process has it: the thread that may use it, and what it holds."""
 
     def __init__(self) -> None:
         self.thread = threading.RLock()
-        self.held: Held | None = None
+        self.held: HeldLock | None = None
 
 
-_seats: dict[tuple[str, str], _Seat] = {}
+_entries: dict[tuple[str, str], _LockEntry] = {}
 _guard = threading.Lock()
 
 
 @contextmanager
-def hold(settings: Settings, name: str, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[Held]:
+def hold(settings: Settings, name: str, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[HeldLock]:
     """Hold the lock `name` while the block runs. A thread that holds it may take it again.
 
     Args:
@@ -91,42 +91,44 @@ def hold(settings: Settings, name: str, on_wait: Callable[[str], None] = lambda 
     """
     deadline = time.monotonic() + settings.lock_timeout
     with _guard:
-        seat = _seats.setdefault((settings.audit_url if _remote(settings) else str(settings.state), name), _Seat())
-    if not seat.thread.acquire(timeout=settings.lock_timeout):
-        raise LockTimeoutError(_busy(name, "another thread of this process", settings.lock_timeout))
+        entry = _entries.setdefault(
+            (settings.audit_url if _remote(settings) else str(settings.state), name), _LockEntry()
+        )
+    if not entry.thread.acquire(timeout=settings.lock_timeout):
+        raise LockTimeoutError(_timeout_message(name, "another thread of this process", settings.lock_timeout))
     try:
-        if seat.held is not None:
-            yield seat.held
+        if entry.held is not None:
+            yield entry.held
             return
-        with _taken(settings, name, deadline, on_wait) as seat.held:
+        with _acquired(settings, name, deadline, on_wait) as entry.held:
             try:
-                yield seat.held
+                yield entry.held
             finally:
-                seat.held = None
+                entry.held = None
     finally:
-        seat.thread.release()
+        entry.thread.release()
 
 
 @contextmanager
-def _taken(settings: Settings, name: str, deadline: float, on_wait: Callable[[str], None]) -> Iterator[Held]:
+def _acquired(settings: Settings, name: str, deadline: float, on_wait: Callable[[str], None]) -> Iterator[HeldLock]:
     lock: _Lock = AdvisoryLock(settings, name) if _remote(settings) else FileLock(settings.state / "locks", name)
     try:
         _wait(lock, settings, name, deadline, on_wait)
-        yield Held(lock, name)
-        if not lock.free():
-            raise LockLostError(_lost(name))
+        yield HeldLock(lock, name)
+        if not lock.release():
+            raise LockLostError(_lost_message(name))
     finally:
         lock.close()
 
 
 def _wait(lock: _Lock, settings: Settings, name: str, deadline: float, on_wait: Callable[[str], None]) -> None:
-    told = False
-    while not lock.take():
+    notified = False
+    while not lock.try_acquire():
         if time.monotonic() >= deadline:
-            raise LockTimeoutError(_busy(name, lock.holder(), settings.lock_timeout))
-        if not told:
+            raise LockTimeoutError(_timeout_message(name, lock.holder(), settings.lock_timeout))
+        if not notified:
             on_wait(f"waiting for another writer of {name} ({lock.holder()})")
-            told = True
+            notified = True
         time.sleep(_POLL_SECONDS)
 
 
@@ -134,14 +136,14 @@ def _remote(settings: Settings) -> bool:
     return settings.audit_url.startswith("postgresql")
 
 
-def _busy(name: str, holder: str, timeout: float) -> str:
+def _timeout_message(name: str, holder: str, timeout: float) -> str:
     return (
         f"{name} was held by another writer ({holder}) for {timeout:g} s. "
         "Wait until it is done, or raise PERENNIAL_LOCK_TIMEOUT."
     )
 
 
-def _lost(name: str) -> str:
+def _lost_message(name: str) -> str:
     return (
         f"{name} was not locked all the time: the connection to PostgreSQL that held the lock broke. "
         "Another writer may have worked meanwhile. Look at `perennial status`, then run it again."

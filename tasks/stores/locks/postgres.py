@@ -21,8 +21,8 @@ _SESSION = {
     "idle_session_timeout": "0",
 }
 _MARK = "perennial"
-_TAKE = sa.text("SELECT pg_try_advisory_lock(:key)")
-_FREE = sa.text("SELECT pg_advisory_unlock(:key)")
+_TRY_LOCK = sa.text("SELECT pg_try_advisory_lock(:key)")
+_UNLOCK = sa.text("SELECT pg_advisory_unlock(:key)")
 _HOLDER = sa.text("""
     SELECT application_name, pid = pg_backend_pid() AS own
     FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
@@ -47,15 +47,15 @@ class AdvisoryLock:
         self._key = lock_key(name)
         self._broken = False
         self._connection = connect(settings).connect().execution_options(isolation_level="AUTOCOMMIT")
-        told = {**_SESSION, "application_name": f"{_MARK} {os.getpid()} {socket.gethostname()[:40]}"}
-        for setting, value in told.items():
+        options = {**_SESSION, "application_name": f"{_MARK} {os.getpid()} {socket.gethostname()[:40]}"}
+        for setting, value in options.items():
             self._connection.execute(sa.select(sa.func.set_config(setting, value, False)))
 
-    def take(self) -> bool:
+    def try_acquire(self) -> bool:
         """Try once; whether it is ours."""
-        return bool(self._connection.execute(_TAKE, {"key": self._key}).scalar())
+        return bool(self._connection.execute(_TRY_LOCK, {"key": self._key}).scalar())
 
-    def kept(self) -> bool:
+    def is_held(self) -> bool:
         """Whether it still is."""
         try:
             return not self._broken and any(row.own for row in self._holders())
@@ -71,11 +71,11 @@ class AdvisoryLock:
             return f"process {pid} on {host}" if mark == _MARK else "process unknown"
         return "process unknown"
 
-    def free(self) -> bool:
+    def release(self) -> bool:
         """Give it back; whether it was ours until now."""
-        if not self.kept():  # else unlocking would only warn
+        if not self.is_held():  # else unlocking would only warn
             return False
-        return bool(self._connection.execute(_FREE, {"key": self._key}).scalar())
+        return bool(self._connection.execute(_UNLOCK, {"key": self._key}).scalar())
 
     def close(self) -> None:
         """Let go of it in any case."""

@@ -29,7 +29,7 @@ _QUERY = """
 _SECONDS = 2.0
 
 
-class Named(NamedTuple):
+class AliasedVersion(NamedTuple):
     """A version that an alias points to.
 
     Attributes:
@@ -40,7 +40,7 @@ class Named(NamedTuple):
     """
 
     version: int
-    place: str
+    location: str
     ref: str
     exposure: str
 
@@ -48,8 +48,8 @@ class Named(NamedTuple):
 class Aliases(NamedTuple):
     """What a registered model's aliases point to."""
 
-    champion: Named | None = None
-    challenger: Named | None = None
+    champion: AliasedVersion | None = None
+    challenger: AliasedVersion | None = None
 
 
 class Registry(Protocol):
@@ -83,7 +83,7 @@ class _File:
             return {}  # nothing was ever registered
         try:
             with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=_SECONDS)) as opened:
-                return _gathered(opened.execute(_QUERY))
+                return _collect_aliases(opened.execute(_QUERY))
         except sqlite3.Error as error:
             if "no such table" in str(error):  # MLflow is only making it
                 return {}
@@ -104,22 +104,22 @@ class _Tables:
             if self._engine is None:
                 self._engine = sa.create_engine(self._address, pool_pre_ping=True)
             with self._engine.connect() as connection:
-                return _gathered(tuple(row) for row in connection.execute(sa.text(_QUERY)))
+                return _collect_aliases(tuple(row) for row in connection.execute(sa.text(_QUERY)))
         except sa.exc.SQLAlchemyError as error:
             raise RegistryError(f"MLflow's database can't be read: {type(error).__name__}") from None
 
 
-def _gathered(rows: Iterable[tuple[Any, ...]]) -> dict[str, Aliases]:
+def _collect_aliases(rows: Iterable[tuple[Any, ...]]) -> dict[str, Aliases]:
     tags: dict[tuple[str, str], dict[str, str]] = {}
     found: dict[tuple[str, str], tuple[int, str]] = {}
     for name, alias, version, location, source, key, value in rows:
         found[name, alias] = (int(version), location or source)
         tags.setdefault((name, alias), {})[key] = value
-    named: dict[str, dict[str, Named]] = {}
+    named: dict[str, dict[str, AliasedVersion]] = {}
     for (name, alias), (version, place) in found.items():
         own = tags[name, alias]
         if REF_TAG in own:
-            named.setdefault(name, {})[alias] = Named(version, place, own[REF_TAG], own.get(EXPOSURE_TAG, ""))
+            named.setdefault(name, {})[alias] = AliasedVersion(version, place, own[REF_TAG], own.get(EXPOSURE_TAG, ""))
     return {name: Aliases(**aliases) for name, aliases in named.items()}
 
 
@@ -129,7 +129,7 @@ class _Rest:
     def __init__(self, address: str) -> None:
         self._address = address.rstrip("/")
         self._client = client(address.rstrip("/"))
-        self._known: dict[tuple[str, int], Named] = {}
+        self._known: dict[tuple[str, int], AliasedVersion] = {}
 
     def read(self) -> dict[str, Aliases]:
         import httpx
@@ -154,7 +154,7 @@ class _Rest:
             if not token:
                 return
 
-    def _version(self, name: str, alias: str, version: int) -> Named | None:
+    def _version(self, name: str, alias: str, version: int) -> AliasedVersion | None:
         known = self._known.get((name, version))
         if known is not None and alias == CHAMPION:
             return known
@@ -163,8 +163,8 @@ class _Rest:
         tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
         if REF_TAG not in tags:
             return None
-        place = known.place if known else str(self._get("model-versions/get-download-uri", asked)["artifact_uri"])
-        named = Named(version, place, tags[REF_TAG], tags.get(EXPOSURE_TAG, ""))
+        place = known.location if known else str(self._get("model-versions/get-download-uri", asked)["artifact_uri"])
+        named = AliasedVersion(version, place, tags[REF_TAG], tags.get(EXPOSURE_TAG, ""))
         self._known[name, version] = named
         return named
 

@@ -17,7 +17,7 @@ class MissingFilesError(PerennialError, FileNotFoundError):
     """Files that the registry tells of are not there."""
 
 
-def refuse_missing(settings: Settings) -> None:
+def require_registry(settings: Settings) -> None:
     """Look whether the registry's file is there: MLflow would make an empty one in its place.
 
     Raises:
@@ -36,7 +36,7 @@ def is_local(location: str) -> bool:
     return location.startswith(("/", "file:/"))
 
 
-def present(location: str, experiment: str, here: Path) -> Path:
+def local_folder(location: str, experiment: str, here: Path) -> Path:
     """A recorded folder, or the same one where the experiment's folder is now.
 
     Args:

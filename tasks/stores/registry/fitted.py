@@ -22,7 +22,7 @@ from tasks.errors import PerennialError
 _THREADS = frozenset({"n_jobs", "n_threads", "_n_threads", "num_threads", "nthread", "thread_count"})
 _TIMES = frozenset({"refit_time_", "_init_prev_time", "_iter_prev_time", "start_time"})
 # Versions of packages are compared by themselves; the warnings of a Bunch are lost when it is copied.
-_LEFT_OUT = _THREADS | _TIMES | {"_sklearn_version", "_deprecated_key_to_warnings"}
+_IGNORED = _THREADS | _TIMES | {"_sklearn_version", "_deprecated_key_to_warnings"}
 _TIMED = "cv_results_"
 _RANDOM = (np.random.RandomState, np.random.Generator, np.random.BitGenerator, np.random.SeedSequence, random.Random)
 _TREE_COUNTERS = slice(7, 11)  # how often a KDTree or BallTree was asked
@@ -99,12 +99,12 @@ class _Walk:
         """Anything else by what it says of itself to be copied."""
         try:
             reduce = copyreg.dispatch_table.get(type(value))
-            told = reduce(value) if reduce else value.__reduce_ex__(4)
+            reduced = reduce(value) if reduce else value.__reduce_ex__(4)
         except Exception as error:  # whatever the object's own code raises
-            raise FittedError(_untold(value, where, str(error))) from None
-        if isinstance(told, str):
-            return _joined("global", f"{getattr(value, '__module__', None)}.{told}".encode())
-        make, arguments, state, listed, named = (*told, None, None, None)[:5]
+            raise FittedError(_unsupported_message(value, where, str(error))) from None
+        if isinstance(reduced, str):
+            return _joined("global", f"{getattr(value, '__module__', None)}.{reduced}".encode())
+        make, arguments, state, listed, named = (*reduced, None, None, None)[:5]
         if type(value).__module__.startswith("sklearn.neighbors.") and isinstance(state, tuple):
             state = (*state[: _TREE_COUNTERS.start], *state[_TREE_COUNTERS.stop :])
         return _joined(
@@ -123,7 +123,7 @@ class _Walk:
         return _joined("state", *(self._attributes(one or {}, where) for one in parts))
 
     def _attributes(self, state: Mapping[str, Any], where: str) -> bytes:
-        kept = {name: _untimed(name, one) for name, one in state.items() if name not in _LEFT_OUT}
+        kept = {name: _untimed(name, one) for name, one in state.items() if name not in _IGNORED}
         content = (f"{name}=".encode() + self.digest(one, f"{where}.{name}") for name, one in kept.items())
         return _joined("attributes", *sorted(content))
 
@@ -165,11 +165,11 @@ def _name(value: Any, where: str) -> str:
     """
     name = f"{getattr(value, '__module__', None) or builtins.__name__}.{getattr(value, '__qualname__', '<unnamed>')}"
     if "<" in name:
-        raise FittedError(_untold(value, where, "it has no name by which another process would find it"))
+        raise FittedError(_unsupported_message(value, where, "it has no name by which another process would find it"))
     return name
 
 
-def _untold(value: Any, where: str, why: str) -> str:
+def _unsupported_message(value: Any, where: str, why: str) -> str:
     kind = type(value)
     return (
         f"{where} is a {kind.__module__}.{kind.__qualname__}, whose content can't be told ({why}): the model could "

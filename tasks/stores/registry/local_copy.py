@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from tasks.errors import PerennialError
 from tasks.stores.registry import artifacts
-from tasks.stores.registry.aliases import Aliases, Named, client
+from tasks.stores.registry.aliases import AliasedVersion, Aliases, client
 from tasks.stores.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,20 +40,20 @@ class LocalCopy:
         self._settings = settings
         self._root = settings.state / "serving"
 
-    def last(self, pipeline: str) -> Aliases:
+    def last_aliases(self, pipeline: str) -> Aliases:
         """What the aliases pointed to when they were last known; nothing before."""
         try:
             found = json.loads((self._root / pipeline / _LIVE).read_text(encoding="utf-8"))
-            return Aliases(**{alias: Named(*named) for alias, named in found.items()})
+            return Aliases(**{alias: AliasedVersion(*named) for alias, named in found.items()})
         except (FileNotFoundError, ValueError, TypeError):
             return Aliases()
 
-    def remember(self, pipeline: str, aliases: Aliases) -> None:
+    def save_aliases(self, pipeline: str, aliases: Aliases) -> None:
         """Keep what the aliases point to, in one piece, and drop files of versions long gone."""
         folder = self._root / pipeline
         folder.mkdir(parents=True, exist_ok=True)
         known = {alias: named for alias, named in aliases._asdict().items() if named is not None}
-        temporary = folder / f".{_LIVE}.{_draft()}"
+        temporary = folder / f".{_LIVE}.{_unique_suffix()}"
         temporary.write_text(json.dumps(known), encoding="utf-8")
         temporary.replace(folder / _LIVE)
         live = {_name(named) for named in known.values()}
@@ -61,7 +61,7 @@ class LocalCopy:
         for old in sorted(others, key=lambda one: one.stat().st_mtime)[: -_KEPT or None]:
             shutil.rmtree(old, ignore_errors=True)  # another worker may be at it
 
-    def folder(self, pipeline: str, named: Named) -> Path:
+    def folder(self, pipeline: str, named: AliasedVersion) -> Path:
         """A version's files on this machine, fetched where they are not there yet.
 
         Raises:
@@ -71,7 +71,7 @@ class LocalCopy:
         if place.is_dir():
             return place
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = place.with_name(f".{place.name}.{_draft()}")
+        temporary = place.with_name(f".{place.name}.{_unique_suffix()}")
         shutil.rmtree(temporary, ignore_errors=True)
         try:
             self._fetch(pipeline, named, temporary)
@@ -83,19 +83,19 @@ class LocalCopy:
             shutil.rmtree(temporary, ignore_errors=True)
         return place
 
-    def discard(self, pipeline: str, named: Named) -> None:
+    def discard(self, pipeline: str, named: AliasedVersion) -> None:
         """Drop the copy of a version that turned out to be damaged."""
         shutil.rmtree(self._root / pipeline / _name(named), ignore_errors=True)  # another worker may be at it, too
 
-    def _fetch(self, pipeline: str, named: Named, to: Path) -> None:
-        if artifacts.is_local(named.place):
-            experiment = str(Path(named.place).parents[2]) if "/" in named.place.strip("/") else named.place
+    def _fetch(self, pipeline: str, named: AliasedVersion, to: Path) -> None:
+        if artifacts.is_local(named.location):
+            experiment = str(Path(named.location).parents[2]) if "/" in named.location.strip("/") else named.location
             here = self._settings.artifacts / pipeline
-            shutil.copytree(artifacts.present(named.place, experiment, here), to)
-        elif named.place.startswith("mlflow-artifacts:"):
-            self._download(named.place.removeprefix("mlflow-artifacts:").lstrip("/"), to)
+            shutil.copytree(artifacts.local_folder(named.location, experiment, here), to)
+        elif named.location.startswith("mlflow-artifacts:"):
+            self._download(named.location.removeprefix("mlflow-artifacts:").lstrip("/"), to)
         else:
-            _by_mlflow(self._settings, named.place, to)
+            _by_mlflow(self._settings, named.location, to)
 
     def _download(self, path: str, to: Path) -> None:
         """Files that an MLflow server hands out itself."""
@@ -118,7 +118,7 @@ class LocalCopy:
             raise FetchError(f"files of {path} can't be had of the MLflow server: {error}") from None
 
 
-def _draft() -> str:
+def _unique_suffix() -> str:
     """An ending that no other process has: in containers their numbers are alike."""
     return secrets.token_hex(8)
 
@@ -164,7 +164,7 @@ def _by_mlflow(settings: Settings, place: str, to: Path) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _name(named: Named) -> str:
+def _name(named: AliasedVersion) -> str:
     """Name of a version's folder: its number, and the model's own id, as numbers can come again in a new registry."""
-    parts = [part for part in named.place.rstrip("/").split("/") if part.startswith("m-")]
+    parts = [part for part in named.location.rstrip("/").split("/") if part.startswith("m-")]
     return f"{named.version}-{parts[-1]}" if parts else str(named.version)

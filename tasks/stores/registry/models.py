@@ -68,7 +68,7 @@ MODEL_FILE = "model.skops"
 EXTRA = "extra_files"
 PROBE_FILE, REFERENCE_FILE, BASELINE_FILE = "probe.parquet", "reference.parquet", "baseline.skops"
 PROVENANCE_FILE = "provenance.json"
-PROBE_ANSWER = "_answer_"
+PROBE_PREDICTION = "_answer_"
 
 
 class ModelError(PerennialError):
@@ -165,11 +165,11 @@ def probe(model: Any, frame: pd.DataFrame) -> pa.Table:
     """A stored sample: feature rows and what the model answers for them."""
     table = pa.Table.from_pandas(frame, preserve_index=False)
     for name, answers in prediction_columns(model, frame).items():
-        table = table.append_column(f"{PROBE_ANSWER}{name}", answers)
+        table = table.append_column(f"{PROBE_PREDICTION}{name}", answers)
     return table
 
 
-def answers_probe(folder: Path, trusted: Sequence[str] = ()) -> str:
+def verify_probe(folder: Path, trusted: Sequence[str] = ()) -> str:
     """Load the model in a folder and answer its stored sample: empty if every answer is equal, else what differs."""
     return probe_difference(load(folder / MODEL_FILE, trusted), folder)
 
@@ -184,11 +184,11 @@ def probe_difference(model: Any, folder: Path) -> str:
         stored = pq.read_table(folder / EXTRA / PROBE_FILE)
     except (OSError, pa.ArrowInvalid) as error:
         raise ModelError(f"{folder / EXTRA / PROBE_FILE}: can't be read as the model's sample: {error}") from None
-    recorded = [name for name in stored.column_names if name.startswith(PROBE_ANSWER)]
-    answers = prediction_columns(model, stored.drop_columns(recorded).to_pandas())
-    expected = stored.select(recorded).rename_columns([name.removeprefix(PROBE_ANSWER) for name in recorded])
+    recorded = [name for name in stored.column_names if name.startswith(PROBE_PREDICTION)]
+    predictions = prediction_columns(model, stored.drop_columns(recorded).to_pandas())
+    expected = stored.select(recorded).rename_columns([name.removeprefix(PROBE_PREDICTION) for name in recorded])
     differing = [
-        row for row, known in zip(pa.table(answers).to_pylist(), expected.to_pylist(), strict=True) if row != known
+        row for row, known in zip(pa.table(predictions).to_pylist(), expected.to_pylist(), strict=True) if row != known
     ]
     return f"{len(differing)} of {stored.num_rows} answers differ from those recorded at training" if differing else ""
 
@@ -201,7 +201,7 @@ if __name__ == "__main__":
         if not asked:
             sys.exit("no question was asked")
         question = json.loads(asked)
-        difference = answers_probe(Path(question["folder"]), question["trusted"])
+        difference = verify_probe(Path(question["folder"]), question["trusted"])
     except PerennialError as failure:
         difference = str(failure)
     sys.stdout.write(json.dumps({"difference": difference}))

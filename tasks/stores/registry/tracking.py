@@ -32,7 +32,7 @@ _MODEL = "model.skops"
 _REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 
 
-class Logging(Record):
+class RunMetadata(Record):
     """What is logged with a model beside the model itself."""
 
     run_name: str
@@ -60,7 +60,7 @@ class Tracking:
         sample: pd.DataFrame,
         prediction: Any,
         *,
-        logged: Logging,
+        logged: RunMetadata,
         dataset: DatasetRef,
         types: Sequence[str],
         extra: Sequence[Path],
@@ -134,7 +134,7 @@ class Tracking:
             if not _is_missing(error):
                 raise
             self._client.create_registered_model(self.pipeline, description=about)
-        made = self._client.create_model_version(
+        created = self._client.create_model_version(
             self.pipeline,
             source=ref.model_uri,
             run_id=ref.run_id,
@@ -142,7 +142,7 @@ class Tracking:
             tags={**tags, "validation_status": status, REF_TAG: ref.stored_json()},
             description=description,
         )
-        return int(made.version)
+        return int(created.version)
 
     def version_of_run(self, run_id: str) -> int | None:
         """The version that was registered from a run, if any."""
@@ -158,7 +158,7 @@ class Tracking:
         """A registered version, with its files on local disk."""
         return self._ref(self._client.get_model_version(self.pipeline, str(version)))
 
-    def asked(self, version: int | None) -> ModelRef:
+    def resolve(self, version: int | None) -> ModelRef:
         """A registered version, or the champion, with its files on local disk.
 
         Raises:
@@ -187,11 +187,11 @@ class Tracking:
         shown = ", ".join(str(one) for one in versions[-20:])
         return f"versions in the registry: {shown}." if versions else "no version is registered yet: train one first."
 
-    def fetched(self, ref: ModelRef) -> ModelRef:
+    def with_local_files(self, ref: ModelRef) -> ModelRef:
         """A logged model, with its files on local disk."""
         return ref.model_copy(update={"folder": self._folder(ref.model_uri)})
 
-    def lacks(self, ref: ModelRef) -> str:
+    def missing_reason(self, ref: ModelRef) -> str:
         """Empty where a logged model's run and files are there; else what is missing."""
         from mlflow.exceptions import MlflowException
 
@@ -204,8 +204,8 @@ class Tracking:
             return f"run {ref.run_id} is not in the registry any more"
         except OSError:
             return f"the files of run {ref.run_id} are not there any more"
-        gone = run.info.lifecycle_stage != "active" or not (folder / _MODEL).is_file()
-        return f"the files of run {ref.run_id} are not there any more" if gone else ""
+        incomplete = run.info.lifecycle_stage != "active" or not (folder / _MODEL).is_file()
+        return f"the files of run {ref.run_id} are not there any more" if incomplete else ""
 
     def registered(self) -> list[ModelRef]:
         """Every version that Perennial registered, without fetching its files: `folder` is as it was when logged."""
@@ -230,7 +230,7 @@ class Tracking:
         self._client.set_model_version_tag(self.pipeline, str(version), EXPOSURE_TAG, exposure.stored_json())
         self._client.set_registered_model_alias(self.pipeline, CHALLENGER, str(version))
 
-    def hide(self) -> None:
+    def clear_challenger(self) -> None:
         """Take the alias challenger away, if it is there: no traffic goes to a challenger any more."""
         self._client.delete_registered_model_alias(self.pipeline, CHALLENGER)
 
@@ -246,7 +246,7 @@ class Tracking:
         tag = found.tags.get(EXPOSURE_TAG)
         return int(found.version), None if tag is None else Exposure.model_validate_json(tag)
 
-    def mark(self, version: int, reason: str) -> None:
+    def tag_rolled_back(self, version: int, reason: str) -> None:
         """Mark a version as rolled back, for who looks at it in MLflow; without a reason, take the mark away."""
         if reason:
             self._client.set_model_version_tag(self.pipeline, str(version), _ROLLED_BACK_TAG, _short(reason))
@@ -301,7 +301,7 @@ class Tracking:
 
     def _present(self, location: str, experiment_id: str) -> Path:
         experiment = self._client.get_experiment(experiment_id).artifact_location
-        return artifacts.present(location, experiment, self._settings.artifacts / self.pipeline)
+        return artifacts.local_folder(location, experiment, self._settings.artifacts / self.pipeline)
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(self.pipeline)

@@ -38,7 +38,7 @@ _requests = sa.Table(
 )
 
 
-class Request(Record):
+class ApprovalRequest(Record):
     """One version that waits, or waited, for a person.
 
     Attributes:
@@ -74,21 +74,21 @@ class Request(Record):
             return "superseded"
         return "expired" if self.expired or now > self.deadline else "pending"
 
-    def told(self, now: datetime) -> str:
+    def describe(self, now: datetime) -> str:
         """Its state in words."""
         state = self.state(now)
         if self.decision is not None and self.at is not None:
             known = "by personal token" if self.verified else "identity not verified"
-            return f"{state} by {self.by} ({known}) on {_moment(self.at)}: {self.reason}"
+            return f"{state} by {self.by} ({known}) on {_format_time(self.at)}: {self.reason}"
         if state == "superseded":
             return f"superseded by version {self.superseded_by}"
-        return f"nobody answered until {_moment(self.deadline)}" if state == "expired" else self.waits()
+        return f"nobody answered until {_format_time(self.deadline)}" if state == "expired" else self.pending_message()
 
-    def waits(self) -> str:
+    def pending_message(self) -> str:
         """What a pending request waits for, and how a person answers."""
         name = f"{self.pipeline}@{self.version}"
         return (
-            f"version {self.version} waits until {_moment(self.deadline)} for a person: "
+            f"version {self.version} waits until {_format_time(self.deadline)} for a person: "
             f"perennial approve {name} --reason TEXT, or perennial reject {name} --reason TEXT"
         )
 
@@ -99,7 +99,7 @@ class Approvals:
     def __init__(self, settings: Settings) -> None:
         self._engine = connect(settings)
 
-    def put(self, request: Request) -> None:
+    def put(self, request: ApprovalRequest) -> None:
         """Keep a request, once for a candidate. Older ones of the pipeline without an answer are superseded by it."""
         row = request.model_dump() | {
             name: None if at is None else _text(at)
@@ -118,24 +118,24 @@ class Approvals:
                 connection.execute(sa.insert(_requests).values(**row))
             connection.execute(sa.update(_requests).where(older).values(superseded_by=request.version))
 
-    def of_candidate(self, candidate: int) -> Request | None:
+    def of_candidate(self, candidate: int) -> ApprovalRequest | None:
         """The request for a candidate, by its id in the audit."""
         found = self._read(_requests.c.candidate == candidate)
         return found[0] if found else None
 
-    def of_version(self, pipeline: str, version: int) -> Request | None:
+    def of_version(self, pipeline: str, version: int) -> ApprovalRequest | None:
         """The newest request for a version."""
         found = self._read((_requests.c.pipeline == pipeline) & (_requests.c.version == version))
         return found[-1] if found else None
 
-    def pending(self, pipeline: str, now: datetime) -> list[Request]:
+    def pending(self, pipeline: str, now: datetime) -> list[ApprovalRequest]:
         """Requests that wait for an answer, oldest first."""
         found = self._read((_requests.c.pipeline == pipeline) & _requests.c.decision.is_(None))
         return [request for request in found if request.state(now) == "pending"]
 
-    def answer(
-        self, request: Request, decision: Decision, *, by: str, verified: bool, reason: str, at: datetime
-    ) -> Request:
+    def record_decision(
+        self, request: ApprovalRequest, decision: Decision, *, by: str, verified: bool, reason: str, at: datetime
+    ) -> ApprovalRequest:
         """Write the answer down, if the request is still pending: the first answer holds. The request as it is now.
 
         Raises:
@@ -148,34 +148,34 @@ class Approvals:
             & _requests.c.expired.is_(False)
             & (_requests.c.deadline >= _text(at))
         )
-        answer = {"decision": decision, "by": by, "verified": verified, "reason": reason, "at": _text(at)}
+        values = {"decision": decision, "by": by, "verified": verified, "reason": reason, "at": _text(at)}
         with self._engine.begin() as connection:
-            taken = connection.execute(sa.update(_requests).where(pending).values(**answer)).rowcount == 1
-        now = self._again(request)
-        if not taken:
+            recorded = connection.execute(sa.update(_requests).where(pending).values(**values)).rowcount == 1
+        now = self._reload(request)
+        if not recorded:
             raise UsageError(
-                f"{now.pipeline}@{now.version} waits for no answer any more: {now.told(at)}. Nothing was changed."
+                f"{now.pipeline}@{now.version} waits for no answer any more: {now.describe(at)}. Nothing was changed."
             )
         return now
 
-    def expire(self, request: Request) -> Request:
+    def expire(self, request: ApprovalRequest) -> ApprovalRequest:
         """Close a request that nobody answered, so that no late answer comes in. The request as it is now."""
         unanswered = (_requests.c.candidate == request.candidate) & _requests.c.decision.is_(None)
         with self._engine.begin() as connection:
             connection.execute(sa.update(_requests).where(unanswered).values(expired=True))
-        return self._again(request)
+        return self._reload(request)
 
-    def _again(self, request: Request) -> Request:
+    def _reload(self, request: ApprovalRequest) -> ApprovalRequest:
         return self._read(_requests.c.candidate == request.candidate)[0]
 
-    def _read(self, where: sa.ColumnElement[bool]) -> list[Request]:
+    def _read(self, where: sa.ColumnElement[bool]) -> list[ApprovalRequest]:
         query = sa.select(_requests).where(where).order_by(_requests.c.candidate)
         with self._engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
-        return [read_row(Request, dict(row), "The state database's table approvals") for row in rows]
+        return [read_row(ApprovalRequest, dict(row), "The state database's table approvals") for row in rows]
 
 
-def note_request(audit: Audit, request: Request, *, at: datetime, actor: str) -> None:
+def audit_request(audit: Audit, request: ApprovalRequest, *, at: datetime, actor: str) -> None:
     """Audit that a person is asked, once."""
     if _open(audit, request) is None:
         details: dict[str, JsonValue] = {
@@ -187,7 +187,7 @@ def note_request(audit: Audit, request: Request, *, at: datetime, actor: str) ->
         audit.write(request.pipeline, APPROVAL, "intent", at=at, actor=actor, reason=reason, details=details)
 
 
-def note_end(audit: Audit, request: Request, *, at: datetime, actor: str) -> None:
+def audit_close(audit: Audit, request: ApprovalRequest, *, at: datetime, actor: str) -> None:
     """Audit how a request ended, once: by its answer, or by what closed it."""
     intent = _open(audit, request)
     if intent is None:
@@ -204,13 +204,13 @@ def note_end(audit: Audit, request: Request, *, at: datetime, actor: str) -> Non
         "done" if answered else "abandoned",
         at=request.at or at,
         actor=request.by if answered else actor,
-        reason=request.told(at),
+        reason=request.describe(at),
         details=details,
         intent=intent,
     )
 
 
-def _open(audit: Audit, request: Request) -> int | None:
+def _open(audit: Audit, request: ApprovalRequest) -> int | None:
     lines = audit.open_intents(request.pipeline, APPROVAL)
     return next((line.id for line in lines if line.details["candidate"] == request.candidate), None)
 
@@ -219,5 +219,5 @@ def _text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")  # of one length: the database compares them as text
 
 
-def _moment(at: datetime) -> str:
+def _format_time(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -35,7 +35,7 @@ _entries = sa.Table(
 )
 
 
-class Entry(Record):
+class AuditEntry(Record):
     """One line of the audit. `intent` is the id of the intent that a done or abandoned line settles."""
 
     id: int
@@ -49,7 +49,7 @@ class Entry(Record):
     details: dict[str, JsonValue]
 
 
-class Reign(Record):
+class ChampionPeriod(Record):
     """One version's time as champion: from `since`, to `until` (None: still)."""
 
     version: int
@@ -95,7 +95,7 @@ class Audit:
             raise RuntimeError("the audit's database returned no id for a new line")
         return int(key[0])
 
-    def entries(self, pipeline: str, action: str | None = None) -> list[Entry]:
+    def entries(self, pipeline: str, action: str | None = None) -> list[AuditEntry]:
         """The lines of a pipeline, oldest first."""
         query = sa.select(_entries).where(_entries.c.pipeline == pipeline).order_by(_entries.c.id)
         if action is not None:
@@ -103,23 +103,23 @@ class Audit:
         with self._engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
         found = [{**row, "details": json.loads(row["details"])} for row in rows]
-        return [read_row(Entry, row, "The state database's table audit") for row in found]
+        return [read_row(AuditEntry, row, "The state database's table audit") for row in found]
 
-    def open_intents(self, pipeline: str, action: str) -> list[Entry]:
+    def open_intents(self, pipeline: str, action: str) -> list[AuditEntry]:
         """Intents that neither ended nor were abandoned: what a crash left."""
         lines = self.entries(pipeline, action)
-        settled = {line.intent for line in lines if line.phase != "intent"}
-        return [line for line in lines if line.phase == "intent" and line.id not in settled]
+        closed = {line.intent for line in lines if line.phase != "intent"}
+        return [line for line in lines if line.phase == "intent" and line.id not in closed]
 
-    def reigns(self, pipeline: str) -> list[Reign]:
+    def champion_periods(self, pipeline: str) -> list[ChampionPeriod]:
         """Who was champion when, oldest first."""
         moves = [line for line in self.entries(pipeline, MOVE_CHAMPION) if line.phase == "done"]
-        return [_reign(move, following) for move, following in zip_longest(moves, moves[1:])]
+        return [_champion_period(move, following) for move, following in zip_longest(moves, moves[1:])]
 
     def champion(self, pipeline: str) -> int | None:
         """The version that is champion now."""
-        reigns = self.reigns(pipeline)
-        return reigns[-1].version if reigns else None
+        periods = self.champion_periods(pipeline)
+        return periods[-1].version if periods else None
 
     def pipelines(self) -> Sequence[str]:
         """The pipelines that have any line, by name."""
@@ -128,8 +128,8 @@ class Audit:
             return list(connection.execute(query).scalars())
 
 
-def _reign(move: Entry, following: Entry | None) -> Reign:
-    return Reign(
+def _champion_period(move: AuditEntry, following: AuditEntry | None) -> ChampionPeriod:
+    return ChampionPeriod(
         version=int(str(move.details["version"])),
         since=move.at,
         until=following.at if following else None,

@@ -11,13 +11,13 @@ from tasks.records.model import ModelRef
 from tasks.records.stages import TrainingStage
 from tasks.stores.state import rollouts
 from tasks.stores.state.approvals import APPROVAL, Approvals
-from tasks.stores.state.audit import MOVE_CHAMPION, Audit, Entry
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit, AuditEntry
 
 _ACTION = "candidate"
-SETTLED = "lifecycle"
+UP_TO_DATE = "lifecycle"
 
 
-def put(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> int | None:
+def submit(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> int | None:
     """Keep a judged candidate until it is released or turned down; its id in the audit, None if it was known."""
     if known(audit, candidate.model, candidate.evaluation):
         return None
@@ -41,17 +41,17 @@ def known(audit: Audit, model: ModelRef, evaluation: str) -> bool:
         evaluation: Fingerprint of its judgement.
     """
     mine = (model.run_id, evaluation)
-    return any((one.model.run_id, one.evaluation) == mine for _, one, _, _ in judged(audit, model.pipeline))
+    return any((one.model.run_id, one.evaluation) == mine for _, one, _, _ in evaluated(audit, model.pipeline))
 
 
 def promoted(audit: Audit, candidate: Candidate) -> bool:
     """Whether the same model was promoted upon an earlier judgement."""
     run = candidate.model.run_id
-    found = judged(audit, candidate.model.pipeline)
+    found = evaluated(audit, candidate.model.pipeline)
     return any(one.model.run_id == run and outcome == "promoted" for _, one, outcome, _ in found)
 
 
-def moved_back(audit: Audit, candidate: Candidate, version: int) -> str:
+def rollback_reason(audit: Audit, candidate: Candidate, version: int) -> str:
     """Why a version must not become champion by itself: it, or one of an equal model, was rolled back; else empty.
 
     Args:
@@ -63,20 +63,22 @@ def moved_back(audit: Audit, candidate: Candidate, version: int) -> str:
     marked = rollouts.rolled_back(audit, pipeline)
     equal = {
         number
-        for _, one, _, number in (judged(audit, pipeline) if marked else ())
+        for _, one, _, number in (evaluated(audit, pipeline) if marked else ())
         if number in marked and one.model.training == candidate.model.training
     }
     found = version if version in marked else max(equal, default=None)
     if found is None:
         return ""
     same = "it" if found == version else f"its model is that of version {found}, which"
-    back = f"perennial rollback {pipeline} --to {found} --reason TEXT"
-    return f"{same} was {marked[found]}; `{back}` takes that back"
+    command = f"perennial rollback {pipeline} --to {found} --reason TEXT"
+    return f"{same} was {marked[found]}; `{command}` takes that back"
 
 
-def rival(audit: Audit, pipeline: str, run_id: str, champion: int | None) -> int | None:
+def incumbent(audit: Audit, pipeline: str, run_id: str, champion: int | None) -> int | None:
     """The version that a model is held against: the champion; for the champion itself, what it took the place of."""
-    own = [one for _, one, _, version in judged(audit, pipeline) if one.model.run_id == run_id and version == champion]
+    own = [
+        one for _, one, _, version in evaluated(audit, pipeline) if one.model.run_id == run_id and version == champion
+    ]
     return own[-1].verdict.champion_version if own and champion is not None else champion
 
 
@@ -90,15 +92,15 @@ def ready(audit: Audit, approvals: Approvals, pipeline: str, now: datetime) -> l
 
     While one is rolled out, there is none: the others wait for what becomes of it.
     """
-    if rollouts.under_way(audit, pipeline) is not None:
+    if rollouts.active(audit, pipeline) is not None:
         return []
     pending = {request.candidate for request in approvals.pending(pipeline, now)}
     return [(intent, candidate) for intent, candidate in waiting(audit, pipeline) if intent not in pending]
 
 
-def halfway(audit: Audit, pipeline: str) -> list[int]:
+def pending_moves(audit: Audit, pipeline: str) -> list[int]:
     """Ids of what was decided of the pipeline's aliases and not carried out: what a crash left."""
-    rollout = rollouts.under_way(audit, pipeline)
+    rollout = rollouts.active(audit, pipeline)
     moves = [*audit.open_intents(pipeline, MOVE_CHAMPION), *audit.open_intents(pipeline, rollouts.ROLLBACK)]
     return [one.id for one in moves] + ([rollout.id] if rollout is not None and rollout.ending is not None else [])
 
@@ -108,7 +110,7 @@ def author(audit: Audit, pipeline: str, intent: int) -> str:
     return next(entry.actor for entry in audit.entries(pipeline, _ACTION) if entry.id == intent)
 
 
-def settle(
+def close_candidate(
     audit: Audit, pipeline: str, intent: int, outcome: Outcome, version: int, *, at: datetime, actor: str, reason: str
 ) -> None:
     """Note what became of a candidate, and why; once."""
@@ -130,18 +132,18 @@ def newest_at(audit: Audit, pipeline: str) -> datetime | None:
     return entries[-1].at if entries else None
 
 
-def last_recipes(audit: Audit, pipeline: str) -> dict[TrainingStage, str]:
+def last_fingerprints(audit: Audit, pipeline: str) -> dict[TrainingStage, str]:
     """The stages' recipes of the newest candidate, or of a run since that settled on them; empty before any."""
-    put_forward = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "intent"]
-    if not put_forward:
+    submitted = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "intent"]
+    if not submitted:
         return {}
-    ended = [entry for entry in audit.entries(pipeline, SETTLED) if entry.id > put_forward[-1].id]
+    ended = [entry for entry in audit.entries(pipeline, UP_TO_DATE) if entry.id > submitted[-1].id]
     if ended:
-        return _recipes(ended[-1])
-    return _read(put_forward[-1]).recipes
+        return _fingerprints(ended[-1])
+    return _read(submitted[-1]).recipes
 
 
-def judged(audit: Audit, pipeline: str) -> list[tuple[datetime, Candidate, str, int | None]]:
+def evaluated(audit: Audit, pipeline: str) -> list[tuple[datetime, Candidate, str, int | None]]:
     """Every candidate with its time, what became of it and its version, oldest first.
 
     What became of it is `waiting` before its release began, `awaiting_approval` while a person is asked, and
@@ -169,7 +171,7 @@ def judged(audit: Audit, pipeline: str) -> list[tuple[datetime, Candidate, str, 
     return found
 
 
-def endings(audit: Audit, pipeline: str) -> dict[int, str]:
+def close_reasons(audit: Audit, pipeline: str) -> dict[int, str]:
     """Why each released candidate became what it became, by its version."""
     done = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "done"]
     return {int(str(entry.details["version"])): entry.reason for entry in done}
@@ -177,22 +179,24 @@ def endings(audit: Audit, pipeline: str) -> dict[int, str]:
 
 def holdout_metric(audit: Audit, pipeline: str, version: int | None, metric: str) -> float | None:
     """A metric that a version had on its holdout when it was judged; None where that is not known."""
-    found = [candidate for _, candidate, _, known in judged(audit, pipeline) if known is not None and known == version]
+    found = [
+        candidate for _, candidate, _, known in evaluated(audit, pipeline) if known is not None and known == version
+    ]
     return found[-1].verdict.metrics.values.get(metric) if found else None
 
 
 def first_through(audit: Audit, pipeline: str) -> int:
     """Sequence number of the newest batch that the pipeline's first champion was trained on; 0 before any."""
-    promoted = [candidate for _, candidate, outcome, _ in judged(audit, pipeline) if outcome == "promoted"]
+    promoted = [candidate for _, candidate, outcome, _ in evaluated(audit, pipeline) if outcome == "promoted"]
     return promoted[0].model.through_seq if promoted else 0
 
 
-def _recipes(entry: Entry) -> dict[TrainingStage, str]:
+def _fingerprints(entry: AuditEntry) -> dict[TrainingStage, str]:
     known: tuple[TrainingStage, ...] = get_args(TrainingStage)
     found = entry.details["recipes"]
     return {stage: str(found[stage]) for stage in known if stage in found} if isinstance(found, dict) else {}
 
 
-def _read(entry: Entry) -> Candidate:
+def _read(entry: AuditEntry) -> Candidate:
     # By way of JSON: the contract's columns within are strict, and take a list for a tuple only there.
     return Candidate.model_validate_json(json.dumps(entry.details["candidate"]))

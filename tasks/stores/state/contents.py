@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.records.data import Feed
-from tasks.stores.landing.folder import Found
+from tasks.stores.landing.folder import FileStat
 from tasks.stores.settings import Settings
 from tasks.stores.state.database import METADATA, connect
 
@@ -29,7 +29,7 @@ class Content(NamedTuple):
     """What a file held when it was read, and whether a run has told of it."""
 
     sha256: str
-    told: bool
+    reported: bool
 
 
 class Contents:
@@ -45,17 +45,17 @@ class Contents:
         self._engine = connect(settings)
         self._own = {"pipeline": pipeline, "feed": feed}
 
-    def known(self) -> dict[Found, Content]:
+    def known(self) -> dict[FileStat, Content]:
         """Every file that was noted."""
         query = sa.select(_contents).filter_by(**self._own)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        return {Found(row.path, row.size, row.mtime_ns): Content(row.sha256, row.told) for row in rows}
+        return {FileStat(row.path, row.size, row.mtime_ns): Content(row.sha256, row.told) for row in rows}
 
-    def note(self, file: Found, sha256: str, *, told: bool) -> None:
+    def record(self, file: FileStat, sha256: str, *, reported: bool) -> None:
         """Remember what a file holds."""
-        now = {"size": file.size, "mtime_ns": file.mtime_ns, "sha256": sha256, "told": told}
-        made = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-        query = made(_contents).values(**self._own, path=file.path, **now)
+        now = {"size": file.size, "mtime_ns": file.mtime_ns, "sha256": sha256, "told": reported}
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        query = insert(_contents).values(**self._own, path=file.path, **now)
         with self._engine.begin() as connection:
             connection.execute(query.on_conflict_do_update(index_elements=["pipeline", "feed", "path"], set_=now))

@@ -50,7 +50,7 @@ def _engine(url: str) -> sa.Engine:
     # No pool: connections must not be carried into a forked process, and these stores write a few lines a run.
     engine = sa.create_engine(address, poolclass=sa.NullPool, connect_args=wanted if remote else {})
     if remote:
-        sa.event.listen(engine, "handle_error", _tell_unreachable)
+        sa.event.listen(engine, "handle_error", _raise_unreachable)
     else:
         sa.event.listen(engine, "connect", _configure_sqlite)
     return engine
@@ -72,7 +72,7 @@ _EXPECTED = (
 )
 
 
-def _tell_unreachable(context: sa.ExceptionContext) -> None:
+def _raise_unreachable(context: sa.ExceptionContext) -> None:
     """Turn a failure to reach PostgreSQL into an error that a person can act on; others stay as they are."""
     unreachable = context.connection is None or context.is_disconnect
     if context.engine is None or not unreachable or not isinstance(context.sqlalchemy_exception, sa.exc.DBAPIError):

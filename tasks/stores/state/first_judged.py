@@ -20,7 +20,7 @@ _TABLE = sa.Table(
 )
 
 
-def first_clocks(
+def first_judged_at(
     settings: Settings, pipeline: str, rules: str, batches: Sequence[str], now: datetime
 ) -> dict[str, datetime]:
     """The clocks that batches are to be judged by, under some rules: their first ones, or now.
@@ -37,7 +37,7 @@ def first_clocks(
         known = dict(connection.execute(sa.select(_TABLE.c.batch, _TABLE.c.at).where(mine)).tuples().all())
         fresh = [one for one in dict.fromkeys(batches) if one not in known]
         if fresh:
-            told = now.astimezone(UTC).isoformat()
-            rows = [{"pipeline": pipeline, "batch": one, "rules": rules, "at": told} for one in fresh]
+            timestamp = now.astimezone(UTC).isoformat()
+            rows = [{"pipeline": pipeline, "batch": one, "rules": rules, "at": timestamp} for one in fresh]
             connection.execute(sa.insert(_TABLE), rows)
     return {one: datetime.fromisoformat(known[one]) if one in known else now for one in batches}

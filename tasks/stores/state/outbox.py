@@ -47,7 +47,7 @@ _events = sa.Table(
 )
 
 
-class Sent(Record):
+class DeliveryReport(Record):
     """What came of one try to send.
 
     Attributes:
@@ -112,7 +112,7 @@ class Outbox:
         with self._engine.connect() as connection:
             return [(row.id, row.event) for row in connection.execute(query)]
 
-    def send(self, api_url: str | None = None) -> Sent:
+    def send(self, api_url: str | None = None) -> DeliveryReport:
         """Send what waits to Prefect, oldest first, and mark what it acknowledged. It drops an id that it has seen.
 
         Args:
@@ -122,10 +122,10 @@ class Outbox:
         while True:
             batch = self._batch()
             if not batch:
-                return Sent(confirmed=confirmed, left=0)
+                return DeliveryReport(confirmed=confirmed, left=0)
             problem = _post(api_url or os.environ.get("PREFECT_API_URL", ""), [body for _, body in batch])
             if problem:
-                return Sent(confirmed=confirmed, left=len(self.waiting()), problem=problem)
+                return DeliveryReport(confirmed=confirmed, left=len(self.waiting()), problem=problem)
             self._mark([key for key, _ in batch])
             confirmed += len(batch)
 

@@ -21,7 +21,7 @@ class Look(StoredRecord):
     decision: RolloutDecision
 
 
-def note_look(settings: Settings, rollout: Rollout, decision: RolloutDecision, at: datetime) -> None:
+def save_check(settings: Settings, rollout: Rollout, decision: RolloutDecision, at: datetime) -> None:
     """Keep what a look found, in the place of the one before."""
     path = _path(settings, rollout.pipeline)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def note_look(settings: Settings, rollout: Rollout, decision: RolloutDecision, a
     draft.replace(path)
 
 
-def last_look(settings: Settings, rollout: Rollout) -> Look | None:
+def last_check(settings: Settings, rollout: Rollout) -> Look | None:
     """What the last look at a rollout found; None before any, or where another machine looked."""
     try:
         found = Look.model_validate_json(_path(settings, rollout.pipeline).read_bytes())

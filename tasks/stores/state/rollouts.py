@@ -15,12 +15,12 @@ from pydantic import JsonValue
 from configs.serving import Rollout as Plan
 from tasks.records.base import Record, StoredRecord
 from tasks.records.rollout import Exposure
-from tasks.stores.state.audit import MOVE_CHAMPION, SERVING_REFUSED, Audit, Entry
+from tasks.stores.state.audit import MOVE_CHAMPION, SERVING_REFUSED, Audit, AuditEntry
 
 ROLLOUT, ROLLBACK = "rollout", "rollback"
 _MOVE = "rollout_step"
-EndOutcome = Literal["promoted", "rolled_back", "superseded", "stopped"]
-_BACK: tuple[EndOutcome, ...] = ("rolled_back", "stopped")
+RolloutOutcome = Literal["promoted", "rolled_back", "superseded", "stopped"]
+_ROLLED_BACK: tuple[RolloutOutcome, ...] = ("rolled_back", "stopped")
 
 
 class Moved(Record):
@@ -38,7 +38,7 @@ class Ending(StoredRecord):
             stopped: a person ended it.
     """
 
-    outcome: EndOutcome
+    outcome: RolloutOutcome
     reasons: tuple[str, ...]
     by: str
     at: datetime
@@ -102,19 +102,19 @@ class Rollout(StoredRecord):
         return Exposure(rollout=self.id, step=self.step, kind=one.kind, share=share, since=self.since)
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """Where it is, in words."""
         if self.ending is not None:
             return f"version {self.version}: {self.ending.outcome.replace('_', ' ')}"
-        return told(self.plan, self.step, self.version, self.champion)
+        return describe(self.plan, self.step, self.version, self.champion)
 
     @property
-    def goes_on(self) -> str:
+    def status(self) -> str:
         """Where it is, and how it goes on."""
-        return f"{self.told}; {goes_on(self.pipeline)}"
+        return f"{self.description}; {continuation(self.pipeline)}"
 
 
-def told(plan: Plan, step: int, version: int, champion: int) -> str:
+def describe(plan: Plan, step: int, version: int, champion: int) -> str:
     """Where a rollout is, in words."""
     one = plan.steps[step]
     kind = f"canary with {one.share:.3g} of the keys" if one.kind == "canary" else "shadow"
@@ -122,21 +122,21 @@ def told(plan: Plan, step: int, version: int, champion: int) -> str:
     return f"version {version} beside champion {champion}: {kind}{over}, step {step + 1} of {len(plan.steps)}"
 
 
-def goes_on(pipeline: str) -> str:
+def continuation(pipeline: str) -> str:
     """How a rollout goes on, in words."""
     return f"`perennial rollout {pipeline}` goes on with it, or by itself under `perennial up`"
 
 
-def begin(
+def start(
     audit: Audit, pipeline: str, *, version: int, champion: int, candidate: int, plan: Plan, at: datetime, actor: str
 ) -> Rollout:
     """Write down that a version is rolled out, unless that is under way; the rollout. The registry follows."""
-    known = under_way(audit, pipeline)
+    known = active(audit, pipeline)
     if known is None:
         start = RolloutStart(version=version, champion=champion, candidate=candidate, plan=plan)
         reason = f"version {version} is rolled out beside champion {champion}"
         audit.write(pipeline, ROLLOUT, "intent", at=at, actor=actor, reason=reason, details=start.document())
-        known = under_way(audit, pipeline)
+        known = active(audit, pipeline)
     if known is None:
         raise RuntimeError(f"the rollout of {pipeline}@{version} was written and is not there")
     return known
@@ -150,7 +150,7 @@ def advance(audit: Audit, rollout: Rollout, *, at: datetime, actor: str, reason:
     return rollout.model_copy(update={"moved": (*rollout.moved, Moved(step=step, at=at))})
 
 
-def decide(audit: Audit, rollout: Rollout, ending: Ending) -> Rollout:
+def record_outcome(audit: Audit, rollout: Rollout, ending: Ending) -> Rollout:
     """Write down how a rollout is to end; the rollout as it is now. The newest of two endings holds."""
     audit.write(
         rollout.pipeline,
@@ -183,7 +183,7 @@ def history(audit: Audit, pipeline: str) -> tuple[Rollout, ...]:
     lines = audit.entries(pipeline, ROLLOUT)
     if not lines:
         return ()
-    moves: dict[int, list[Entry]] = {}
+    moves: dict[int, list[AuditEntry]] = {}
     for move in audit.entries(pipeline, _MOVE):
         moves.setdefault(move.intent or 0, []).append(move)
     closed = {line.intent: line.at for line in lines if line.phase != "intent"}
@@ -192,7 +192,7 @@ def history(audit: Audit, pipeline: str) -> tuple[Rollout, ...]:
     )
 
 
-def under_way(audit: Audit, pipeline: str) -> Rollout | None:
+def active(audit: Audit, pipeline: str) -> Rollout | None:
     """The rollout that is not closed: it goes on, or its ending is still to be carried out."""
     return next((one for one in history(audit, pipeline) if one.closed is None), None)
 
@@ -208,12 +208,12 @@ def rolled_back(audit: Audit, pipeline: str) -> dict[int, str]:
             found.pop(version, None)
         elif line.action == ROLLBACK and line.phase == "done" and line.details["marks"]:
             found[version] = f"rolled back by {line.actor} on {line.at:%Y-%m-%d %H:%M} UTC: {line.reason}"
-        elif isinstance(ending, dict) and ending["outcome"] in _BACK:
+        elif isinstance(ending, dict) and ending["outcome"] in _ROLLED_BACK:
             found[version] = f"moved back from its rollout on {line.at:%Y-%m-%d %H:%M} UTC: {line.reason}"
     return found
 
 
-def refused(audit: Audit, rollout: Rollout) -> str:
+def serving_refusal(audit: Audit, rollout: Rollout) -> str:
     """Why a service refused to load the version since it is rolled out; empty where none did.
 
     That its files could not be had tells nothing of the version: they are fetched again.
@@ -223,7 +223,7 @@ def refused(audit: Audit, rollout: Rollout) -> str:
     return found[-1] if found else ""
 
 
-def _rollout(line: Entry, moves: Sequence[Entry], closed: datetime | None) -> Rollout:
+def _rollout(line: AuditEntry, moves: Sequence[AuditEntry], closed: datetime | None) -> Rollout:
     endings = [move.details["ending"] for move in moves if "ending" in move.details]
     start = RolloutStart.model_validate_json(json.dumps(line.details))
     return Rollout(
@@ -241,5 +241,5 @@ def _rollout(line: Entry, moves: Sequence[Entry], closed: datetime | None) -> Ro
     )
 
 
-def _steps(moves: Iterable[Entry]) -> list[Moved]:
+def _steps(moves: Iterable[AuditEntry]) -> list[Moved]:
     return [Moved(step=int(str(one.details["step"])), at=one.at) for one in moves if "step" in one.details]

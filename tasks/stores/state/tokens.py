@@ -19,7 +19,7 @@ from tasks.stores.state.database import METADATA, connect
 _LONGEST = 100
 _NOBODY = (bytes(16), bytes(64))
 
-_people = sa.Table(
+_tokens = sa.Table(
     "people",
     METADATA,
     sa.Column("id", sa.String(16), primary_key=True),
@@ -33,7 +33,7 @@ _people = sa.Table(
 )
 
 
-class People:
+class TokenStore:
     """The persons who hold a token, in the state's database. Revoked tokens stay as lines that say by whom and when."""
 
     def __init__(self, settings: Settings) -> None:
@@ -52,7 +52,7 @@ class People:
         row = {"id": key, "person": name, "salt": salt, "hash": _hash(secret, salt)}
         with self._engine.begin() as connection:
             connection.execute(self._revocation(name, at, actor))
-            connection.execute(sa.insert(_people).values(**row, made_at=_text(at), made_by=actor))
+            connection.execute(sa.insert(_tokens).values(**row, made_at=_text(at), made_by=actor))
         return f"{key}.{secret}"
 
     def revoke(self, person: str, *, at: datetime, actor: str) -> None:
@@ -70,14 +70,14 @@ class People:
 
     def holders(self) -> list[str]:
         """Who holds a token, by name."""
-        query = sa.select(_people.c.person).where(_people.c.revoked_at.is_(None)).order_by(_people.c.person)
+        query = sa.select(_tokens.c.person).where(_tokens.c.revoked_at.is_(None)).order_by(_tokens.c.person)
         with self._engine.connect() as connection:
             return list(connection.execute(query).scalars())
 
     def holder(self, token: str) -> str | None:
         """Whose token it is; None for a wrong or revoked one. An unknown one takes as long as a wrong one."""
         key, _, secret = token.strip().partition(".")
-        query = sa.select(_people).where((_people.c.id == key) & _people.c.revoked_at.is_(None))
+        query = sa.select(_tokens).where((_tokens.c.id == key) & _tokens.c.revoked_at.is_(None))
         with self._engine.connect() as connection:
             row = connection.execute(query).first()
         salt, known = _NOBODY if row is None else (row.salt, row.hash)
@@ -85,8 +85,8 @@ class People:
         return str(row.person) if same and row is not None else None
 
     def _revocation(self, person: str, at: datetime, actor: str) -> sa.Update:
-        held = (_people.c.person == person) & _people.c.revoked_at.is_(None)
-        return sa.update(_people).where(held).values(revoked_at=_text(at), revoked_by=actor)
+        held = (_tokens.c.person == person) & _tokens.c.revoked_at.is_(None)
+        return sa.update(_tokens).where(held).values(revoked_at=_text(at), revoked_by=actor)
 
 
 def _hash(secret: str, salt: bytes) -> bytes:
@@ -113,7 +113,7 @@ def person(settings: Settings) -> Person:
     token = os.environ.get("PERENNIAL_TOKEN", "")
     if not token:
         return Person(actor(), verified=False)
-    holder = People(settings).holder(token)
+    holder = TokenStore(settings).holder(token)
     if holder is None:
         raise UsageError(
             "PERENNIAL_TOKEN: found a token that nobody holds (wrong, or revoked). "

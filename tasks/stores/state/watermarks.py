@@ -13,7 +13,7 @@ from tasks.records.data import Feed
 from tasks.stores.settings import Settings
 from tasks.stores.state.database import METADATA, connect
 
-Mark = int | float | Decimal | datetime | date | str
+Watermark = int | float | Decimal | datetime | date | str
 
 _watermarks = sa.Table(
     "watermarks",
@@ -27,11 +27,11 @@ _watermarks = sa.Table(
 )
 
 
-class Intent(NamedTuple):
+class PendingRange(NamedTuple):
     """A range that was about to become a file: all rows after `last`, up to and with `until`."""
 
-    last: Mark | None
-    until: Mark
+    last: Watermark | None
+    until: Watermark
     file: str
 
 
@@ -49,23 +49,23 @@ class Watermarks:
         self._engine = connect(settings)
         self._own = {"pipeline": pipeline, "feed": feed, "column": column}
 
-    def last(self) -> Mark | None:
+    def last(self) -> Watermark | None:
         """The watermark up to which every row has landed; None before the first."""
         row = self._row()
         return None if row is None or row.last is None else decoded(row.last)
 
-    def intent(self) -> Intent | None:
+    def intent(self) -> PendingRange | None:
         """The range that a run began to put into place and did not note as done."""
         row = self._row()
         if row is None or row.until is None:
             return None
-        return Intent(None if row.last is None else decoded(row.last), decoded(row.until), row.file)
+        return PendingRange(None if row.last is None else decoded(row.last), decoded(row.until), row.file)
 
-    def begin(self, until: Mark, file: str) -> None:
+    def begin(self, until: Watermark, file: str) -> None:
         """Note, durably, that the rows after the last watermark up to `until` become this file."""
         self._write(self.last(), until, file)
 
-    def done(self, until: Mark) -> None:
+    def done(self, until: Watermark) -> None:
         """Note that every row up to `until` has landed."""
         self._write(until, None, None)
 
@@ -73,7 +73,7 @@ class Watermarks:
         with self._engine.connect() as connection:
             return connection.execute(sa.select(_watermarks).filter_by(**self._own)).one_or_none()
 
-    def _write(self, last: Mark | None, until: Mark | None, file: str | None) -> None:
+    def _write(self, last: Watermark | None, until: Watermark | None, file: str | None) -> None:
         row = {
             **self._own,
             "last": None if last is None else encoded(last),
@@ -85,22 +85,22 @@ class Watermarks:
             connection.execute(sa.insert(_watermarks).values(**row))
 
 
-def encoded(mark: Mark) -> str:
+def encoded(mark: Watermark) -> str:
     """A watermark as JSON text that tells its type and all of its value."""
     if isinstance(mark, datetime | date):
         return json.dumps([type(mark).__name__, mark.isoformat()])
     return json.dumps([type(mark).__name__, repr(mark) if isinstance(mark, float) else str(mark)])
 
 
-def decoded(text: str) -> Mark:
+def decoded(text: str) -> Watermark:
     """What `encoded` made this text of."""
     kind, value = json.loads(text)
-    made: dict[str, type[int] | type[float] | type[Decimal] | type[str]] = {
+    types: dict[str, type[int] | type[float] | type[Decimal] | type[str]] = {
         "int": int,
         "float": float,
         "Decimal": Decimal,
         "str": str,
     }
-    if kind in made:
-        return made[kind](value)
+    if kind in types:
+        return types[kind](value)
     return datetime.fromisoformat(value) if kind == "datetime" else date.fromisoformat(value)

@@ -21,9 +21,9 @@ from tasks.lifecycle.up_to_date import nothing_new, undeployed
 from tasks.records.decision import Promotion
 from tasks.stores.registry.tracking import Tracking
 from tasks.stores.state import candidates
-from tasks.stores.state.approvals import APPROVAL, Approvals, Request
+from tasks.stores.state.approvals import APPROVAL, ApprovalRequest, Approvals
 from tasks.stores.state.audit import MOVE_CHAMPION, Audit
-from tasks.stores.state.tokens import People
+from tasks.stores.state.tokens import TokenStore
 from tests.support.command import Cli, Said, showing
 from tests.support.rollouts import page
 from tests.support.world import ROOT, World, trips
@@ -56,7 +56,7 @@ def another(world: World, name: str = NAME, by: str = "trainer") -> int:
     model = last.model.model_copy(update={"run_id": client.create_run(experiment).info.run_id})
     verdict = last.verdict.model_copy(update={"champion_version": tracking.champion_version()})
     made = last.model_copy(update={"model": model, "verdict": verdict})
-    intent = candidates.put(audit, made, at=datetime.now(UTC), actor=by)
+    intent = candidates.submit(audit, made, at=datetime.now(UTC), actor=by)
     assert intent is not None
     return intent
 
@@ -86,8 +86,8 @@ def events(world: World, name: str = NAME) -> list[tuple[str, Any]]:
 def ended(world: World, version: int, name: str = NAME) -> tuple[str, str]:
     """What became of a version, and why, as the audit has it."""
     audit = Audit(world.settings)
-    outcomes = {number: outcome for _, _, outcome, number in candidates.judged(audit, name)}
-    return outcomes[version], candidates.endings(audit, name)[version]
+    outcomes = {number: outcome for _, _, outcome, number in candidates.evaluated(audit, name)}
+    return outcomes[version], candidates.close_reasons(audit, name)[version]
 
 
 def settled(world: World, now: datetime | None = None, name: str = NAME) -> bool:
@@ -166,7 +166,7 @@ def test_an_approved_version_is_promoted_by_the_next_run(asked: World, cli: Cli)
     assert report.reasons[-1].endswith("looks good")
     assert settled(asked)
     assert "| A01 approval by a person | **pass** | approved by tests" in page(f"{NAME}-release")
-    assert "looks good" in Audit(asked.settings).reigns(NAME)[0].reason
+    assert "looks good" in Audit(asked.settings).champion_periods(NAME)[0].reason
     assert events(asked)[-1] == ("model.promoted", 1)
     assert ended(asked, 1)[0] == "promoted"
     lines = Audit(asked.settings).entries(NAME, APPROVAL)
@@ -241,7 +241,7 @@ def test_an_approved_version_is_held_against_the_champion_of_that_moment(asked: 
     Tracking(asked.settings, NAME).set_champion(2)  # someone moved the alias by hand
     found = deployed()
     assert (found.outcome, found.version, found.champion) == ("kept_champion", version, 2)
-    assert found.reasons[0] == "it was judged against champion 1, but now there is champion 2"
+    assert found.reasons[0] == "it was compared with champion 1, but now there is champion 2"
     assert asked.alias(NAME) == 2
     Tracking(asked.settings, NAME).set_champion(1)
 
@@ -275,7 +275,7 @@ def test_the_form_writes_the_answer_down_and_tells_it(asked: World) -> None:
     assert str(wrong.message).startswith("asked has no version 99; known here: ")
     state = approve_flow(NAME, version, "reject", " not today ", return_state=True)
     assert (state.name, state.type.value) == ("Rejected", "COMPLETED")
-    answered = cast("Request", state.result())
+    answered = cast("ApprovalRequest", state.result())
     assert (answered.by, answered.verified, answered.reason) == ("Prefect UI", False, "not today")
     assert events(asked)[-1] == ("approval.answered", version)
     found = deployed()
@@ -343,7 +343,7 @@ def test_with_four_eyes_anyone_may_reject(strict: World, cli: Cli) -> None:
 
 def test_a_revoked_token_proves_nothing(strict: World, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     token = cli("token", "cleo").out.strip()
-    assert People(strict.settings).holder(token) == "cleo"
+    assert TokenStore(strict.settings).holder(token) == "cleo"
     assert cli("token", "cleo", "--revoke").out == "the token of cleo is revoked\n"
     version = waiting(strict)
     said = with_token(cli, monkeypatch, token)("reject", f"{NAME}@{version}", "--reason", "no")
@@ -372,8 +372,8 @@ def killed_at(place: Any, name: str) -> None:
 
 
 MOMENTS = {
-    "registered, not placed": (flows.deploy, "place"),
-    "placed, not concluded": (flows.deploy, "conclude"),
+    "registered, not applied": (flows.deploy, "apply_promotion"),
+    "applied, not closed": (flows.deploy, "close_promotion"),
     "audited, not kept": (Approvals, "put"),
     "kept, not logged": (tasks.release.task, "decision_row"),
 }
@@ -383,7 +383,7 @@ MOMENTS = {
 def test_a_deploy_killed_while_it_asks_asks_once(asked: World, moment: str) -> None:
     asked.pipeline(NAME, ASK)
     intent = another(asked)
-    before = max(number or 0 for _, _, _, number in candidates.judged(Audit(asked.settings), NAME))
+    before = max(number or 0 for _, _, _, number in candidates.evaluated(Audit(asked.settings), NAME))
     killed_at(*MOMENTS[moment])
     for _ in range(2):
         found = deployed()
@@ -400,21 +400,21 @@ def test_a_deploy_killed_while_it_asks_asks_once(asked: World, moment: str) -> N
     ("place", "name"),
     [
         (Tracking, "set_champion"),  # intent audited, alias not moved
-        (flows.deploy, "conclude"),  # alias moved, candidate still open
-        (tasks.release.task, "note_end"),
+        (flows.deploy, "close_promotion"),  # alias moved, candidate still open
+        (tasks.release.task, "audit_close"),
     ],
 )
 def test_a_deploy_killed_while_it_promotes_promotes_once(asked: World, cli: Cli, place: Any, name: str) -> None:
     version = waiting(asked)
     assert cli("approve", f"{NAME}@{version}", "--reason", "ok").code == 0
-    moves = len(Audit(asked.settings).reigns(NAME))
+    moves = len(Audit(asked.settings).champion_periods(NAME))
     killed_at(place, name)
     found = deployed()
     assert (found.outcome, found.version, found.champion) == ("promoted", version, version)
     assert found.reasons[-1].startswith("A01")
     audit = Audit(asked.settings)
     assert asked.alias(NAME) == version == audit.champion(NAME)
-    assert len(audit.reigns(NAME)) == moves + 1
+    assert len(audit.champion_periods(NAME)) == moves + 1
     assert not audit.open_intents(NAME, MOVE_CHAMPION)
     assert not audit.open_intents(NAME, APPROVAL)
     assert deploy(NAME) is None
@@ -428,7 +428,7 @@ def test_an_answer_killed_before_it_was_audited_is_audited_when_carried_out(
     request = approvals.of_version(NAME, version)
     assert request is not None
     at = datetime.now(UTC)
-    approvals.answer(request, "reject", by="ana", verified=True, reason="no", at=at)
+    approvals.record_decision(request, "reject", by="ana", verified=True, reason="no", at=at)
     assert deployed().outcome == "kept_champion"
     last = Audit(asked.settings).entries(NAME, APPROVAL)[-1]
     assert (last.phase, last.actor, last.at) == ("done", "ana", at)

@@ -103,9 +103,9 @@ def test_another_parameter_is_told_with_what_it_did(story: World) -> None:
 
 def test_the_effect_is_the_gate_s_own_comparison(story: World) -> None:
     from tasks.stores.state.audit import Audit
-    from tasks.stores.state.candidates import judged
+    from tasks.stores.state.candidates import evaluated
 
-    for version, (_, candidate, _, _) in zip(told(story).versions, judged(Audit(story.settings), NAME), strict=True):
+    for version, (_, candidate, _, _) in zip(told(story).versions, evaluated(Audit(story.settings), NAME), strict=True):
         assert version.effects[0].improvement == candidate.verdict.comparison
 
 
@@ -309,7 +309,7 @@ def test_a_change_s_effect_is_that_of_a_model_fitted_by_hand(story: World, cli: 
 
     config, tracking = story.config(NAME), Tracking(story.settings, NAME)
     before, now, _ = neighbours(config, story.settings, 4)
-    old, new = (recorded(each, tracking.fetched(each.candidate.model)) for each in (before, now))
+    old, new = (recorded(each, tracking.with_local_files(each.candidate.model)) for each in (before, now))
     lake = Lake(story.settings, config)
     sets = [training_set(each.config, data(lake, each, (old.config, new.config))) for each in (old, new)]
     errors = {
@@ -377,7 +377,7 @@ def test_a_version_without_its_provenance_can_t_be_rebuilt(story: World, cli: Cl
     from tasks.stores.registry.tracking import Tracking
 
     before, _, _ = neighbours(story.config(NAME), story.settings, 3)
-    folder = Path(Tracking(story.settings, NAME).fetched(before.candidate.model).folder)
+    folder = Path(Tracking(story.settings, NAME).with_local_files(before.candidate.model).folder)
     path = folder / "extra_files" / "provenance.json"
     kept = path.read_bytes()
     path.unlink()

@@ -103,7 +103,7 @@ def test_a_candidate_turned_down_stays_as_a_version_with_its_verdict(story: Stor
     verdict = mlflow.artifacts.load_dict(f"runs:/{run_id}/verdict.json")
     assert verdict["passed"] is False
     assert [gate["code"] for gate in verdict["gates"] if gate["outcome"] == "fail"] == ["Q02"]
-    assert models.answers_probe(Path(tracking.model(3).folder)) == ""
+    assert models.verify_probe(Path(tracking.model(3).folder)) == ""
 
 
 def test_reported_metrics_are_those_of_the_registered_model_on_the_holdout(story: Story) -> None:
@@ -153,7 +153,7 @@ def test_batches_after_the_first_training_are_scored_once_by_the_champion_of_the
 
 
 def test_the_audit_tells_the_reigns_that_the_alias_had(story: Story) -> None:
-    reigns = Audit(story.world.settings).reigns(NAME)
+    reigns = Audit(story.world.settings).champion_periods(NAME)
     seen = [version for version in dict.fromkeys(story.alias.values()) if version is not None]
     assert [reign.version for reign in reigns] == seen
     assert reigns[-1].until is None

@@ -63,7 +63,8 @@ def due(world: World, name: str) -> bool:
     config, manifests = world.config(name), Manifests(world.settings, name)
     newest = {step: manifests.newest(step) for step in TRAINING_STAGES}
     return any(
-        one is None or bool(changes(one.parts, fingerprints.parts(config, step))) for step, one in newest.items()
+        one is None or bool(changes(one.parts, fingerprints.stage_dependencies(config, step)))
+        for step, one in newest.items()
     )
 
 

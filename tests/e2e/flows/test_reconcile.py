@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from flows.names import deployment_of
-from tasks.stores.locks.flow_runs import gone, register
+from tasks.stores.locks.flow_runs import process_ended, register_process
 from tasks.stores.settings import Settings, prepare
 from tasks.stores.state.outbox import Outbox
 from tests.support.world import ROOT, World, trips
@@ -173,9 +173,9 @@ def test_what_waits_in_the_outbox_is_sent(world: World, server: str) -> None:
 # ------------------------------------------------------------------------------------------------ who is gone
 REGISTER = (
     "import sys, time\n"
-    "from tasks.stores.locks.flow_runs import register\n"
+    "from tasks.stores.locks.flow_runs import register_process\n"
     "from tasks.stores.settings import load_settings\n"
-    "for run in sys.argv[1:]:\n    register(load_settings(), run)\n"
+    "for run in sys.argv[1:]:\n    register_process(load_settings(), run)\n"
     "print('registered', flush=True)\n"
     "time.sleep(600)\n"
 )
@@ -210,9 +210,9 @@ def test_runs_of_a_dead_process_are_marked_and_no_others(world: World, client: S
         client.set_flow_run_state(one.id, Running(), force=True)
     client.set_flow_run_state(ended.id, Completed(), force=True)
     killed_after_registering(dead.id, ended.id)
-    register(world.settings, str(live.id))
+    register_process(world.settings, str(live.id))
     assert notes(world.settings) == {str(one.id) for one in (dead, live, ended)}
-    assert gone(world.settings, str(dead.id))
+    assert process_ended(world.settings, str(dead.id))
 
     assert sweep().crashed == ("dead",)
 

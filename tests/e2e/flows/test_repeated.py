@@ -61,7 +61,7 @@ def test_what_tasks_write_is_written_once(world: World) -> None:
     assert len(world.row_ids("twice")) == 250
     assert len(world.row_ids("twice", "predictions")) == len(set(world.row_ids("twice", "predictions"))) == 100
     assert [entry.phase for entry in audit.entries("twice", "candidate")] == ["intent", "done"]
-    assert [reign.version for reign in audit.reigns("twice")] == [1]
+    assert [reign.version for reign in audit.champion_periods("twice")] == [1]
     assert audit.open_intents("twice", MOVE_CHAMPION) == []
     kinds = lake.read("decisions", ["kind"]).column("kind").to_pylist()
     assert {kind: kinds.count(kind) for kind in kinds} == {

@@ -71,8 +71,10 @@ def test_a_version_that_did_not_pass_can_not_serve(three: World, cli: Cli) -> No
     another(three, NAME)
     (intent, last) = candidates.waiting(audit, NAME)[-1]
     failed = last.model_copy(update={"verdict": last.verdict.model_copy(update={"passed": False})})
-    candidates.settle(audit, NAME, intent, "kept_champion", 0, at=datetime.now(UTC), actor="tests", reason="dropped")
-    put = candidates.put(
+    candidates.close_candidate(
+        audit, NAME, intent, "kept_champion", 0, at=datetime.now(UTC), actor="tests", reason="dropped"
+    )
+    put = candidates.submit(
         audit, failed.model_copy(update={"evaluation": "other"}), at=datetime.now(UTC), actor="trainer"
     )
     assert put is not None
@@ -106,7 +108,7 @@ def test_rolling_back_twice_goes_further_back(three: World, cli: Cli) -> None:
     assert told["reason"] == "too slow"
     assert (three.alias(NAME), marked(three)) == (2, [3])
     assert tags(three, NAME, 3)["perennial.rolled_back"] == "too slow"
-    assert Audit(three.settings).reigns(NAME)[-1].reason == "rollback from version 3: too slow"
+    assert Audit(three.settings).champion_periods(NAME)[-1].reason == "rollback from version 3: too slow"
     assert events(three, NAME)[-1] == ("model.rolled_back", 3)
     rows = Lake(three.settings, three.config(NAME)).read("decisions", ["kind", "outcome"]).to_pylist()
     assert {"kind": "rollback", "outcome": "rolled_back"} in rows
@@ -186,7 +188,7 @@ def test_a_version_that_is_rolled_out_is_stopped_and_the_champion_stays(three: W
     assert one.version in marked(three)
     assert ended(three, one.version, NAME) == ("rolled_back", "stopped by tests: complaints")
     assert events(three, NAME)[-1] == ("model.rolled_back", one.version)
-    assert rollouts.under_way(Audit(three.settings), NAME) is None
+    assert rollouts.active(Audit(three.settings), NAME) is None
     assert cli("rollback", NAME, "--to", str(one.version), "--reason", "they were mistaken").code == 0
     assert three.alias(NAME) == one.version
     assert one.version not in marked(three)

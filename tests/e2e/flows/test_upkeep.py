@@ -123,11 +123,11 @@ def test_versions_that_nobody_refers_to_are_gone_and_say_so(story: dict[str, Any
     world: World = story["world"]
     challenger = models(world)[1]
     gone = challenger.observations + 1
-    with pytest.raises(UsageError, match=rf"version {gone} can't be read any more: 1 of its 4 .* freed by upkeep"):
+    with pytest.raises(UsageError, match=rf"version {gone} can't be read any more: 1 of its 4 .* removed by upkeep"):
         lake(world).read("observations", version=gone)
     folder = world.home / "lake" / NAME / "observations"
     then = [at(world, "observations"), *(at(world, "observations", model.observations) for model in models(world))]
-    needed = {name for one in then for name in versions.files(one)}
+    needed = {name for one in then for name in versions.data_files(one)}
     assert {path.name for path in folder.glob("*.parquet")} == needed
 
 
@@ -177,7 +177,7 @@ def test_young_versions_stay_and_a_dry_run_changes_nothing(small: World, cli: Cl
     assert re.search(rf"^observations +{first} +3 +3 +0 B \(0\) +0 +–$", told.out, re.MULTILINE), told.out
     merged = keep(small)
     assert (of(merged, "observations").merged, merged.freed_files) == (3, 0)
-    assert versions.readable(at(small, "observations")) == list(range(first + 2))
+    assert versions.readable_versions(at(small, "observations")) == list(range(first + 2))
 
 
 def test_the_clock_ahead_frees_nothing_that_was_replaced_within_the_hour(small: World) -> None:

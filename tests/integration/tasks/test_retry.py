@@ -222,7 +222,7 @@ def test_a_landing_place_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    error = error_of(lambda: Remote("s3://landing/days").look("a.csv"))
+    error = error_of(lambda: Remote("s3://landing/days").stat("a.csv"))
     assert isinstance(error, LandingError)
     assert passes(error)
 

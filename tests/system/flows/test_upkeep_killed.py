@@ -60,5 +60,5 @@ def test_killed_it_loses_nothing_and_the_next_run_does_the_rest(small: World, pa
     assert report.freed_files > 0
     for table, before in (("batches", entered), ("observations", last)):
         folder = small.home / "lake" / NAME / table
-        young = {*versions.files(at(small, table, before)), *versions.files(at(small, table, before + 1))}
+        young = {*versions.data_files(at(small, table, before)), *versions.data_files(at(small, table, before + 1))}
         assert {path.name for path in folder.glob("*.parquet*")} == young, table

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from tasks.errors import UsageError
 from tasks.ingestion.sql import SqlFeed
-from tasks.stores.landing.folder import Found
+from tasks.stores.landing.folder import FileStat
 from tasks.stores.landing.source_database import SourceDatabaseError
 from tasks.stores.settings import Settings
 from tasks.stores.state.contents import Contents
@@ -195,5 +195,5 @@ def test_a_team_s_state_keeps_watermarks_and_known_contents(team: Callable[..., 
     assert (known.last(), known.intent()) == (NOW, None)
     contents = Contents(one, "db", "labels")
     for size in (1, 2):
-        contents.note(Found("a.csv", size, 1 << 62), "ab", told=size == 2)
-    assert Contents(other, "db", "labels").known() == {Found("a.csv", 2, 1 << 62): ("ab", True)}
+        contents.record(FileStat("a.csv", size, 1 << 62), "ab", reported=size == 2)
+    assert Contents(other, "db", "labels").known() == {FileStat("a.csv", 2, 1 << 62): ("ab", True)}

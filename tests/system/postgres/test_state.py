@@ -211,7 +211,7 @@ def test_the_audit_says_who_was_champion_when(team: Team) -> None:
         assert [entry.id for entry in audit.open_intents("demand", MOVE_CHAMPION)] == [intent]
         audit.write("demand", MOVE_CHAMPION, "done", at=AT, actor="ana", reason="", details={**details}, intent=intent)
     assert audit.champion("demand") == 2
-    assert [(reign.version, reign.until) for reign in audit.reigns("demand")] == [(1, AT), (2, None)]
+    assert [(reign.version, reign.until) for reign in audit.champion_periods("demand")] == [(1, AT), (2, None)]
     assert audit.pipelines() == ["demand"]
 
 

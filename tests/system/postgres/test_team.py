@@ -80,7 +80,7 @@ def test_machines_that_run_one_pipeline_at_once_do_it_once(
     settings = machines[0]
     ids = Lake(settings, world.config(NAME)).read("observations", [ROW_ID]).column(ROW_ID).to_pylist()
     assert (len(ids), len(set(ids))) == (300, 300)
-    assert [reign.version for reign in Audit(settings).reigns(NAME)] == [1]
+    assert [reign.version for reign in Audit(settings).champion_periods(NAME)] == [1]
     done = runs(team_server, "lifecycle", NAME)
     assert [one["state"]["type"] for one in done] == ["COMPLETED", "COMPLETED"]
 

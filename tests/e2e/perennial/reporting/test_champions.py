@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from perennial.reporting.champions import Live, live_at, moment, text
 from tasks.errors import UsageError
-from tasks.stores.state.audit import MOVE_CHAMPION, Audit, Reign
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit, ChampionPeriod
 from tests.support.command import Cli
 from tests.support.world import ROOT, World
 
@@ -21,12 +21,12 @@ START = datetime(2026, 3, 1, 4, 15, tzinfo=UTC)
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-def reigns(*hours: int) -> list[Reign]:
+def reigns(*hours: int) -> list[ChampionPeriod]:
     """Versions 1, 2, … that became champion so many hours after the start."""
     since = [START + timedelta(hours=one) for one in hours]
     until = [*since[1:], None]
     return [
-        Reign(version=number, since=one, until=end, actor="ana", reason=f"reason {number}")
+        ChampionPeriod(version=number, since=one, until=end, actor="ana", reason=f"reason {number}")
         for number, (one, end) in enumerate(zip(since, until, strict=True), start=1)
     ]
 

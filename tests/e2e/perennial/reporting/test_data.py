@@ -106,7 +106,7 @@ def test_nested_columns_are_json_in_csv(world: World, cli: Cli, tmp_path: Path) 
     ("words", "told"),
     [
         (("--as-of", "9"), r"observations: found version 9; expected 0 to 2, which is the newest\."),
-        (("--as-of", "2020-01-01"), r"found 2020-01-01 00:00:00 UTC, but its first version, 0, is of "),
+        (("--as-of", "2020-01-01"), r"found 2020-01-01 00:00:00 UTC, but its first version, 0, was written at "),
         (("--as-of", "yesterday"), r"--as-of: found 'yesterday'; expected a version, such as 12, or a time"),
         (("--columns", "id,speed"), r"--columns: found speed; version 2 has id, at, x1"),
         (("--table", "labels"), rf"--table: {NAME} has no labels; it has batches, observations"),

@@ -23,7 +23,7 @@ from perennial.reporting.lineage.read import read
 from perennial.reporting.lineage.records import Lineage
 from perennial.reporting.lineage.text import text
 from tasks.errors import UsageError
-from tasks.stores.state.approvals import Approvals, Request
+from tasks.stores.state.approvals import ApprovalRequest, Approvals
 from tasks.stores.state.audit import Audit
 from tasks.stores.state.database import connect
 from tests.support.command import Cli
@@ -104,7 +104,7 @@ def test_a_version_is_told_forward_to_its_predictions(story: World) -> None:
 
 
 def test_which_version_an_address_means(story: World) -> None:
-    first, second = Audit(story.settings).reigns(NAME)
+    first, second = Audit(story.settings).champion_periods(NAME)
     assert lived(story).version == lived(story, "champion").version == 2
     assert lived(story, first.since.isoformat()).version == 1
     assert lived(story, (second.since - timedelta(microseconds=1)).isoformat()).version == 1
@@ -259,7 +259,7 @@ def test_many_files_are_drawn_as_few_boxes_and_told_in_full(story: World, number
 @pytest.mark.parametrize(("answered", "state"), [(True, "approved"), (False, "expired")])
 def test_an_approval_stands_between_verdict_and_champion(copied: World, answered: bool, state: str) -> None:
     asked = datetime(2026, 1, 1, tzinfo=UTC)
-    request = Request(
+    request = ApprovalRequest(
         candidate=1,
         pipeline=NAME,
         version=2,
@@ -271,7 +271,9 @@ def test_an_approval_stands_between_verdict_and_champion(copied: World, answered
     approvals = Approvals(copied.settings)
     approvals.put(request)
     if answered:
-        approvals.answer(request, "approve", by="Ann", verified=True, reason="seen <it>", at=asked + timedelta(hours=1))
+        approvals.record_decision(
+            request, "approve", by="Ann", verified=True, reason="seen <it>", at=asked + timedelta(hours=1)
+        )
     one = lived(copied, "2")
     said = "approved by Ann (by personal token) on 2026-01-01 01:00 UTC: seen <it>"
     assert (said if answered else "nobody answered until 2026-01-01 02:00 UTC") in " ".join(text(one).split())

@@ -21,7 +21,7 @@ from configs.schema import PipelineConfig
 from configs.source import Source
 from perennial.serving.feedback import Feedback
 from perennial.serving.feedback_file import content, file_name
-from perennial.serving.problem import RefusedError
+from perennial.serving.problem import RequestRejectedError
 from tasks.errors import UsageError
 from tasks.stores.settings import Settings
 from tests.support import reading
@@ -52,8 +52,8 @@ def landed(world: World, folder: str = "later") -> list[Path]:
     return sorted(path for path in world.landing(folder).iterdir() if not path.name.startswith("."))
 
 
-def refusal(world: World, config: PipelineConfig, rows: list[dict[str, Any]]) -> RefusedError:
-    with feedback_of(world, config) as feedback, pytest.raises(RefusedError) as refused:
+def refusal(world: World, config: PipelineConfig, rows: list[dict[str, Any]]) -> RequestRejectedError:
+    with feedback_of(world, config) as feedback, pytest.raises(RequestRejectedError) as refused:
         feedback.put(config.name, rows)
     return refused.value
 
@@ -270,7 +270,7 @@ def test_when_too_much_waits_callers_are_told_to_come_again(world: World) -> Non
     try:
         feedback.put("labelled", [{"id": 1, "y": 0.5}])
         await_that(lambda: feedback._over)
-        with pytest.raises(RefusedError) as refused:
+        with pytest.raises(RequestRejectedError) as refused:
             feedback.put("labelled", [{"id": 2, "y": 0.5}])
         assert (refused.value.status, refused.value.retry_after > 0) == (503, True)
     finally:

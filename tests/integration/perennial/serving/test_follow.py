@@ -191,5 +191,5 @@ def test_a_challenger_is_shown_what_its_tag_says(pair: Home, own: Running) -> No
             threading.Event().wait(0.05)
         assert own.metric("perennial_predictions_total", role="shadow", version="1") == 400
     finally:
-        tracking.hide()
+        tracking.clear_challenger()
     own.wait(NAME, challenger=None)

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from configs.schema import PipelineConfig
-from perennial.serving.log.adopt import lost
 from perennial.serving.log.inputs import input_counts
 from perennial.serving.log.record import PredictionLog
+from perennial.serving.log.recovery import lost_rows
 from tests.support.serving.log_world import AT, Remembered, answer, await_that, log_of, rows_of
 from tests.support.world import ROOT, World, make_world
 
@@ -205,7 +205,7 @@ def test_when_the_disk_share_is_used_up_answers_are_dropped_and_counted(
         assert not log.put(answer("more", [1, 2]))
     log.close()
     assert meters.why == {"full": 4}
-    assert [(one["why"], one["rows"]) for one in lost(world.settings.state / "served")] == [("dropped", 4)]
+    assert [(one["why"], one["rows"]) for one in lost_rows(world.settings.state / "served")] == [("dropped", 4)]
     assert sum("all they may" in one.message for one in caplog.records) == 1
     log_of(world.home, config, close_seconds=30.0).close()  # and the lake is back
     assert len(rows_of(world.home, config)) == 2 * taken
@@ -283,7 +283,7 @@ def test_what_json_cannot_hold_is_dropped_and_holds_up_no_other(world: World) ->
     log.close()
     assert [row["_request"] for row in rows_of(world.home, config)] == ["right"]
     assert meters.why == {"unfit": 1}
-    assert [(one["why"], one["rows"]) for one in lost(world.settings.state / "served")] == [("dropped", 1)]
+    assert [(one["why"], one["rows"]) for one in lost_rows(world.settings.state / "served")] == [("dropped", 1)]
 
 
 def test_a_damaged_line_is_set_aside(world: World) -> None:

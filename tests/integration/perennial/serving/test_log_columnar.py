@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from configs.schema import PipelineConfig
-from perennial.serving.log.answer import Answer
 from perennial.serving.log.columnar import read_whole
-from perennial.serving.log.lines import line, settled_line
+from perennial.serving.log.lines import committed_rows_line, encode
+from perennial.serving.log.prediction_record import PredictionRecord
 from perennial.serving.log.rows import read
 from tests.support.serving.log_world import answer
 from tests.support.world import World, make_world
@@ -47,7 +47,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> PipelineConfig:
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> Answer:
+def answers(draw: st.DrawFn) -> PredictionRecord:
     rows = draw(st.integers(0, 4))
 
     def column(values: st.SearchStrategy[Any]) -> list[Any]:
@@ -76,11 +76,13 @@ def answers(draw: st.DrawFn) -> Answer:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given_answers=st.lists(answers() | st.none(), min_size=1, max_size=6))
-def test_both_ways_of_reading_agree(given_answers: list[Answer | None], config: PipelineConfig, tmp_path: Path) -> None:
+def test_both_ways_of_reading_agree(
+    given_answers: list[PredictionRecord | None], config: PipelineConfig, tmp_path: Path
+) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_bytes(b"".join(settled_line(9) if one is None else line(one, 9) for one in given_answers))
+    path.write_bytes(b"".join(committed_rows_line(9) if one is None else encode(one, 9) for one in given_answers))
     slow = read(path, config)
-    assert not slow.unfit
+    assert not slow.invalid
     whole = read_whole(path, config)
     assert whole.select(sorted(whole.column_names)).to_pylist() == _with(whole, slow.table)
     assert {name: whole.schema.field(name).type for name in slow.table.column_names} == {
@@ -99,16 +101,16 @@ def test_what_does_not_fit_is_left_to_the_careful_way(
     wrong: dict[str, Any], config: PipelineConfig, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_bytes(line(answer("a", [1], columns={"id": [1], **wrong}, predictions=["late"]), 1))
+    path.write_bytes(encode(answer("a", [1], columns={"id": [1], **wrong}, predictions=["late"]), 1))
     with pytest.raises(pa.ArrowInvalid):
         read_whole(path, config)
-    assert len(read(path, config).unfit) == 1
+    assert len(read(path, config).invalid) == 1
 
 
 def test_where_arrow_would_lose_values_the_careful_way_is_taken(config: PipelineConfig, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     shares: dict[str, Any] = {"late": [None, 0.5]}
-    path.write_bytes(line(answer("a", [1, 2], predictions=["late"] * 2, probabilities=shares), 2))
+    path.write_bytes(encode(answer("a", [1, 2], predictions=["late"] * 2, probabilities=shares), 2))
     with pytest.raises(pa.ArrowInvalid):
         read_whole(path, config)
     assert read(path, config).table.column("probability_late").to_pylist() == [None, 0.5]

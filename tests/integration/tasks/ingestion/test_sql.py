@@ -23,7 +23,7 @@ from tasks.errors import PerennialError, UsageError
 from tasks.ingestion import sql
 from tasks.ingestion.sql import SqlFeed, file_name
 from tasks.stores.landing.source_database import SourceDatabaseError
-from tasks.stores.state.watermarks import Mark, Watermarks, decoded, encoded
+from tasks.stores.state.watermarks import Watermark, Watermarks, decoded, encoded
 from tests.support.command import Cli
 from tests.support.world import ROOT, World, trips
 
@@ -305,7 +305,7 @@ def test_no_value_loses_anything(value: object, text: str) -> None:
 
 
 decimals = st.decimals(allow_nan=False, allow_infinity=False)
-marks: st.SearchStrategy[Mark] = st.one_of(
+marks: st.SearchStrategy[Watermark] = st.one_of(
     st.integers(),
     st.floats(allow_nan=False, allow_infinity=False),
     decimals,
@@ -322,13 +322,13 @@ def test_no_decimal_loses_anything(value: Decimal) -> None:
 
 
 @given(marks)
-def test_a_watermark_is_read_back_as_it_was(mark: Mark) -> None:
+def test_a_watermark_is_read_back_as_it_was(mark: Watermark) -> None:
     found = decoded(encoded(mark))
     assert (type(found), found) == (type(mark), mark)
 
 
 @given(st.lists(marks, min_size=2, max_size=2, unique_by=encoded), marks | st.none())
-def test_names_of_ranges_are_safe_and_differ(ends: list[Mark], last: Mark | None) -> None:
+def test_names_of_ranges_are_safe_and_differ(ends: list[Watermark], last: Watermark | None) -> None:
     first, second = (file_name(last, one) for one in ends)
     assert first.isascii()
     assert all(one.isalnum() or one in "._-" for one in first)

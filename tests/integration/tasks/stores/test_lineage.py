@@ -23,11 +23,11 @@ from tasks.records.decision import GateResult, MetricSet, Promotion, Verdict
 from tasks.records.model import ModelRef
 from tasks.stores.environment import git_commit
 from tasks.stores.lake.tables import Lake
-from tasks.stores.lineage import columns, places
-from tasks.stores.lineage.datasets import Scene, Traffic, traffic
-from tasks.stores.lineage.emitting import append, channel, emitting, events_file
+from tasks.stores.lineage import columns, naming
+from tasks.stores.lineage.datasets import StageContext, StageDatasets, stage_datasets
+from tasks.stores.lineage.emitter import append, channel, emit_stage, events_file
 from tasks.stores.lineage.events import MOST_DATASETS, Parent, StageEvents, remote_url, source_location
-from tasks.stores.lineage.work import Seen, TableState, Work
+from tasks.stores.lineage.stage_data import DataStatistics, StageData, TableState
 from tasks.stores.settings import Settings
 from tests.support.openlineage import Spec, closed_port, needs_spec, odd_endpoint, read_events, receiver
 from tests.support.world import ROOT
@@ -70,7 +70,7 @@ EMPTY = DATASET.model_copy(update={"observations": 0, "labels": 0})
 SPLIT = SplitRecord(kind="time", holdout=0.2, column="scheduled_at", boundary_us=0)
 
 
-def made(config: PipelineConfig) -> Work:
+def made(config: PipelineConfig) -> StageData:
     """All that a run came to."""
     training_set = TrainingSetRef(
         digest="5" * 64, dataset=DATASET, folder="/state/training/x", split=SPLIT, train_rows=72, holdout_rows=18,
@@ -88,7 +88,7 @@ def made(config: PipelineConfig) -> Work:
         primary="mae", comparison=None,
     )  # fmt: skip
     promotion = Promotion(outcome="promoted", version=4, champion=4, previous=3, reasons=())
-    return Work(
+    return StageData(
         files=(file(1),),
         batches=(batch(1),),
         dataset=DATASET,
@@ -100,7 +100,7 @@ def made(config: PipelineConfig) -> Work:
     )
 
 
-SEEN = Seen(
+SEEN = DataStatistics(
     tables={
         "observations": TableState(version=4, rows=97, files={"a": 10, "b": 30}, nulls={"temperature_c": 5}),
         "quarantine": TableState(version=1, rows=3, files={"q": 7}, nulls={}),
@@ -126,31 +126,31 @@ SEEN = Seen(
 
 
 @pytest.fixture
-def scene(config: PipelineConfig) -> Scene:
-    return Scene(Settings(home=Path("/home")), config, made(config), SEEN)
+def scene(config: PipelineConfig) -> StageContext:
+    return StageContext(Settings(home=Path("/home")), config, made(config), SEEN)
 
 
-def as_json(events: StageEvents, found: Traffic, verdict: Verdict | None = None) -> list[dict[str, Any]]:
+def as_json(events: StageEvents, found: StageDatasets, verdict: Verdict | None = None) -> list[dict[str, Any]]:
 
     return [json.loads(Serde.to_json(one)) for one in events.complete(NOW, found, verdict)]
 
 
-def told(config: PipelineConfig, stage: Any, scene: Scene) -> dict[str, Any]:
+def told(config: PipelineConfig, stage: Any, scene: StageContext) -> dict[str, Any]:
     """The COMPLETE event of a stage, as it is written."""
     events = StageEvents("perennial", config, stage, NOW, Parent(*PARENT))
-    (one,) = as_json(events, traffic(stage, scene), scene.work.verdict)
+    (one,) = as_json(events, stage_datasets(stage, scene), scene.data.verdict)
     return one
 
 
 # ------------------------------------------------------------------------------------------------ what events say
 @needs_spec
 @pytest.mark.parametrize("stage", ["ingestion", "features", "training", "evaluation", "release"])
-def test_events_keep_to_the_schemas(config: PipelineConfig, scene: Scene, stage: str) -> None:
+def test_events_keep_to_the_schemas(config: PipelineConfig, scene: StageContext, stage: str) -> None:
     assert list(Spec().problems(told(config, stage, scene))) == []
 
 
 @needs_spec
-def test_the_schemas_are_really_asked(config: PipelineConfig, scene: Scene) -> None:
+def test_the_schemas_are_really_asked(config: PipelineConfig, scene: StageContext) -> None:
     event = told(config, "features", scene)
     event["run"]["runId"] = 7
     event["outputs"][0]["facets"]["columnLineage"]["fields"] = "all"
@@ -158,7 +158,7 @@ def test_the_schemas_are_really_asked(config: PipelineConfig, scene: Scene) -> N
     assert len(list(Spec().problems(event))) >= 3
 
 
-def test_run_and_job_of_a_stage(config: PipelineConfig, scene: Scene) -> None:
+def test_run_and_job_of_a_stage(config: PipelineConfig, scene: StageContext) -> None:
     event = told(config, "training", scene)
     assert (event["eventType"], event["eventTime"]) == ("COMPLETE", NOW.isoformat())
     assert (event["job"]["namespace"], event["job"]["name"]) == ("perennial", "transit_delay.training")
@@ -168,7 +168,7 @@ def test_run_and_job_of_a_stage(config: PipelineConfig, scene: Scene) -> None:
     assert (parent["run"]["runId"], parent["job"]["name"]) == (PARENT[0], "transit_delay.lifecycle")
 
 
-def test_ingestion_reads_files_and_writes_tables(config: PipelineConfig, scene: Scene) -> None:
+def test_ingestion_reads_files_and_writes_tables(config: PipelineConfig, scene: StageContext) -> None:
     event = told(config, "ingestion", scene)
     (landed,) = event["inputs"]
     assert (landed["namespace"], landed["name"]) == ("file", "/landing/arrivals/arrivals-1.csv")
@@ -188,7 +188,7 @@ def test_ingestion_reads_files_and_writes_tables(config: PipelineConfig, scene: 
     assert "delay_min" not in fields, "labels land apart"
 
 
-def test_features_join_versions_into_both_sides(config: PipelineConfig, scene: Scene) -> None:
+def test_features_join_versions_into_both_sides(config: PipelineConfig, scene: StageContext) -> None:
     event = told(config, "features", scene)
     versions = {Path(one["name"]).name: one["facets"]["version"]["datasetVersion"] for one in event["inputs"]}
     assert versions == {"observations": "4", "labels": "2"}
@@ -206,7 +206,7 @@ def test_features_join_versions_into_both_sides(config: PipelineConfig, scene: S
     assert {one["transformations"][0]["subtype"] for one in lineage["dataset"]} == {"FILTER", "JOIN", "SORT"}
 
 
-def test_a_model_tells_what_each_feature_is_made_of(config: PipelineConfig, scene: Scene) -> None:
+def test_a_model_tells_what_each_feature_is_made_of(config: PipelineConfig, scene: StageContext) -> None:
     (model,) = told(config, "training", scene)["outputs"]
     assert model["name"] == "models:/transit_delay"
     assert model["facets"]["version"]["datasetVersion"] == "m-1"
@@ -236,7 +236,9 @@ def test_model_columns_are_those_of_the_pipeline(config: PipelineConfig) -> None
     assert answer == config.contract.target
 
 
-def test_evaluation_tells_gates_and_what_the_candidate_was_held_against(config: PipelineConfig, scene: Scene) -> None:
+def test_evaluation_tells_gates_and_what_the_candidate_was_held_against(
+    config: PipelineConfig, scene: StageContext
+) -> None:
     event = told(config, "evaluation", scene)
     assert [one["name"] for one in event["inputs"]] == [
         "models:/transit_delay", "models:/transit_delay@champion", "transit_delay.holdout",
@@ -246,21 +248,21 @@ def test_evaluation_tells_gates_and_what_the_candidate_was_held_against(config: 
     assert [Path(one["name"]).name for one in event["outputs"]] == ["decisions"]
 
 
-def test_only_a_promotion_writes_the_champion(config: PipelineConfig, scene: Scene) -> None:
+def test_only_a_promotion_writes_the_champion(config: PipelineConfig, scene: StageContext) -> None:
     champion = told(config, "release", scene)["outputs"][-1]
     assert champion["name"] == "models:/transit_delay@champion"
     assert champion["facets"]["version"]["datasetVersion"] == "4"
     kept = Promotion(outcome="kept_champion", version=4, champion=3, previous=3, reasons=("worse",))
-    other = scene._replace(work=scene.work.plus(kept))
+    other = scene._replace(data=scene.data.with_output(kept))
     assert [Path(one["name"]).name for one in told(config, "release", other)["outputs"]] == ["decisions"]
 
 
-def test_many_files_come_in_several_events(config: PipelineConfig, scene: Scene) -> None:
+def test_many_files_come_in_several_events(config: PipelineConfig, scene: StageContext) -> None:
     numbers = range(2 * MOST_DATASETS + 5)
     files, batches = tuple(map(file, numbers)), tuple(map(batch, numbers))
-    many = scene.work.model_copy(update={"files": files, "batches": batches})
+    many = scene.data.model_copy(update={"files": files, "batches": batches})
     events = StageEvents("perennial", config, "ingestion", NOW, None)
-    found = as_json(events, traffic("ingestion", scene._replace(work=many)))
+    found = as_json(events, stage_datasets("ingestion", scene._replace(data=many)))
     assert [one["eventType"] for one in found] == ["RUNNING", "RUNNING", "COMPLETE"]
     assert [len(one["inputs"]) for one in found] == [MOST_DATASETS, MOST_DATASETS, 5]
     assert [len(one["outputs"]) for one in found] == [0, 0, 2]
@@ -295,7 +297,7 @@ def test_a_remote_is_told_without_credentials(remote: str, url: str) -> None:
     ],
 )
 def test_datasets_are_named_by_the_rules(address: str, namespace: str, name: str) -> None:
-    found = places.of_address(address)
+    found = naming.of_address(address)
     assert (found.namespace, found.name) == (namespace, name)
     assert "secret" not in found.uri
 
@@ -323,7 +325,7 @@ def test_code_is_told_by_its_remote(tmp_path: Path) -> None:
 )
 def test_a_registry_is_named_without_its_password(uri: str, namespace: str) -> None:
     settings = Settings(home=Path("/h"), mlflow_tracking_uri=uri)
-    assert places.model(settings, "x", "champion")[:2] == (namespace, "models:/x@champion")
+    assert naming.model(settings, "x", "champion")[:2] == (namespace, "models:/x@champion")
 
 
 # ------------------------------------------------------------------------------------------------ where they go
@@ -331,11 +333,11 @@ def emit(settings: Settings, config: PipelineConfig) -> list[str]:
     """Two stages, the second fails; what was told meanwhile."""
     said: list[str] = []
     with channel(settings, config.name, PARENT, said.append):
-        with emitting(config, "features", Work(dataset=EMPTY), at=NOW) as running:
+        with emit_stage(config, "features", StageData(dataset=EMPTY), at=NOW) as running:
             training_set = made(config).training_set
             assert training_set is not None
-            running.made(training_set)
-        with pytest.raises(DataRejectedError), emitting(config, "training", running.work, at=NOW):
+            running.add_output(training_set)
+        with pytest.raises(DataRejectedError), emit_stage(config, "training", running.data, at=NOW):
             raise DataRejectedError("the target has one class")
     return said
 
@@ -361,7 +363,7 @@ def test_an_interrupted_stage_aborts(lake: Settings, config: PipelineConfig) -> 
     with (
         pytest.raises(KeyboardInterrupt),
         channel(lake, config.name, None, pytest.fail),
-        emitting(config, "training", Work(), at=NOW),
+        emit_stage(config, "training", StageData(), at=NOW),
     ):
         raise KeyboardInterrupt
     assert [one["eventType"] for one in read_events(events_file(lake, config.name))] == ["START", "ABORT"]
@@ -442,7 +444,7 @@ def test_a_stage_whose_data_are_gone_tells_that_it_failed(lake: Settings, config
     with (
         pytest.raises(DataRejectedError),
         channel(lake, config.name, None, said.append),
-        emitting(config, "features", Work(dataset=gone), at=NOW),
+        emit_stage(config, "features", StageData(dataset=gone), at=NOW),
     ):
         raise DataRejectedError("version 99 is gone")
     assert len(said) == 1
@@ -453,7 +455,7 @@ def test_a_stage_whose_data_are_gone_tells_that_it_failed(lake: Settings, config
 def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     code = (
-        "import sys; from pathlib import Path; from tasks.stores.lineage.emitting import append\n"
+        "import sys; from pathlib import Path; from tasks.stores.lineage.emitter import append\n"
         "for _ in range(300): append(Path(sys.argv[1]), sys.argv[2] * 20000)"
     )
     children = [subprocess.Popen([sys.executable, "-c", code, str(path), one], cwd=ROOT) for one in "ab"]
@@ -467,5 +469,5 @@ def test_a_line_cut_short_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_library_is_not_imported_before_there_is_an_event() -> None:
-    code = "import sys, tasks.stores.lineage.emitting; sys.exit('openlineage' in sys.modules)"
+    code = "import sys, tasks.stores.lineage.emitter; sys.exit('openlineage' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

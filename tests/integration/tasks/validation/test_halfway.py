@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import accounts, crash_child
 from tasks.records.data import BatchRecord, StagedBatch
-from tasks.stores.lake.partial_commits import forget
+from tasks.stores.lake.partial_commits import delete_orphan_duplicates
 from tasks.stores.lake.tables import Lake
 from tests.support.validation.batches import Home, pipeline
 from tests.support.world import write
@@ -145,8 +145,8 @@ def test_records_of_duplicates_go_with_a_file_that_never_came_in(tmp_path: Path)
     with dying("observations"):
         home.take(home.staged("mine.csv", MINE))
     assert home.lake.read("duplicates").num_rows == 3
-    assert forget(home.lake, home.lake.ledger()) == 3
-    assert forget(home.lake, home.lake.ledger()) == 0
+    assert delete_orphan_duplicates(home.lake, home.lake.ledger()) == 3
+    assert delete_orphan_duplicates(home.lake, home.lake.ledger()) == 0
     home.land("theirs.csv", THEIRS)
     assert faults(home) == []
 

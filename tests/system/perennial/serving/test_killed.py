@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from perennial.serving.log.adopt import lost
+from perennial.serving.log.recovery import lost_rows
 from tasks.stores.lake.tables import Lake
 from tests.support.serving.homes import NAME, ROW, Home
 from tests.support.serving.running import Running, serving
@@ -89,7 +89,7 @@ def await_told(service: Running, folder: Path, entries: int) -> list[int]:
     while len(list(folder.glob(f"{NAME}/*.count"))) > WORKERS:
         assert time.monotonic() < until, "nobody adopts what the dead left"
         time.sleep(0.05)
-    told = lost(folder)[entries:]
+    told = lost_rows(folder)[entries:]
     assert all((one["why"], one["bound"]) == ("killed", LOSE_ROWS) for one in told)
     rows = [int(str(one["rows"])) for one in told]
     while service.metric("perennial_log_lost_total", pipeline=NAME) != sum(rows):

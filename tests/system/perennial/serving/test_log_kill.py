@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from perennial.serving.log.adopt import adopt, lost
+from perennial.serving.log.recovery import lost_rows, recover_files
 from perennial.serving.log.spool import Spool
 from tests.support.serving.log_killed import LOSE_ROWS
 from tests.support.serving.log_world import Remembered, answer, log_of, rows_of
@@ -47,14 +47,14 @@ def test_what_killed_workers_lose_is_told_and_nothing_comes_twice(world: World) 
     assert len(rows) == len(set(rows))
     shipped = Counter(int(request.partition("-")[0]) for request, _ in rows)
     told: Counter[int] = Counter()
-    for entry in lost(root):
+    for entry in lost_rows(root):
         told[int(str(entry["worker"]).split("-")[1])] += int(str(entry["rows"]))
         assert entry["why"] == "killed"
         assert entry["bound"] == LOSE_ROWS
     for child in children:
         assert told[child["pid"]] <= LOSE_ROWS
         assert child["done"] <= shipped[child["pid"]] + told[child["pid"]] <= child["began"]
-    assert len(lost(root)) == len(told)  # each worker is told of once
+    assert len(lost_rows(root)) == len(told)  # each worker is told of once
     assert sum(told.values()) > 0, "no kill hit answers in memory: the test shows nothing"
     assert len(shipped) > KILLS / 2
     assert not [path for path in (root / "served").iterdir() if path.is_file()]
@@ -76,12 +76,12 @@ def test_a_worker_that_lives_is_left_alone(world: World) -> None:
     log.put(answer("one", [1]))
     root = world.settings.state / "served"
     before = sorted(path.name for path in (root / "served").iterdir())
-    assert adopt(root, "served") == 0
+    assert recover_files(root, "served") == 0
     assert sorted(path.name for path in (root / "served").iterdir() if path.suffix == ".count") == [
         name for name in before if name.endswith(".count")
     ]
     log.close()
-    assert not lost(root)
+    assert not lost_rows(root)
     assert len(rows_of(world.home, config)) == 1
 
 
@@ -99,7 +99,7 @@ def test_a_torn_line_is_cut_off_and_counts_as_lost(world: World) -> None:
     meters = Remembered()
     log_of(world.home, config, meters).close()
     assert [row["_request"] for row in rows_of(world.home, config)] == ["0", "0", "1", "1"]
-    assert [(one["rows"], one["bound"]) for one in lost(root)] == [(2, 7)]
+    assert [(one["rows"], one["bound"]) for one in lost_rows(root)] == [(2, 7)]
     assert meters.rows["lost"] == 2
 
 

@@ -173,11 +173,11 @@ def test_none_of_them_is_ever_promoted_by_itself(moods: Moods, callers: Callers)
     assert sorted(rollouts.rolled_back(audit, NAME)) == [2, 3, 4, 5, 6, 7]
     waiting = [intent for intent, _ in candidates.waiting(audit, NAME)]
     assert len(waiting) == 1, "the sound one waits"
-    (_, one, _, number) = candidates.judged(audit, NAME)[1]
+    (_, one, _, number) = candidates.evaluated(audit, NAME)[1]
     assert number == 2
     sound = candidates.waiting(audit, NAME)[0][0]
     anew = one.model_copy(update={"evaluation": "other gates"})
-    assert candidates.put(audit, anew, at=datetime.now(UTC), actor="trainer") is not None
+    assert candidates.submit(audit, anew, at=datetime.now(UTC), actor="trainer") is not None
     assert sound in [intent for intent, _ in candidates.waiting(audit, NAME)]
     assert callers.failed == []
 

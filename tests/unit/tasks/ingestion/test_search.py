@@ -16,7 +16,7 @@ from tasks.ingestion.discover import content_hash, landed, places, too_large
 from tasks.ingestion.drafts import Drafts, draft_of
 from tasks.ingestion.search import Search
 from tasks.records.data import BatchRecord, LandedFile, rules_digest
-from tasks.stores.landing.folder import Folder, Found, open_landing
+from tasks.stores.landing.folder import FileStat, Folder, open_landing
 from tasks.stores.settings import Settings
 from tasks.stores.state.contents import Contents
 from tests.support.world import World
@@ -303,11 +303,11 @@ def test_what_quarantine_gave_back_is_found_like_what_landed(finder: Finder) -> 
 
 def test_the_newest_look_at_a_path_is_what_is_remembered(finder: Finder) -> None:
     contents = Contents(finder.settings, "found", "observations")
-    contents.note(Found("a.csv", 1, 2), "one", told=True)
-    contents.note(Found("a.csv", 1, 3), "two", told=False)
-    contents.note(Found("b.csv", 1 << 40, 1 << 62), "three", told=True)
+    contents.record(FileStat("a.csv", 1, 2), "one", reported=True)
+    contents.record(FileStat("a.csv", 1, 3), "two", reported=False)
+    contents.record(FileStat("b.csv", 1 << 40, 1 << 62), "three", reported=True)
     assert contents.known() == {
-        Found("a.csv", 1, 3): ("two", False),
-        Found("b.csv", 1 << 40, 1 << 62): ("three", True),
+        FileStat("a.csv", 1, 3): ("two", False),
+        FileStat("b.csv", 1 << 40, 1 << 62): ("three", True),
     }
     assert Contents(finder.settings, "found", "labels").known() == {}

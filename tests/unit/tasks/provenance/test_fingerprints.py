@@ -38,7 +38,8 @@ def changed(**changes: Any) -> list[str]:
     return [
         step
         for step in TRAINING_STAGES
-        if fingerprints.parts(before, step).recipe != fingerprints.parts(now, step).recipe
+        if fingerprints.stage_dependencies(before, step).static_fingerprint
+        != fingerprints.stage_dependencies(now, step).static_fingerprint
     ]
 
 
@@ -94,7 +95,7 @@ def test_a_field_that_matters_to_none_changes_none(changes: dict[str, Any]) -> N
 
 
 def test_code_is_found_by_what_is_imported() -> None:
-    found = {step: set(fingerprints.parts(config(), step).code) for step in TRAINING_STAGES}
+    found = {step: set(fingerprints.stage_dependencies(config(), step).code) for step in TRAINING_STAGES}
     assert found["features"] == {
         "tasks/features/split.py",
         "tasks/features/training_set.py",
@@ -121,10 +122,14 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def changed_by(checkout: Path, module: str, text: str) -> list[str]:
-    before = {step: fingerprints.parts(config(), step).recipe for step in TRAINING_STAGES}
+    before = {step: fingerprints.stage_dependencies(config(), step).static_fingerprint for step in TRAINING_STAGES}
     path = checkout / module
     path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
-    return [step for step in TRAINING_STAGES if fingerprints.parts(config(), step).recipe != before[step]]
+    return [
+        step
+        for step in TRAINING_STAGES
+        if fingerprints.stage_dependencies(config(), step).static_fingerprint != before[step]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -156,12 +161,12 @@ def test_a_module_newly_imported_counts_from_then_on(checkout: Path) -> None:
 
 
 def test_a_module_that_was_moved_changes_nothing(checkout: Path) -> None:
-    before = {step: fingerprints.parts(config(), step) for step in TRAINING_STAGES}
+    before = {step: fingerprints.stage_dependencies(config(), step) for step in TRAINING_STAGES}
     (checkout / "tasks/features/split.py").rename(checkout / "tasks/features/splitting.py")
     for path in (checkout / "tasks").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace("tasks.features.split ", "tasks.features.splitting "), encoding="utf-8")
-    now = {step: fingerprints.parts(config(), step) for step in TRAINING_STAGES}
+    now = {step: fingerprints.stage_dependencies(config(), step) for step in TRAINING_STAGES}
     assert "tasks/features/splitting.py" in now["features"].code
     assert {step: one.fingerprint for step, one in now.items()} == {
         step: one.fingerprint for step, one in before.items()
@@ -169,15 +174,18 @@ def test_a_module_that_was_moved_changes_nothing(checkout: Path) -> None:
 
 
 def test_a_library_counts_for_the_stages_that_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {step: fingerprints.parts(config(), step) for step in TRAINING_STAGES}
+    before = {step: fingerprints.stage_dependencies(config(), step) for step in TRAINING_STAGES}
     real = environment.library_versions
 
     def other(names: Any = environment.LIBRARIES) -> dict[str, str]:
         return {name: "0" if name == "pyarrow" else version for name, version in real(names).items()}
 
     monkeypatch.setattr(environment, "library_versions", other)
-    now = {step: fingerprints.parts(config(), step) for step in TRAINING_STAGES}
-    assert [step for step in TRAINING_STAGES if now[step].recipe != before[step].recipe] == ["features", "training"]
+    now = {step: fingerprints.stage_dependencies(config(), step) for step in TRAINING_STAGES}
+    assert [step for step in TRAINING_STAGES if now[step].static_fingerprint != before[step].static_fingerprint] == [
+        "features",
+        "training",
+    ]
 
 
 def own(parameters: dict[str, JsonValue] | None = None) -> PipelineConfig:
@@ -193,22 +201,24 @@ def test_ones_own_estimator_counts_with_what_it_imports(tmp_path: Path, monkeypa
     (package / "aside.py").write_text("", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "mine", raising=False)
-    before = fingerprints.parts(own(), "training")
+    before = fingerprints.stage_dependencies(own(), "training")
     assert {"mine/models.py", "mine/inner.py"} <= set(before.code)
     assert "mine/aside.py" not in before.code
     (package / "inner.py").write_text("def half(x):\n    return x / 2.0\n", encoding="utf-8")
-    assert fingerprints.parts(own(), "training").recipe != before.recipe
+    assert fingerprints.stage_dependencies(own(), "training").static_fingerprint != before.static_fingerprint
     assert "mine" not in sys.modules, "told without importing it"
 
 
 def test_an_installed_estimator_counts_by_its_version() -> None:
-    found = fingerprints.parts(config(training={"estimator": "skops.io.Thing"}), "training")
+    found = fingerprints.stage_dependencies(config(training={"estimator": "skops.io.Thing"}), "training")
     assert found.libraries["skops"] == environment.library_versions(["skops"])["skops"]
     nested = {
         "estimator": "sklearn.model_selection.GridSearchCV",
         "parameters": {"estimator": {"estimator": "yaml.Best"}},
     }
-    assert "pyyaml" in {name.lower() for name in fingerprints.parts(config(training=nested), "training").libraries}
+    assert "pyyaml" in {
+        name.lower() for name in fingerprints.stage_dependencies(config(training=nested), "training").libraries
+    }
 
 
 def test_a_module_that_is_no_python_is_told(checkout: Path) -> None:
@@ -216,4 +226,4 @@ def test_a_module_that_is_no_python_is_told(checkout: Path) -> None:
 
     (checkout / "tasks/features/split.py").write_text("def (", encoding="utf-8")
     with pytest.raises(UsageError, match=r"split\.py: this module can't be read as Python"):
-        fingerprints.parts(config(), "features")
+        fingerprints.stage_dependencies(config(), "features")

@@ -12,9 +12,9 @@ from configs.schema import Approval
 from tasks.records.data import SplitRecord
 from tasks.records.decision import Candidate, GateResult, MetricSet, Promotion, Verdict
 from tasks.records.model import ModelRef
-from tasks.release.approval import judge, refusal
-from tasks.release.promotion import ask, weigh
-from tasks.stores.state.approvals import Request
+from tasks.release.approval import evaluate_approval, refusal
+from tasks.release.promotion import approval_request, decide_promotion
+from tasks.stores.state.approvals import ApprovalRequest
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 LATE = NOW + timedelta(hours=72, seconds=1)
@@ -22,8 +22,8 @@ ASKED = Approval(required=True)
 FOUR_EYES = Approval(required=True, four_eyes=True)
 
 
-def request(**answer: Any) -> Request:
-    made = ask("demand", 7, 3, 2, "trainer", NOW, NOW + timedelta(hours=72))
+def request(**answer: Any) -> ApprovalRequest:
+    made = approval_request("demand", 7, 3, 2, "trainer", NOW, NOW + timedelta(hours=72))
     return made.model_copy(update={"at": NOW, **answer} if "decision" in answer else answer)
 
 
@@ -95,15 +95,15 @@ def test_who_may_answer(rules: Approval, decision: Any, by: str, verified: bool,
         (FOUR_EYES, APPROVED.model_copy(update={"by": "Trainer"}), NOW, "fail", "another person has to approve"),
     ],
 )
-def test_gate_a01(rules: Approval, one: Request, now: datetime, outcome: str, reason: str) -> None:
-    found = judge(rules, one, now)
+def test_gate_a01(rules: Approval, one: ApprovalRequest, now: datetime, outcome: str, reason: str) -> None:
+    found = evaluate_approval(rules, one, now)
     assert (found.code, found.outcome) == ("A01", outcome)
     assert reason in found.reason
     assert found.blocks == (outcome != "pass")
 
 
-def weighed(made: Candidate, champion: int | None, one: Request | None, now: datetime = NOW) -> Promotion:
-    return weigh(ASKED, made, 3, champion, one, now)
+def weighed(made: Candidate, champion: int | None, one: ApprovalRequest | None, now: datetime = NOW) -> Promotion:
+    return decide_promotion(ASKED, made, 3, champion, one, now)
 
 
 def test_without_a_request_the_verdict_and_the_champion_decide() -> None:
@@ -112,7 +112,7 @@ def test_without_a_request_the_verdict_and_the_champion_decide() -> None:
     )
     kept = weighed(candidate(), 1, None)
     assert (kept.outcome, kept.champion) == ("kept_champion", 1)
-    assert kept.reasons == ("it was judged against champion 2, but now there is champion 1",)
+    assert kept.reasons == ("it was compared with champion 2, but now there is champion 1",)
 
 
 def test_a_version_that_passed_waits_for_the_person() -> None:
@@ -139,12 +139,12 @@ def test_an_approved_version_is_promoted_with_who_and_why() -> None:
 def test_an_approved_version_is_not_promoted_over_a_champion_it_was_not_held_against() -> None:
     kept = weighed(candidate(champion=2), 5, APPROVED)
     assert (kept.outcome, kept.champion) == ("kept_champion", 5)
-    assert kept.reasons[0] == "it was judged against champion 2, but now there is champion 5"
+    assert kept.reasons[0] == "it was compared with champion 2, but now there is champion 5"
     assert kept.reasons[1].startswith("A01")
 
 
 @pytest.mark.parametrize("one", [REJECTED, request(superseded_by=4), request(expired=True)])
-def test_without_approval_the_champion_stays(one: Request) -> None:
+def test_without_approval_the_champion_stays(one: ApprovalRequest) -> None:
     kept = weighed(candidate(), 2, one)
     assert (kept.outcome, kept.champion) == ("kept_champion", 2)
     assert kept.approval is not None
@@ -152,6 +152,6 @@ def test_without_approval_the_champion_stays(one: Request) -> None:
 
 
 @pytest.mark.parametrize("one", [None, APPROVED])
-def test_a_version_that_a_killed_run_made_champion_is_told_as_promoted(one: Request | None) -> None:
+def test_a_version_that_a_killed_run_made_champion_is_told_as_promoted(one: ApprovalRequest | None) -> None:
     done = weighed(candidate(), 3, one)
     assert (done.outcome, done.champion, done.previous) == ("promoted", 3, 2)

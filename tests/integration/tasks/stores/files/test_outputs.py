@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.errors import UsageError
-from tasks.stores.files.outputs import Made, Outputs, check
+from tasks.stores.files.outputs import Outputs, OutputSource, check
 from tasks.stores.landing.addresses import Address, parse
 from tasks.stores.settings import Settings, prepare
 
 SHARED = Path("/dev", "shm")
 TABLE = pa.table({"id": [1, 2, 3], "prediction": [0.1, 0.2, 0.3]})
-MADE = Made(pipeline="p", input="ab12", version=4, run_id="r", rules="x")
+MADE = OutputSource(pipeline="p", input="ab12", version=4, run_id="r", rules="x")
 OTHERS = [MADE.model_copy(update=change) for change in ({"input": "cd"}, {"version": 5}, {"run_id": "s"})]
 
 
@@ -41,25 +41,25 @@ def test_a_result_is_known_as_long_as_it_is_what_was_written(
 ) -> None:
     place = str(tmp_path / "new" / "folder") if where == "local" else where
     address = parse(f"{place}/out.{ending}", "output")
-    assert not outputs.holds(address, MADE)
+    assert not outputs.is_current(address, MADE)
     assert put(outputs, address, tmp_path / "work") == 3
-    assert outputs.holds(address, MADE)
-    assert not any(outputs.holds(address, other) for other in OTHERS)
+    assert outputs.is_current(address, MADE)
+    assert not any(outputs.is_current(address, other) for other in OTHERS)
     if address.path is not None:
         content = address.path.read_bytes()
         assert [one.name for one in address.path.parent.iterdir()] == [address.name]
         address.path.write_bytes(content[:-20])
-        assert not outputs.holds(address, MADE), "it was cut off since"
+        assert not outputs.is_current(address, MADE), "it was cut off since"
         address.path.unlink()
     else:
         fsspec.filesystem("memory").rm(f"/outputs/out.{ending}")
-    assert not outputs.holds(address, MADE)
+    assert not outputs.is_current(address, MADE)
 
 
 def test_parquet_tells_what_it_was_made_from_wherever_it_is_taken(outputs: Outputs, tmp_path: Path) -> None:
     put(outputs, parse(str(tmp_path / "out.parquet"), "output"), tmp_path / "work")
     (tmp_path / "out.parquet").rename(tmp_path / "moved.parquet")
-    assert outputs.holds(parse(str(tmp_path / "moved.parquet"), "output"), MADE)
+    assert outputs.is_current(parse(str(tmp_path / "moved.parquet"), "output"), MADE)
     told = pq.read_schema(tmp_path / "moved.parquet").metadata
     assert (told[b"perennial.input_sha256"], told[b"perennial.model_version"]) == (b"ab12", b"4")
 

@@ -26,7 +26,7 @@ def add(url: Path, first: int, last: int, schema: pa.Schema = SCHEMA) -> None:
     for number in range(first, last):
         values = {"a": [number] * 10, "s": [f"row {number}"] * 10, "late": [0.5] * 10}
         rows = pa.table({name: values[name] for name in schema.names}, schema=schema)
-        assert delta.append_once(str(url), schema, [delta.Part(f"batch-{number}", number, rows)]) == 1
+        assert delta.append_once(str(url), schema, [delta.TransactionRows(f"batch-{number}", number, rows)]) == 1
 
 
 def newest(url: Path) -> delta.Table:
@@ -44,8 +44,8 @@ def content(url: Path, version: int | None = None) -> list[tuple[object, ...]]:
 def keep(url: Path, since: int, kept: tuple[int, ...] = ()) -> dict[str, int]:
     """Free what neither `kept` versions nor those from `since` on have; what was freed."""
     opened = newest(url)
-    found = maintenance.unneeded(str(url), opened, since, kept)
-    maintenance.free(opened, found)
+    found = maintenance.unreferenced_files(str(url), opened, since, kept)
+    maintenance.delete_files(opened, found)
     return found
 
 
@@ -64,10 +64,10 @@ def table(tmp_path: Path) -> Path:
 def test_merging_changes_no_row_and_no_transaction(table: Path) -> None:
     assert content(table, 13) == content(table, 12)
     assert delta.read(newest(table)).column("late").null_count == 80
-    assert len(versions.files(newest(table))) == 1
+    assert len(versions.data_files(newest(table))) == 1
     assert maintenance.checkpoint(newest(table))
     assert [newest(table).transaction_version(f"batch-{one}") for one in range(12)] == list(range(12))
-    assert delta.append_once(str(table), SCHEMA, [delta.Part("batch-3", 3, delta.read(newest(table)))]) == 0
+    assert delta.append_once(str(table), SCHEMA, [delta.TransactionRows("batch-3", 3, delta.read(newest(table)))]) == 0
 
 
 def test_merging_again_finds_nothing(table: Path) -> None:
@@ -85,7 +85,7 @@ def test_kept_versions_are_read_row_by_row_though_the_log_is_forty_days_old(tabl
     for version in [*range(10), 13]:
         assert content(table, version) == expected[version]
     for version in (10, 11, 12):
-        with pytest.raises(UsageError, match=r"freed by upkeep\. Versions that can be read: 0-9, 13\."):
+        with pytest.raises(UsageError, match=r"removed by upkeep\. Readable versions: 0-9, 13\."):
             content(table, version)
     assert keep(table, since=13, kept=(3, 9)) == {}
 
@@ -94,7 +94,7 @@ def test_what_nobody_refers_to_is_gone_from_the_disk(table: Path) -> None:
     before = {path.name: path.stat().st_size for path in table.glob("*.parquet")}
     freed = keep(table, since=13)
     after = {path.name for path in table.glob("*.parquet")}
-    assert after == set(versions.files(newest(table)))
+    assert after == set(versions.data_files(newest(table)))
     assert freed == {name: size for name, size in before.items() if name not in after}
 
 
@@ -149,10 +149,10 @@ def test_a_log_with_a_hole_frees_nothing(table: Path) -> None:
 
 
 def test_a_kept_version_that_was_lost_before_is_told_and_the_rest_of_it_kept(table: Path) -> None:
-    (table / next(iter(versions.files(at(table, 1))))).unlink()
-    assert maintenance.gone(str(table), 4) == 1
+    (table / next(iter(versions.data_files(at(table, 1))))).unlink()
+    assert maintenance.count_missing_files(str(table), 4) == 1
     keep(table, since=13, kept=(4,))
-    assert maintenance.gone(str(table), 4) == 1
+    assert maintenance.count_missing_files(str(table), 4) == 1
 
 
 def at(url: Path, version: int) -> delta.Table:
@@ -191,10 +191,10 @@ def test_what_killed_writes_leave_is_found_once_it_is_old(tmp_path: Path) -> Non
     finally:
         run.kill()
         run.communicate()
-    assert maintenance.drafts(str(url)) == {}, "young: it may be a write that is under way"
+    assert maintenance.leftover_drafts(str(url)) == {}, "young: it may be a write that is under way"
     age(url, 1)
-    assert maintenance.drafts(str(url)) == {str(path): path.stat().st_size for path in left}
-    assert maintenance.drafts("s3://bucket/t") == {}
+    assert maintenance.leftover_drafts(str(url)) == {str(path): path.stat().st_size for path in left}
+    assert maintenance.leftover_drafts("s3://bucket/t") == {}
 
 
 def stopped_in_a_write(run: subprocess.Popen[str], url: Path) -> list[Path]:

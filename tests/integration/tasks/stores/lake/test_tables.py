@@ -19,7 +19,7 @@ from configs import load
 from configs.schema import PipelineConfig
 from tasks.errors import UsageError
 from tasks.records.data import BatchRecord
-from tasks.stores.lake.delta import Part
+from tasks.stores.lake.delta import TransactionRows
 from tasks.stores.lake.schemas import BATCH, DUPLICATES, ROW, ROW_ID, SEQ, TIMESTAMP, TableName, decision_row
 from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
@@ -194,7 +194,7 @@ def test_of_several_parts_those_that_are_new_are_written_in_one_commit(lake: Lak
     lake.create()
     lake.append_once("observations", observations("b", 2, [5.0]), "b", 2)
     before = lake.dataset([]).observations
-    parts = [Part(name, seq, observations(name, seq, [1.0, 2.0])) for seq, name in enumerate("abc", start=1)]
+    parts = [TransactionRows(name, seq, observations(name, seq, [1.0, 2.0])) for seq, name in enumerate("abc", start=1)]
     assert lake.append_parts_once("observations", parts) == 2
     assert lake.append_parts_once("observations", parts) == 0
     assert lake.transactions("observations", ["a", "b", "c", "d"]) == {"a": 1, "b": 2, "c": 3}
@@ -206,7 +206,7 @@ def test_of_several_parts_those_that_are_new_are_written_in_one_commit(lake: Lak
 
 
 def test_the_same_part_twice_in_one_call_is_written_once(lake: Lake) -> None:
-    part = Part("a", 1, observations("a", 1, [1.0]))
+    part = TransactionRows("a", 1, observations("a", 1, [1.0]))
     lake.append_parts_once("observations", [part, part])
     assert lake.read("observations").num_rows == 1
 
@@ -289,10 +289,10 @@ def test_a_new_column_merges_in(lake: Lake) -> None:
 def test_the_ledger_gives_back_what_it_took(lake: Lake) -> None:
     second = record(2, "b", verdict="rejected", reasons=("no", "ü; not"), accepted=0)
     first = record(1, "a")
-    assert lake.enter([second]) == 1
-    assert lake.enter([second, first]) == 1
-    assert lake.enter([first, second]) == 0
-    assert lake.enter([]) == 0
+    assert lake.append_ledger([second]) == 1
+    assert lake.append_ledger([second, first]) == 1
+    assert lake.append_ledger([first, second]) == 0
+    assert lake.append_ledger([]) == 0
     assert lake.ledger() == [first, second]
 
 
@@ -332,7 +332,7 @@ def test_a_table_of_another_type_is_refused(tmp_path: Path, config: PipelineConf
 
 def test_rows_the_ledger_does_not_know_are_told(lake: Lake) -> None:
     lake.append_once("observations", observations("a", 1, [1.0, 2.0]), "a", 1)
-    lake.enter([record(1, "a", accepted=2)])
+    lake.append_ledger([record(1, "a", accepted=2)])
     assert lake.orphans("observations", lake.ledger()) == []
     lake.append_once("observations", observations("b", 2, [3.0]), "b", 2)
     assert lake.orphans("observations", lake.ledger()) == [
@@ -342,8 +342,8 @@ def test_rows_the_ledger_does_not_know_are_told(lake: Lake) -> None:
 
 def test_a_batch_judged_anew_shows_its_newest_verdict(lake: Lake) -> None:
     refused, taken = record(1, "a", verdict="rejected", rules="old"), record(2, "a", rules="new")
-    assert lake.enter([refused]) == 1
-    assert lake.enter([taken]) == 1
+    assert lake.append_ledger([refused]) == 1
+    assert lake.append_ledger([taken]) == 1
     assert lake.ledger() == [taken]
 
 
@@ -383,7 +383,7 @@ def test_a_refused_batch_is_no_part_of_the_dataset(lake: Lake) -> None:
 def test_compaction_leaves_the_dataset_what_it_is(lake: Lake) -> None:
     for number, batch in enumerate(("a", "b", "c"), start=1):
         lake.append_once("observations", observations(batch, number, [1.0, 2.0]), batch, number)
-        lake.enter([record(number, batch)])
+        lake.append_ledger([record(number, batch)])
     before = lake.dataset(lake.ledger())
     DeltaTable(lake.url("observations")).optimize.compact()
     after = lake.dataset(lake.ledger())
@@ -401,8 +401,8 @@ def test_a_merge_takes_the_place_of_equal_rows_once(lake: Lake) -> None:
     lake.create()
     lake.append_once("observations", rows("a", [1, 2, 3]), "a", 1)
     table = rows("b", [3, 4])
-    assert lake.merge_parts_once("observations", [Part("b", 2, table)], [ROW_ID]) == 1
-    assert lake.merge_parts_once("observations", [Part("b", 2, table)], [ROW_ID]) == 0
+    assert lake.merge_parts_once("observations", [TransactionRows("b", 2, table)], [ROW_ID]) == 1
+    assert lake.merge_parts_once("observations", [TransactionRows("b", 2, table)], [ROW_ID]) == 0
     found = lake.read("observations", [ROW_ID, BATCH]).sort_by(ROW_ID).to_pydict()
     assert found == {ROW_ID: [1, 2, 3, 4], BATCH: ["a", "a", "b", "b"]}
 
@@ -410,7 +410,7 @@ def test_a_merge_takes_the_place_of_equal_rows_once(lake: Lake) -> None:
 def test_a_merged_table_is_filtered_by_texts_like_any_other(lake: Lake) -> None:
     lake.create()
     lake.append_once("observations", rows("a", [1, 2, 3]), "a", 1)
-    lake.merge_parts_once("observations", [Part("b", 2, rows("b", [3, 4]))], [ROW_ID])
+    lake.merge_parts_once("observations", [TransactionRows("b", 2, rows("b", [3, 4]))], [ROW_ID])
     lake.append_once("observations", rows("c", [5]), "c", 3)
     kept = lake.read("observations", [ROW_ID], where=pc.field(BATCH).isin(["b", "c"]))
     assert kept.column_names == [ROW_ID]
@@ -421,11 +421,11 @@ def test_a_merged_table_is_filtered_by_texts_like_any_other(lake: Lake) -> None:
 def test_a_batch_that_replaced_as_many_rows_as_it_has_is_told_all_the_same(lake: Lake) -> None:
     lake.create()
     lake.append_once("observations", rows("a", [1, 2, 3]), "a", 1)
-    lake.enter([record(1, "a", rows=3, accepted=3, quarantined=0)])
+    lake.append_ledger([record(1, "a", rows=3, accepted=3, quarantined=0)])
     old = {"by": "b", "batch": "a", "row": 1, "feed": "observations", "kind": "superseded", "at": NOW}
     lake.append_once("duplicates", pa.Table.from_pylist([old], schema=DUPLICATES), "b:r", 2)
-    lake.merge_parts_once("observations", [Part("b", 2, rows("b", [1]))], [ROW_ID])
+    lake.merge_parts_once("observations", [TransactionRows("b", 2, rows("b", [1]))], [ROW_ID])
     (found,) = lake.orphans("observations", lake.ledger())
     assert (found["batch"], found["rows"], found["replaced"]) == ("b", 1, 1)
-    lake.enter([record(2, "b", rows=1, accepted=1, quarantined=0, superseded=1)])
+    lake.append_ledger([record(2, "b", rows=1, accepted=1, quarantined=0, superseded=1)])
     assert lake.orphans("observations", lake.ledger()) == []

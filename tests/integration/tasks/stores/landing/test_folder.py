@@ -13,7 +13,7 @@ import fsspec  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tasks.errors import UsageError
-from tasks.stores.landing.folder import Folder, Landing, open_landing, shown, unusable
+from tasks.stores.landing.folder import Folder, Landing, open_landing, path_problem, printable
 from tasks.stores.landing.remote import LandingError, change_token
 from tasks.stores.settings import Settings
 from tests.support.s3 import forget, s3
@@ -105,8 +105,8 @@ def test_what_is_refused_is_told_and_does_not_stop_the_others(tmp_path: Path) ->
     ],
 )
 def test_which_paths_are_refused(path: str, why: str) -> None:
-    assert unusable(path) == why
-    assert shown(path).isprintable()
+    assert path_problem(path) == why
+    assert printable(path).isprintable()
 
 
 def test_a_folder_may_be_a_link_itself_and_may_be_missing(tmp_path: Path) -> None:
@@ -120,31 +120,31 @@ def test_a_look_tells_size_and_time(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", "four")
     os.utime(path, ns=(5, 7))
     landing = Folder(tmp_path)
-    assert list(landing.files(pytest.fail)) == [landing.look("a.csv")] == [("a.csv", 4, 7)]
+    assert list(landing.files(pytest.fail)) == [landing.stat("a.csv")] == [("a.csv", 4, 7)]
     with pytest.raises(FileNotFoundError):
-        landing.look("b.csv")
+        landing.stat("b.csv")
 
 
 def test_a_file_that_someone_writes_to_is_busy(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv")
     landing = Folder(tmp_path)
-    assert not landing.busy("a.csv")
+    assert not landing.open_for_writing("a.csv")
     with path.open():
-        assert not landing.busy("a.csv"), "a reader is no writer"
+        assert not landing.open_for_writing("a.csv"), "a reader is no writer"
     with path.open("a"):
-        assert landing.busy("a.csv")
-    assert not landing.busy("a.csv")
-    assert not landing.busy("none.csv")
+        assert landing.open_for_writing("a.csv")
+    assert not landing.open_for_writing("a.csv")
+    assert not landing.open_for_writing("none.csv")
 
 
 def test_a_file_looks_complete_when_it_is_old_or_was_renamed(tmp_path: Path) -> None:
     landing = Folder(tmp_path)
     path = put(tmp_path / "a.csv")
-    assert not landing.complete("a.csv", 60.0)
-    assert landing.complete("a.csv", 0.0)
+    assert not landing.looks_complete("a.csv", 60.0)
+    assert landing.looks_complete("a.csv", 0.0)
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 1_000_000_000))  # what a rename leaves: ctime is later
-    assert landing.complete("a.csv", 60.0)
+    assert landing.looks_complete("a.csv", 60.0)
 
 
 def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_remote_place_lists_looks_opens_and_fetches(tmp_path: Path) -> None:
     landing = open_landing("memory://store/in/")
     found = list(landing.files(pytest.fail))
     assert [(one.path, one.size) for one in found] == [("a/c.csv", 1), ("b.csv", 2)]
-    assert [landing.look(one.path) for one in found] == found
+    assert [landing.stat(one.path) for one in found] == found
     assert landing.uri("b.csv") == "memory://store/in/b.csv"
     with landing.open("b.csv") as handle:
         assert handle.read() == b"bb"
@@ -181,8 +181,8 @@ def test_a_remote_place_lists_looks_opens_and_fetches(tmp_path: Path) -> None:
         assert local.read_bytes() == b"bb"
     assert not draft.exists()
     memory.pipe_file("/store/in/b.csv", b"cc")
-    assert landing.look("b.csv") != found[1], "new content of the same size"
-    for gone in (lambda: landing.look("d.csv"), lambda: landing.local("d.csv", draft).__enter__()):
+    assert landing.stat("b.csv") != found[1], "new content of the same size"
+    for gone in (lambda: landing.stat("d.csv"), lambda: landing.local("d.csv", draft).__enter__()):
         with pytest.raises(FileNotFoundError):
             gone()
 
@@ -228,18 +228,18 @@ def test_a_bucket_is_a_landing_place(bucket: Any, tmp_path: Path) -> None:
     bucket.put_object(Key="in/", Body=b"")
     bucket.put_object(Key="in/day/", Body=b"")
     landing = open_landing("s3://bucket/in")
-    assert landing.whole
+    assert landing.is_atomic
     found = list(landing.files(pytest.fail))
     assert [one.path for one in found] == [f"day/{number}.csv" for number in range(5)], "no folders' stand-ins"
-    assert [landing.look(one.path) for one in found] == found, "listing and looking tell the same"
+    assert [landing.stat(one.path) for one in found] == found, "listing and looking tell the same"
     with landing.local("day/3.csv", tmp_path / "draft.csv") as local:
         assert local.read_bytes() == b"3"
     assert not (tmp_path / "draft.csv").exists()
     bucket.put_object(Key="in/day/3.csv", Body=b"4")
-    assert landing.look("day/3.csv") != found[3]
+    assert landing.stat("day/3.csv") != found[3]
     bucket.Object("in/day/3.csv").delete()
     with pytest.raises(FileNotFoundError):
-        landing.look("day/3.csv")
+        landing.stat("day/3.csv")
     assert names(open_landing("s3://bucket/nothing")) == []
     with pytest.raises(LandingError, match="is not there"):
         names(open_landing("s3://nobucket/in"))

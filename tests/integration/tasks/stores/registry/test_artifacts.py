@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stores.registry.artifacts import MissingFilesError, RegistryError, is_local, present, refuse_missing
+from tasks.stores.registry.artifacts import MissingFilesError, RegistryError, is_local, local_folder, require_registry
 from tasks.stores.settings import Settings
 
 
@@ -12,7 +12,7 @@ def test_where_it_was_recorded_comes_first(tmp_path: Path) -> None:
     for home in ("old home", "new"):
         (tmp_path / home / "models" / "a" / "m-1").mkdir(parents=True)
     recorded = tmp_path / "old home" / "models" / "a"
-    found = present((recorded / "m-1").as_uri(), recorded.as_uri(), tmp_path / "new" / "models" / "a")
+    found = local_folder((recorded / "m-1").as_uri(), recorded.as_uri(), tmp_path / "new" / "models" / "a")
     assert found == recorded / "m-1"
 
 
@@ -20,14 +20,14 @@ def test_a_moved_home_has_it_below_its_experiment(tmp_path: Path) -> None:
     here = tmp_path / "new" / "models" / "a"
     (here / "models" / "m 1").mkdir(parents=True)
     recorded = tmp_path / "old home" / "models" / "a"
-    assert present((recorded / "models" / "m 1").as_uri(), recorded.as_uri(), here) == here / "models" / "m 1"
-    assert present(str(recorded / "models" / "m 1"), str(recorded), here) == here / "models" / "m 1"
+    assert local_folder((recorded / "models" / "m 1").as_uri(), recorded.as_uri(), here) == here / "models" / "m 1"
+    assert local_folder(str(recorded / "models" / "m 1"), str(recorded), here) == here / "models" / "m 1"
 
 
 def test_neither_place_is_told(tmp_path: Path) -> None:
     recorded, here = tmp_path / "old" / "models" / "a", tmp_path / "new" / "models" / "a"
     with pytest.raises(MissingFilesError) as caught:
-        present(str(recorded / "m-1"), str(recorded), here)
+        local_folder(str(recorded / "m-1"), str(recorded), here)
     assert f"{recorded / 'm-1'} nor {here / 'm-1'}" in str(caught.value)
     assert str(caught.value).endswith(f"Copy the folder models/a of the home that they were made in to {here}.")
 
@@ -42,6 +42,6 @@ def test_places_of_this_machine() -> None:
 def test_a_registry_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     with pytest.raises(RegistryError, match=r"there is no registry: .*mlflow\.db is not there"):
-        refuse_missing(settings)
+        require_registry(settings)
     assert not (tmp_path / "state").exists()
-    refuse_missing(Settings(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:1"))
+    require_registry(Settings(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:1"))

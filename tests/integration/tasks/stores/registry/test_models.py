@@ -202,24 +202,24 @@ def store(folder: Path, model: Any) -> None:
 @pytest.mark.parametrize("name", ["ridge", "boosted classes", "extra trees, ordinal"])
 def test_a_stored_model_answers_its_probe(name: str, tmp_path: Path) -> None:
     store(tmp_path, ESTIMATORS[name]())
-    assert models.answers_probe(tmp_path) == ""
+    assert models.verify_probe(tmp_path) == ""
 
 
 def test_a_changed_answer_is_told(tmp_path: Path) -> None:
     store(tmp_path, ESTIMATORS["ridge"]())
     path = tmp_path / models.EXTRA / models.PROBE_FILE
     stored = pq.read_table(path)
-    answers = stored.column(f"{models.PROBE_ANSWER}prediction").to_numpy().copy()
+    answers = stored.column(f"{models.PROBE_PREDICTION}prediction").to_numpy().copy()
     answers[:3] = np.nextafter(answers[:3], np.inf)
-    place = stored.schema.get_field_index(f"{models.PROBE_ANSWER}prediction")
-    pq.write_table(stored.set_column(place, f"{models.PROBE_ANSWER}prediction", pa.array(answers)), path)
-    assert models.answers_probe(tmp_path) == "3 of 20 answers differ from those recorded at training"
+    place = stored.schema.get_field_index(f"{models.PROBE_PREDICTION}prediction")
+    pq.write_table(stored.set_column(place, f"{models.PROBE_PREDICTION}prediction", pa.array(answers)), path)
+    assert models.verify_probe(tmp_path) == "3 of 20 answers differ from those recorded at training"
 
 
 def test_another_model_in_its_place_is_told(tmp_path: Path) -> None:
     store(tmp_path, ESTIMATORS["ridge"]())
     models.save(ESTIMATORS["forest"](), tmp_path / models.MODEL_FILE)
-    assert models.answers_probe(tmp_path).startswith("20 of 20 answers differ")
+    assert models.verify_probe(tmp_path).startswith("20 of 20 answers differ")
 
 
 def clean_process(folder: Path) -> str:
@@ -255,4 +255,4 @@ def test_a_custom_transformer_of_scikit_learn_loads(tmp_path: Path) -> None:
     )
     model = fitted(Ridge(), numbers(), FEATURES.model_copy(update={"custom": (custom,)}))
     store(tmp_path, model)
-    assert models.answers_probe(tmp_path) == ""
+    assert models.verify_probe(tmp_path) == ""

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.errors import UsageError
 from tasks.stores.settings import Settings
-from tasks.stores.state.approvals import APPROVAL, Approvals, Decision, Request, note_end, note_request
+from tasks.stores.state.approvals import APPROVAL, ApprovalRequest, Approvals, Decision, audit_close, audit_request
 from tasks.stores.state.audit import Audit
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -23,9 +23,9 @@ def approvals(settings: Settings) -> Approvals:
     return Approvals(settings)
 
 
-def request(candidate: int, pipeline: str = NAME, deadline: datetime = DEADLINE) -> Request:
+def request(candidate: int, pipeline: str = NAME, deadline: datetime = DEADLINE) -> ApprovalRequest:
     """A request for version ten times the candidate's number."""
-    return Request(
+    return ApprovalRequest(
         candidate=candidate,
         pipeline=pipeline,
         version=candidate * 10,
@@ -36,15 +36,17 @@ def request(candidate: int, pipeline: str = NAME, deadline: datetime = DEADLINE)
     )
 
 
-def kept(approvals: Approvals, candidate: int) -> Request:
+def kept(approvals: Approvals, candidate: int) -> ApprovalRequest:
     approvals.put(request(candidate))
     found = approvals.of_candidate(candidate)
     assert found is not None
     return found
 
 
-def give(approvals: Approvals, one: Request, decision: Decision, by: str, at: datetime = START) -> Request:
-    return approvals.answer(one, decision, by=by, verified=False, reason="because", at=at)
+def give(
+    approvals: Approvals, one: ApprovalRequest, decision: Decision, by: str, at: datetime = START
+) -> ApprovalRequest:
+    return approvals.record_decision(one, decision, by=by, verified=False, reason="because", at=at)
 
 
 def test_a_request_comes_back_as_it_was_put_also_for_another_connection(settings: Settings) -> None:
@@ -82,7 +84,7 @@ def test_a_newer_request_supersedes_the_older_one_without_an_answer_of_its_own_p
     assert approvals.of_candidate(1) == approved
     older = approvals.of_candidate(2)
     assert older is not None
-    assert (older.state(START), older.told(START)) == ("superseded", "superseded by version 40")
+    assert (older.state(START), older.describe(START)) == ("superseded", "superseded by version 40")
     with pytest.raises(UsageError, match=r"demand@20 waits for no answer any more: superseded by version 40"):
         give(approvals, waiting, "approve", "ana")
     approvals.put(request(2))
@@ -146,10 +148,10 @@ def test_the_audit_has_each_request_and_its_end_once(settings: Settings, approva
     audit = Audit(settings)
     one = kept(approvals, 1)
     for _ in range(2):
-        note_request(audit, one, at=START, actor="worker")
+        audit_request(audit, one, at=START, actor="worker")
     answered = give(approvals, one, "approve", "ana", at=START + timedelta(hours=1))
     for _ in range(2):
-        note_end(audit, answered, at=START + timedelta(hours=2), actor="worker")
+        audit_close(audit, answered, at=START + timedelta(hours=2), actor="worker")
     asked, ended = audit.entries(NAME, APPROVAL)
     assert (asked.phase, asked.actor, asked.details["version"]) == ("intent", "worker", 10)
     assert (ended.phase, ended.actor, ended.intent, ended.at) == ("done", "ana", asked.id, START + timedelta(hours=1))
@@ -160,8 +162,8 @@ def test_the_audit_has_each_request_and_its_end_once(settings: Settings, approva
 def test_the_audit_tells_an_end_without_an_answer_as_abandoned(settings: Settings, approvals: Approvals) -> None:
     audit = Audit(settings)
     one = kept(approvals, 1)
-    note_request(audit, one, at=START, actor="worker")
-    note_end(audit, approvals.expire(one), at=DEADLINE, actor="worker")
+    audit_request(audit, one, at=START, actor="worker")
+    audit_close(audit, approvals.expire(one), at=DEADLINE, actor="worker")
     last = audit.entries(NAME, APPROVAL)[-1]
     assert (last.phase, last.actor, last.reason) == (
         "abandoned",

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from tasks.stores.settings import Settings
-from tasks.stores.state.audit import MOVE_CHAMPION, Audit, Phase, Reign
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit, ChampionPeriod, Phase
 from tests.support.world import ROOT
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -71,7 +71,7 @@ def test_there_is_no_champion_before_the_first(settings: Settings) -> None:
     audit = Audit(settings)
     move(audit, 1, "intent", 0)
     assert audit.champion("demand") is None
-    assert audit.reigns("demand") == []
+    assert audit.champion_periods("demand") == []
 
 
 def test_reigns_follow_each_other(settings: Settings) -> None:
@@ -81,10 +81,10 @@ def test_reigns_follow_each_other(settings: Settings) -> None:
         move(audit, version, "done", hours, intent)
     move(audit, 9, "done", 50, pipeline="supply")
     times = [START + timedelta(hours=hours) for hours in range(3)]
-    assert audit.reigns("demand") == [
-        Reign(version=1, since=times[0], until=times[1], actor="ana", reason="version 1"),
-        Reign(version=2, since=times[1], until=times[2], actor="ana", reason="version 2"),
-        Reign(version=1, since=times[2], until=None, actor="ana", reason="version 1"),
+    assert audit.champion_periods("demand") == [
+        ChampionPeriod(version=1, since=times[0], until=times[1], actor="ana", reason="version 1"),
+        ChampionPeriod(version=2, since=times[1], until=times[2], actor="ana", reason="version 2"),
+        ChampionPeriod(version=1, since=times[2], until=None, actor="ana", reason="version 1"),
     ]
     assert audit.champion("demand") == 1
 
@@ -94,7 +94,7 @@ def test_an_abandoned_move_is_no_reign(settings: Settings) -> None:
     move(audit, 1, "done", 0, move(audit, 1, "intent", 0))
     move(audit, 2, "abandoned", 1, move(audit, 2, "intent", 1))
     assert audit.champion("demand") == 1
-    assert audit.reigns("demand")[0].until is None
+    assert audit.champion_periods("demand")[0].until is None
 
 
 def test_an_intent_is_open_until_done_or_abandoned(settings: Settings) -> None:

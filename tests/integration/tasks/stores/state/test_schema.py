@@ -21,7 +21,7 @@ from tasks.stores.state import schema
 from tasks.stores.state.audit import Audit
 from tasks.stores.state.database import METADATA, connect
 from tasks.stores.state.migrations import upgrade as upgrading
-from tasks.stores.state.tokens import People
+from tasks.stores.state.tokens import TokenStore
 from tests.support.migrating import FUTURE, both, differences, with_future
 from tests.support.world import ROOT
 
@@ -116,7 +116,7 @@ def test_a_database_of_before_numbers_is_taken_over(settings: Settings) -> None:
     unnumbered(settings)
     with closing(database(settings)) as opened, opened:
         opened.execute("INSERT INTO people VALUES ('k', 'ana', x'00', x'00', '2026', 'me', NULL, NULL)")
-    assert People(settings).holders() == ["ana"]
+    assert TokenStore(settings).holders() == ["ana"]
     assert number(settings) == schema.HEAD
     with connect(settings).connect() as connection:
         assert differences(connection) == []
@@ -191,9 +191,9 @@ def test_those_who_come_first_together_migrate_once(settings: Settings) -> None:
 
 
 def test_the_next_version_migrates_what_this_one_wrote(settings: Settings, future: Future) -> None:
-    People(settings).make_token("ana", at=AT, actor="me")
+    TokenStore(settings).make_token("ana", at=AT, actor="me")
     future.comes()
-    assert People(settings).holders() == ["ana"]
+    assert TokenStore(settings).holders() == ["ana"]
     with closing(database(settings)) as opened:
         assert opened.execute("SELECT team FROM people").fetchall() == [("none",)]
     assert number(settings) == FUTURE
@@ -222,7 +222,7 @@ def test_killed_while_it_makes_the_tables_it_leaves_nothing(settings: Settings, 
 
 @pytest.mark.parametrize("after", [1, 3, 5])
 def test_killed_in_a_migration_it_leaves_the_schema_as_it_was(settings: Settings, future: Future, after: int) -> None:
-    People(settings).make_token("ana", at=AT, actor="me")
+    TokenStore(settings).make_token("ana", at=AT, actor="me")
     before, current = tables(settings), schema.HEAD
     assert killed(settings, str(future.versions), after) == -signal.SIGKILL
     assert tables(settings) == before
@@ -230,5 +230,5 @@ def test_killed_in_a_migration_it_leaves_the_schema_as_it_was(settings: Settings
         assert opened.execute("SELECT version_num FROM perennial_schema").fetchall() == [(current,)]
         assert "team" not in [row[1] for row in opened.execute("PRAGMA table_info(people)")]
     future.comes()
-    assert People(settings).holders() == ["ana"]
+    assert TokenStore(settings).holders() == ["ana"]
     assert number(settings) == FUTURE

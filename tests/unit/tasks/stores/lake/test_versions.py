@@ -83,14 +83,14 @@ def test_a_moment_means_the_same_after_the_lake_was_copied(table: Path, tmp_path
 
 
 def test_the_exact_moment_of_a_commit_has_it(table: Path) -> None:
-    times = dict(versions.moments(newest(table)))
+    times = dict(versions.timestamps(newest(table)))
     assert versions.version_at(newest(table), times[2]) == 2
     assert versions.version_at(newest(table), times[1] - timedelta(milliseconds=1)) == 0
 
 
 def test_a_moment_before_the_first_version_is_told_with_that_of_the_first(table: Path) -> None:
-    made = dict(versions.moments(newest(table)))[0]
-    with pytest.raises(UsageError, match=rf"first version, 0, is of {made:%Y-%m-%d %H:%M:%S} UTC"):
+    made = dict(versions.timestamps(newest(table)))[0]
+    with pytest.raises(UsageError, match=rf"first version, 0, was written at {made:%Y-%m-%d %H:%M:%S} UTC"):
         versions.snapshot(str(table), ago(41))
 
 
@@ -106,11 +106,11 @@ def test_a_table_that_was_never_made_is_none(tmp_path: Path) -> None:
 
 def test_a_version_whose_files_are_gone_is_told_with_those_that_can_be_read(table: Path) -> None:
     opened = newest(table)
-    before = versions.files(opened)
+    before = versions.data_files(opened)
     opened.optimize.compact()
-    (table / next(iter(versions.files(delta_at(table, 1))))).unlink()
+    (table / next(iter(versions.data_files(delta_at(table, 1))))).unlink()
     assert len(before) == 5
-    with pytest.raises(UsageError, match=r"version 3 can't be read any more: 1 of its 3 files .* read: 0, 6\.$"):
+    with pytest.raises(UsageError, match=r"version 3 can't be read any more: 1 of its 3 files .* versions: 0, 6\.$"):
         versions.snapshot(str(table), 3)
     assert content(table) == [0, 1, 2, 3, 4]
 
@@ -128,7 +128,7 @@ def test_a_long_history_is_looked_through(tmp_path: Path) -> None:
     age(url, 10)
     grow(url, 3, 73)
     assert versions.version_at(newest(url), ago(5)) == 3
-    assert versions.readable(newest(url)) == list(range(74))
+    assert versions.readable_versions(newest(url)) == list(range(74))
 
 
 @pytest.mark.parametrize(
@@ -137,4 +137,4 @@ def test_a_long_history_is_looked_through(tmp_path: Path) -> None:
     ids=["none", "one", "a span", "several"],
 )
 def test_versions_in_words(found: list[int], told: str) -> None:
-    assert versions.spans(found) == told
+    assert versions.format_ranges(found) == told

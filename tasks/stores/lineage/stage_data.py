@@ -12,7 +12,7 @@ from tasks.records.decision import Promotion, Verdict
 from tasks.records.model import ModelRef
 
 
-class Work(Record):
+class StageData(Record):
     """What a stage was given and what it made; what is not there yet is left out.
 
     Attributes:
@@ -31,24 +31,24 @@ class Work(Record):
     verdict: Verdict | None = None
     promotion: Promotion | None = None
 
-    def plus(self, made: Record) -> Work:
+    def with_output(self, output: Record) -> StageData:
         """This, and a record that the stage made."""
-        return self.model_copy(update=_fields(made))
+        return self.model_copy(update=_fields(output))
 
 
-def _fields(made: Record) -> dict[str, object]:
-    match made:
+def _fields(output: Record) -> dict[str, object]:
+    match output:
         case IngestReport():
-            return {"batches": made.batches}
+            return {"batches": output.batches}
         case TrainingSetRef():
-            return {"training_set": made}
+            return {"training_set": output}
         case ModelRef():
-            return {"model": made}
+            return {"model": output}
         case Verdict():
-            return {"verdict": made}
+            return {"verdict": output}
         case Promotion():
-            return {"promotion": made}
-    raise TypeError(f"no stage makes a {type(made).__name__}")
+            return {"promotion": output}
+    raise TypeError(f"no stage makes a {type(output).__name__}")
 
 
 class TableState(Record):
@@ -76,7 +76,7 @@ class TableState(Record):
         return sum(size for path, size in self.files.items() if path not in known)
 
 
-class Seen(Record):
+class DataStatistics(Record):
     """What was seen of a stage's tables and files.
 
     Attributes:

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 from configs.schema import PipelineConfig
 from tasks.records.base import Record
 from tasks.records.stages import StageName
-from tasks.stores.lineage.sending import Sender, disabled, has_endpoint
-from tasks.stores.lineage.work import Seen, Work
+from tasks.stores.lineage.sender import EventSender, disabled, has_endpoint
+from tasks.stores.lineage.stage_data import DataStatistics, StageData
 from tasks.stores.settings import Settings
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
 
-    from tasks.stores.lineage.datasets import Traffic
+    from tasks.stores.lineage.datasets import StageDatasets
     from tasks.stores.lineage.events import StageEvents
 
-Tell = Callable[[str], None]
+OnProblem = Callable[[str], None]
 
 
 class Channel:
@@ -36,10 +36,12 @@ class Channel:
         tell: Takes what went wrong, in words.
     """
 
-    def __init__(self, settings: Settings, pipeline: str, parent: tuple[str, str] | None, tell: Tell) -> None:
-        self.settings, self.pipeline, self.parent, self.tell = settings, pipeline, parent, tell
+    def __init__(
+        self, settings: Settings, pipeline: str, parent: tuple[str, str] | None, on_problem: OnProblem
+    ) -> None:
+        self.settings, self.pipeline, self.parent, self.on_problem = settings, pipeline, parent, on_problem
         self.path = events_file(settings, pipeline)
-        self._sender: Sender | None = None
+        self._sender: EventSender | None = None
         self._unwritten = False
 
     def emit(self, event: RunEvent) -> None:
@@ -49,9 +51,9 @@ class Channel:
         try:
             append(self.path, Serde.to_json(event))
         except OSError as error:
-            self._tell_once(f"OpenLineage events can't be written to {self.path}: {error.strerror or error}")
+            self._report_once(f"OpenLineage events can't be written to {self.path}: {error.strerror or error}")
         if self._sender is None and has_endpoint():
-            self._sender = Sender()
+            self._sender = EventSender()
         if self._sender is not None:
             self._sender.put(event)
 
@@ -59,12 +61,12 @@ class Channel:
         """Wait for the endpoint, no longer than the settings say, and tell what it did not take."""
         problem = self._sender.close(self.settings.lineage_wait) if self._sender is not None else ""
         if problem:
-            self.tell(problem if self._unwritten else f"{problem}; they are in {self.path}")
+            self.on_problem(problem if self._unwritten else f"{problem}; they are in {self.path}")
 
-    def _tell_once(self, problem: str) -> None:
+    def _report_once(self, problem: str) -> None:
         if not self._unwritten:
             self._unwritten = True
-            self.tell(problem)
+            self.on_problem(problem)
 
 
 _channel: ContextVar[Channel | None] = ContextVar("channel", default=None)
@@ -92,12 +94,12 @@ def append(path: Path, line: str) -> None:
 
 
 @contextmanager
-def channel(settings: Settings, pipeline: str, parent: tuple[str, str] | None, tell: Tell) -> Iterator[None]:
+def channel(settings: Settings, pipeline: str, parent: tuple[str, str] | None, on_problem: OnProblem) -> Iterator[None]:
     """Send the events of the block to the file and the endpoint; inside another such block, by that one."""
     if _channel.get() is not None:
         yield
         return
-    opened = Channel(settings, pipeline, parent, tell)
+    opened = Channel(settings, pipeline, parent, on_problem)
     token = _channel.set(opened)
     try:
         yield
@@ -106,103 +108,103 @@ def channel(settings: Settings, pipeline: str, parent: tuple[str, str] | None, t
         opened.close()
 
 
-class Running:
+class StageRun:
     """A stage that is running. `made` is told what it made."""
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
+    def __init__(self, data: StageData) -> None:
+        self.data = data
 
-    def made(self, output: Record) -> None:
+    def add_output(self, output: Record) -> None:
         """Note a record that the stage made."""
-        self.work = self.work.plus(output)
+        self.data = self.data.with_output(output)
 
 
 @contextmanager
-def emitting(config: PipelineConfig, stage: StageName, work: Work, *, at: datetime) -> Iterator[Running]:
+def emit_stage(config: PipelineConfig, stage: StageName, data: StageData, *, at: datetime) -> Iterator[StageRun]:
     """Tell that a stage begins, and that it ended well or failed. Only inside of `channel`; else nothing is told.
 
     Args:
         config: The pipeline.
         stage: The stage.
-        work: What it was given.
+        data: What it was given.
         at: The run's clock.
     """
-    running, opened = Running(work), _channel.get()
+    stage_run, opened = StageRun(data), _channel.get()
     if opened is None or disabled():
-        yield running
+        yield stage_run
         return
-    telling = _Telling(opened, config, stage, at)
-    telling.began(work)
+    emitter = _StageEmitter(opened, config, stage, at)
+    emitter.start(data)
     try:
-        yield running
+        yield stage_run
     except BaseException as error:
-        telling.failed(running.work, error)
+        emitter.fail(stage_run.data, error)
         raise
-    telling.ended(running.work)
+    emitter.complete(stage_run.data)
 
 
-class _Telling:
+class _StageEmitter:
     """The events of one stage's run. What can't be told is said once, and the run goes on."""
 
     def __init__(self, opened: Channel, config: PipelineConfig, stage: StageName, at: datetime) -> None:
         self._channel, self._config, self._stage, self._at = opened, config, stage, at
         self._events: StageEvents | None = None
-        self._before = Seen()
-        self._said: set[str] = set()
+        self._before = DataStatistics()
+        self._reported: set[str] = set()
 
-    def began(self, work: Work) -> None:
-        self._try(lambda: self._emit_start(work))
+    def start(self, data: StageData) -> None:
+        self._try(lambda: self._emit_start(data))
 
-    def ended(self, work: Work) -> None:
-        self._try(lambda: self._emit_end(work, None))
+    def complete(self, data: StageData) -> None:
+        self._try(lambda: self._emit_end(data, None))
 
-    def failed(self, work: Work, error: BaseException) -> None:
-        self._try(lambda: self._emit_end(work, error))
+    def fail(self, data: StageData, error: BaseException) -> None:
+        self._try(lambda: self._emit_end(data, error))
 
-    def _try(self, tell: Callable[[], None]) -> None:
+    def _try(self, emit: Callable[[], None]) -> None:
         try:
-            tell()
+            emit()
         except Exception as error:
             # The stage's own outcome stands, whatever its tale: a full disk, a store that is gone by now.
-            self._say(f"no OpenLineage events of {self._stage}: {type(error).__name__}: {error}")
+            self._report(f"no OpenLineage events of {self._stage}: {type(error).__name__}: {error}")
 
-    def _emit_start(self, work: Work) -> None:
+    def _emit_start(self, data: StageData) -> None:
         from tasks.stores.lineage.events import Parent, StageEvents
 
         settings, parent = self._channel.settings, self._channel.parent
-        self._before = self._look(work)
+        self._before = self._statistics(data)
         self._events = StageEvents(
             settings.lineage_namespace, self._config, self._stage, self._at, parent and Parent(*parent)
         )
-        for event in self._events.start(datetime.now(UTC), self._traffic(work, self._before)):
+        for event in self._events.start(datetime.now(UTC), self._datasets(data, self._before)):
             self._channel.emit(event)
 
-    def _emit_end(self, work: Work, error: BaseException | None) -> None:
+    def _emit_end(self, data: StageData, error: BaseException | None) -> None:
         if self._events is None:
             return  # that it began could not be told, which was said
         now, events = datetime.now(UTC), self._events
-        traffic = self._traffic(work, self._look(work).model_copy(update={"before": self._before.tables}))
-        told = events.complete(now, traffic, work.verdict) if error is None else events.fail(now, traffic, error)
-        for event in told:
+        traffic = self._datasets(data, self._statistics(data).model_copy(update={"before": self._before.tables}))
+        run_events = events.complete(now, traffic, data.verdict) if error is None else events.fail(now, traffic, error)
+        for event in run_events:
             self._channel.emit(event)
 
-    def _look(self, work: Work) -> Seen:
+    def _statistics(self, data: StageData) -> DataStatistics:
         """What there is to see; nothing where it can't be looked at, which may be why the stage fails."""
-        from tasks.stores.lineage.look import look
+        from tasks.stores.lineage.statistics import collect_statistics
 
         try:
-            return look(self._channel.settings, self._config, self._stage, work)
+            return collect_statistics(self._channel.settings, self._config, self._stage, data)
         except Exception as error:
             # A stage whose data are gone must tell that it failed.
-            self._say(f"OpenLineage events of {self._stage} lack versions and sizes: {error}")
-            return Seen()
+            self._report(f"OpenLineage events of {self._stage} lack versions and sizes: {error}")
+            return DataStatistics()
 
-    def _say(self, problem: str) -> None:
-        if problem not in self._said:
-            self._said.add(problem)
-            self._channel.tell(problem)
+    def _report(self, problem: str) -> None:
+        if problem not in self._reported:
+            self._reported.add(problem)
+            self._channel.on_problem(problem)
 
-    def _traffic(self, work: Work, seen: Seen) -> Traffic:
-        from tasks.stores.lineage.datasets import Scene, traffic
+    def _datasets(self, data: StageData, statistics: DataStatistics) -> StageDatasets:
+        from tasks.stores.lineage.datasets import StageContext, stage_datasets
 
-        return traffic(self._stage, Scene(self._channel.settings, self._config, work, seen))
+        return stage_datasets(self._stage, StageContext(self._channel.settings, self._config, data, statistics))

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
-from perennial.serving.body import Sent
-from perennial.serving.loaded import Answers, Live, Loaded
-from perennial.serving.log.answer import Role
+from perennial.serving.body import RequestRows
+from perennial.serving.loaded import LoadedModel, ModelOutput, ServedVersions
+from perennial.serving.log.prediction_record import Role
 from perennial.serving.log.record import PredictionLog
 from perennial.serving.metrics import Metrics
-from perennial.serving.noting import Asked, Noting
-from perennial.serving.problem import RefusedError
-from perennial.serving.rows import MissingColumnsError, Typed, fraction, keys, typed
+from perennial.serving.problem import RequestRejectedError
+from perennial.serving.recorder import PredictionRecorder, PredictionRequest
+from perennial.serving.rows import MissingColumnsError, TypedColumns, fraction, keys, typed_columns
 from perennial.serving.runner import BusyError, Runner
 from perennial.serving.settings import ServeSettings
 
@@ -25,7 +25,7 @@ _FEW_ROWS = 200
 _BESIDE_TIMES = 10.0  # of what a canary may take: what nobody waits for
 
 
-class Result(NamedTuple):
+class PredictionResponse(NamedTuple):
     """What a caller gets.
 
     Attributes:
@@ -41,7 +41,7 @@ class Result(NamedTuple):
     roles: list[Role]
 
 
-class Answering:
+class RequestHandler:
     """Answers requests of all pipelines in one process.
 
     Args:
@@ -55,7 +55,7 @@ class Answering:
         self, serve: ServeSettings, metrics: Metrics, log: PredictionLog, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._serve, self._metrics, self._loop = serve, metrics, loop
-        self._noting = Noting(metrics, log)
+        self._recorder = PredictionRecorder(metrics, log)
         # Two threads: models hold Python's lock most of the time. What nobody waits for has threads of its own, so that
         # a slow challenger keeps no caller of the champion waiting.
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="champion")
@@ -63,7 +63,9 @@ class Answering:
         self._runners: dict[tuple[int, bool], Runner] = {}
         self._beside: set[asyncio.Task[None]] = set()
 
-    async def answer(self, live: Live, sent: Sent, request: str, at_us: int, began: float) -> Result:
+    async def handle(
+        self, live: ServedVersions, sent: RequestRows, request: str, at_us: int, began: float
+    ) -> PredictionResponse:
         """Answers for what was sent.
 
         Args:
@@ -77,32 +79,40 @@ class Answering:
             RefusedError: rows that do not keep the contract, too many rows waiting, or a model that fails.
         """
         if not sent.columns and not sent.rows:
-            return Result([], {}, [], [])
+            return PredictionResponse([], {}, [], [])
         # Many rows take their time, which other callers are not to wait for.
-        columns = typed(live, sent) if sent.rows <= _FEW_ROWS else await asyncio.to_thread(typed, live, sent)
-        asked = Asked(live, request, at_us, began, columns, sent.rows)
+        columns = (
+            typed_columns(live, sent) if sent.rows <= _FEW_ROWS else await asyncio.to_thread(typed_columns, live, sent)
+        )
+        prediction_request = PredictionRequest(live, request, at_us, began, columns, sent.rows)
         if not sent.rows:
-            return Result([], {}, [], [])
-        if self._noting.full:
+            return PredictionResponse([], {}, [], [])
+        if self._recorder.full:
             await asyncio.sleep(_FULL_SECONDS)
         exposure = live.exposure
         if live.challenger is None or exposure is None:
-            return await self._one(asked, await self._champion(asked, range(sent.rows)), keep=False)
+            return await self._champion_response(
+                prediction_request, await self._champion(prediction_request, range(sent.rows)), keep=False
+            )
         if exposure.kind == "shadow":
-            answers = await self._champion(asked, range(sent.rows))
-            result = await self._one(asked, answers, keep=True)
-            self._later(self._compare(asked, live.challenger, range(sent.rows), "shadow"))
+            output = await self._champion(prediction_request, range(sent.rows))
+            result = await self._champion_response(prediction_request, output, keep=True)
+            self._schedule(self._run_beside(prediction_request, live.challenger, range(sent.rows), "shadow"))
             return result
-        return await self._split(asked, live.challenger, exposure.share, exposure.rollout)
+        return await self._split(prediction_request, live.challenger, exposure.share, exposure.rollout)
 
-    async def _one(self, asked: Asked, answers: Answers, *, keep: bool) -> Result:
+    async def _champion_response(
+        self, asked: PredictionRequest, output: ModelOutput, *, keep: bool
+    ) -> PredictionResponse:
         champion = asked.live.champion
-        await self._noting.note(asked, champion, "champion", range(asked.rows), answers, keep=keep)
+        await self._recorder.record(asked, champion, "champion", range(asked.rows), output, keep=keep)
         versions: list[int] = [champion.version] * asked.rows
         roles: list[Role] = ["champion"] * asked.rows
-        return Result(answers.predictions, answers.probabilities, versions, roles)
+        return PredictionResponse(output.predictions, output.probabilities, versions, roles)
 
-    async def _split(self, asked: Asked, challenger: Loaded, share: float, salt: int) -> Result:
+    async def _split(
+        self, asked: PredictionRequest, challenger: LoadedModel, share: float, salt: int
+    ) -> PredictionResponse:
         """By each row's key, some rows to the canary, the others to the champion."""
         known_by = keys(asked.live, asked.columns)
         mine = [place for place, key in enumerate(known_by) if fraction(key, salt) < share]
@@ -114,82 +124,86 @@ class Answering:
             mine, rest = [], list(range(asked.rows))
             others = await self._champion(asked, rest)
         if others is not None:
-            await self._noting.note(asked, asked.live.champion, "champion", rest, others, keep=True)
+            await self._recorder.record(asked, asked.live.champion, "champion", rest, others, keep=True)
         if canary is not None:
-            await self._noting.note(asked, challenger, "canary", mine, canary, keep=True)
-            self._later(self._compare(asked, asked.live.champion, mine, "control"))
-        return _merged(asked, challenger, (mine, canary), (rest, others))
+            await self._recorder.record(asked, challenger, "canary", mine, canary, keep=True)
+            self._schedule(self._run_beside(asked, asked.live.champion, mine, "control"))
+        return _merge_outputs(asked, challenger, (mine, canary), (rest, others))
 
-    async def _canary(self, asked: Asked, challenger: Loaded, places: Sequence[int]) -> Answers | None:
+    async def _canary(
+        self, asked: PredictionRequest, challenger: LoadedModel, places: Sequence[int]
+    ) -> ModelOutput | None:
         """The canary's answers; None where it failed, which is noted."""
-        columns = asked.some(places)
+        columns = asked.columns_of(places)
         try:
-            self._require(challenger, columns)
+            self._check_columns(challenger, columns)
             async with asyncio.timeout(self._serve.canary_seconds):
-                return await self._ask(challenger, columns, len(places), beside=True)
+                return await self._predict(challenger, columns, len(places), beside=True)
         except TimeoutError:
             kind: Literal["exception", "timeout", "busy"] = "timeout"
-            told = f"no answer within {self._serve.canary_seconds:g} s"
+            reason = f"no answer within {self._serve.canary_seconds:g} s"
         except BusyError:
-            kind, told = "busy", "too many rows waited"
+            kind, reason = "busy", "too many rows waited"
         except Exception as error:  # a model is anything
-            kind, told = "exception", _why(error)
-        await self._noting.failed(asked, challenger, "canary", places, kind, told)
+            kind, reason = "exception", _error_text(error)
+        await self._recorder.record_failure(asked, challenger, "canary", places, kind, reason)
         return None
 
-    async def _champion(self, asked: Asked, places: Sequence[int]) -> Answers:
+    async def _champion(self, asked: PredictionRequest, places: Sequence[int]) -> ModelOutput:
         champion = asked.live.champion
         try:
-            return await self._ask(champion, asked.some(places), len(places), beside=False)
+            return await self._predict(champion, asked.columns_of(places), len(places), beside=False)
         except BusyError:
-            raise RefusedError(
+            raise RequestRejectedError(
                 429, f"More than {self._serve.most_rows} rows wait for this model. Try again.", retry_after=1
             ) from None
         except Exception as error:
-            await self._noting.failed(asked, champion, "champion", places, "exception", _why(error))
+            await self._recorder.record_failure(asked, champion, "champion", places, "exception", _error_text(error))
             _log.exception("the champion failed", extra={"pipeline": champion.pipeline, "request": asked.request})
-            raise RefusedError(
+            raise RequestRejectedError(
                 500, f"The model failed on this request; the log tells where (request {asked.request})."
             ) from None
 
-    async def _compare(self, asked: Asked, loaded: Loaded, places: Sequence[int], role: Role) -> None:
+    async def _run_beside(
+        self, asked: PredictionRequest, loaded: LoadedModel, places: Sequence[int], role: Role
+    ) -> None:
         """What the other version answers for the same rows, which nobody waits for; but not for ever."""
-        columns, seconds = asked.some(places), _BESIDE_TIMES * self._serve.canary_seconds
+        columns, seconds = asked.columns_of(places), _BESIDE_TIMES * self._serve.canary_seconds
         try:
-            self._require(loaded, columns)
+            self._check_columns(loaded, columns)
             async with asyncio.timeout(seconds):
-                answers = await self._ask(loaded, columns, len(places), beside=True)
+                output = await self._predict(loaded, columns, len(places), beside=True)
         except TimeoutError:
             if role == "control":  # the champion's: nobody is judged by it
                 self._metrics.shadow_dropped.labels(loaded.pipeline).inc(len(places))
             else:
-                told = f"no answer within {seconds:g} s"
-                await self._noting.failed(asked, loaded, role, places, "timeout", told)
+                reason = f"no answer within {seconds:g} s"
+                await self._recorder.record_failure(asked, loaded, role, places, "timeout", reason)
         except BusyError:
             self._metrics.shadow_dropped.labels(loaded.pipeline).inc(len(places))
         except Exception as error:  # a model is anything: it is noted, and judged by it
-            await self._noting.failed(asked, loaded, role, places, "exception", _why(error))
+            await self._recorder.record_failure(asked, loaded, role, places, "exception", _error_text(error))
         else:
-            await self._noting.note(asked, loaded, role, places, answers, keep=True)
+            await self._recorder.record(asked, loaded, role, places, output, keep=True)
 
-    def _require(self, loaded: Loaded, columns: Mapping[str, Sequence[Any]]) -> None:
-        absent = loaded.takes - columns.keys()
+    def _check_columns(self, loaded: LoadedModel, columns: Mapping[str, Sequence[Any]]) -> None:
+        absent = loaded.input_columns - columns.keys()
         if absent:
             raise MissingColumnsError(", ".join(sorted(absent)))
 
-    async def _ask(self, loaded: Loaded, columns: Typed, rows: int, *, beside: bool) -> Answers:
-        answers = await self._runner(loaded, beside=beside).ask(columns, rows)
+    async def _predict(self, loaded: LoadedModel, columns: TypedColumns, rows: int, *, beside: bool) -> ModelOutput:
+        output = await self._runner(loaded, beside=beside).submit(columns, rows)
         self._metrics.predict_seconds.labels(loaded.pipeline, "beside" if beside else "champion").observe(
-            answers.seconds
+            output.seconds
         )
-        return answers
+        return output
 
-    def _runner(self, loaded: Loaded, *, beside: bool) -> Runner:
+    def _runner(self, loaded: LoadedModel, *, beside: bool) -> Runner:
         key = (id(loaded), beside)
-        found = self._runners.get(key)
-        if found is None or found.loaded is not loaded:
+        runner = self._runners.get(key)
+        if runner is None or runner.loaded is not loaded:
             serve = self._serve
-            found = self._runners[key] = Runner(
+            runner = self._runners[key] = Runner(
                 loaded,
                 self._side_pool if beside else self._pool,
                 self._loop,
@@ -198,21 +212,21 @@ class Answering:
                 most=serve.most_rows,
                 batched=self._metrics.batch_rows.labels(loaded.pipeline).observe,
             )
-        return found
+        return runner
 
-    def keep_only(self, loaded: Sequence[Loaded]) -> None:
+    def keep_only(self, loaded: Sequence[LoadedModel]) -> None:
         """Forget versions that are not live any more; what they were asked is still answered."""
         live = {id(one) for one in loaded}
         self._runners = {key: one for key, one in self._runners.items() if key[0] in live}
 
     def waiting(self) -> dict[str, int]:
         """Rows that wait, by pipeline."""
-        found: dict[str, int] = {}
+        rows: dict[str, int] = {}
         for runner in list(self._runners.values()):
-            found[runner.loaded.pipeline] = found.get(runner.loaded.pipeline, 0) + runner.waiting
-        return found
+            rows[runner.loaded.pipeline] = rows.get(runner.loaded.pipeline, 0) + runner.waiting
+        return rows
 
-    def _later(self, work: Any) -> None:
+    def _schedule(self, work: Any) -> None:
         task = self._loop.create_task(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
@@ -223,18 +237,18 @@ class Answering:
             await asyncio.wait(list(self._beside), timeout=seconds)
 
 
-def _why(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """What is kept of a model's trouble: not its own words, which may hold what it was asked."""
-    told = f": callers do not send {error}" if isinstance(error, MissingColumnsError) else ""
-    return f"{type(error).__name__}{told}"
+    details = f": callers do not send {error}" if isinstance(error, MissingColumnsError) else ""
+    return f"{type(error).__name__}{details}"
 
 
-def _merged(
-    asked: Asked,
-    challenger: Loaded,
-    canary: tuple[Sequence[int], Answers | None],
-    others: tuple[Sequence[int], Answers | None],
-) -> Result:
+def _merge_outputs(
+    asked: PredictionRequest,
+    challenger: LoadedModel,
+    canary: tuple[Sequence[int], ModelOutput | None],
+    others: tuple[Sequence[int], ModelOutput | None],
+) -> PredictionResponse:
     champion = asked.live.champion
     predictions: list[Any] = [None] * asked.rows
     versions, roles = [champion.version] * asked.rows, ["champion"] * asked.rows
@@ -246,4 +260,4 @@ def _merged(
             predictions[place], versions[place], roles[place] = answers.predictions[index], loaded.version, role
             for name, values in answers.probabilities.items():
                 shares.setdefault(name, [0.0] * asked.rows)[place] = values[index]
-    return Result(predictions, shares, versions, roles)  # type: ignore[arg-type]  # both are roles
+    return PredictionResponse(predictions, shares, versions, roles)  # type: ignore[arg-type]  # both are roles

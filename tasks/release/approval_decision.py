@@ -11,9 +11,9 @@ from tasks.errors import UsageError
 from tasks.release.approval import refusal
 from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
-from tasks.stores.state.approvals import Approvals, Decision, Request, note_end
+from tasks.stores.state.approvals import ApprovalRequest, Approvals, Decision, audit_close
 from tasks.stores.state.audit import Audit
-from tasks.stores.state.candidates import judged
+from tasks.stores.state.candidates import evaluated
 from tasks.stores.state.tokens import Person
 
 _LONGEST = 2000
@@ -34,9 +34,9 @@ def parse(address: str) -> tuple[str, int | None]:
     return found["name"], None if version is None else int(version)
 
 
-def answer(
+def record_decision(
     config: PipelineConfig, settings: Settings, version: int | None, decision: Decision, reason: str, who: Person
-) -> Request:
+) -> ApprovalRequest:
     """Write an answer down; the request as it is now. The first answer holds.
 
     Args:
@@ -50,9 +50,9 @@ def answer(
     Raises:
         UsageError: no reason, nothing waits for this answer (any more), or this person may not give it.
     """
-    told, now = " ".join(reason.split()), clock(None)
-    if not told or len(told) > _LONGEST:
-        raise UsageError(f"--reason: found {len(told)} characters, expected a text of 1 to {_LONGEST}.")
+    text, now = " ".join(reason.split()), clock(None)
+    if not text or len(text) > _LONGEST:
+        raise UsageError(f"--reason: found {len(text)} characters, expected a text of 1 to {_LONGEST}.")
     approvals, audit = Approvals(settings), Audit(settings)
     request = _request(approvals, audit, config.name, version)
     refused = refusal(config.approval, decision, who.name, request.requested_by, verified=who.verified)
@@ -61,12 +61,12 @@ def answer(
             f"{config.name}@{request.version} can't be approved by {who.name}: {refused}. "
             f"Use: PERENNIAL_TOKEN=... perennial approve {config.name}@{request.version} --reason TEXT"
         )
-    answered = approvals.answer(request, decision, by=who.name, verified=who.verified, reason=told, at=now)
-    note_end(audit, answered, at=now, actor=who.name)
-    return answered
+    updated = approvals.record_decision(request, decision, by=who.name, verified=who.verified, reason=text, at=now)
+    audit_close(audit, updated, at=now, actor=who.name)
+    return updated
 
 
-def payload(request: Request) -> dict[str, JsonValue]:
+def event_payload(request: ApprovalRequest) -> dict[str, JsonValue]:
     """What the event of an answer tells people."""
     return {
         "version": request.version,
@@ -77,20 +77,20 @@ def payload(request: Request) -> dict[str, JsonValue]:
     }
 
 
-def done(request: Request) -> str:
+def summary(request: ApprovalRequest) -> str:
     """An answer in words."""
     known = "by personal token" if request.verified else "identity not verified"
     word = "answered" if request.decision is None else _DONE[request.decision]
     return f"{request.pipeline}: version {request.version} {word} by {request.by} ({known})"
 
 
-def _request(approvals: Approvals, audit: Audit, pipeline: str, version: int | None) -> Request:
+def _request(approvals: Approvals, audit: Audit, pipeline: str, version: int | None) -> ApprovalRequest:
     if version is None:
         return _only(approvals.pending(pipeline, clock(None)), pipeline)
     found = approvals.of_version(pipeline, version)
     if found is not None:
         return found
-    known = {number: outcome for _, _, outcome, number in judged(audit, pipeline) if number is not None}
+    known = {number: outcome for _, _, outcome, number in evaluated(audit, pipeline) if number is not None}
     if version in known:
         raise UsageError(
             f"{pipeline}@{version} waits for no answer: nobody was asked, the outcome was {known[version]}."
@@ -99,7 +99,7 @@ def _request(approvals: Approvals, audit: Audit, pipeline: str, version: int | N
     raise UsageError(f"{pipeline} has no version {version}; known here: {listed}.")
 
 
-def _only(pending: list[Request], pipeline: str) -> Request:
+def _only(pending: list[ApprovalRequest], pipeline: str) -> ApprovalRequest:
     if not pending:
         raise UsageError(f"No version of {pipeline} waits for an answer. `perennial status {pipeline}` shows what did.")
     if len(pending) > 1:

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 from configs.schema import PipelineConfig
-from perennial.serving.log.answer import Answer
+from perennial.serving.log.prediction_record import PredictionRecord
 
 _WHOLE = float(1 << 64)
 
 
-class Chooser:
+class Sampler:
     """What is kept for one pipeline.
 
     Args:
@@ -25,21 +25,21 @@ class Chooser:
         self._share, self._key = config.serving.log.sample, config.contract.key
         self._columns = kept_columns(config)
 
-    def __call__(self, answer: Answer) -> Answer | None:
+    def __call__(self, record: PredictionRecord) -> PredictionRecord | None:
         """What is kept of an answer; None where nothing is."""
-        kept = answer._replace(columns={name: one for name, one in answer.columns.items() if name in self._columns})
-        if self._share >= 1.0 or answer.keep or answer.role != "champion":
+        kept = record._replace(columns={name: one for name, one in record.columns.items() if name in self._columns})
+        if self._share >= 1.0 or record.keep or record.role != "champion":
             return kept
-        rows = [row for row, value in enumerate(self._values(answer)) if _unit(value) < self._share]
-        return _rows(kept, rows) if rows else None
+        rows = [row for row, value in enumerate(self._sampling_keys(record)) if _unit(value) < self._share]
+        return _select_rows(kept, rows) if rows else None
 
-    def _values(self, answer: Answer) -> list[Any]:
+    def _sampling_keys(self, record: PredictionRecord) -> list[Any]:
         """What each row is drawn by: its key, or the request where it has none."""
-        keys = [answer.columns.get(name) for name in self._key]
+        keys = [record.columns.get(name) for name in self._key]
         present = [_plain(one) for one in keys if one is not None]
         if not keys or len(present) < len(keys):
-            return [answer.request] * len(answer.positions)
-        return [answer.request if None in values else values for values in zip(*present, strict=True)]
+            return [record.request] * len(record.positions)
+        return [record.request if None in values else values for values in zip(*present, strict=True)]
 
 
 def kept_columns(config: PipelineConfig) -> frozenset[str]:
@@ -48,25 +48,25 @@ def kept_columns(config: PipelineConfig) -> frozenset[str]:
     return frozenset({*config.contract.key, *(config.feature_columns if log.inputs else ())} - {*log.leave_out})
 
 
-def pieces(answer: Answer, most: int) -> list[Answer]:
+def split_record(record: PredictionRecord, most: int) -> list[PredictionRecord]:
     """An answer in pieces of at most so many rows."""
-    rows = len(answer.positions)
+    rows = len(record.positions)
     if rows <= most:
-        return [answer]
-    return [_rows(answer, range(start, min(start + most, rows))) for start in range(0, rows, most)]
+        return [record]
+    return [_select_rows(record, range(start, min(start + most, rows))) for start in range(0, rows, most)]
 
 
-def _rows(answer: Answer, rows: Sequence[int]) -> Answer:
+def _select_rows(record: PredictionRecord, rows: Sequence[int]) -> PredictionRecord:
     """Some rows of an answer."""
 
     def taken(values: Sequence[Any]) -> Sequence[Any]:
         return values[rows.start : rows.stop] if isinstance(rows, range) else [values[row] for row in rows]
 
-    return answer._replace(
-        positions=taken(answer.positions),
-        columns={name: taken(values) for name, values in answer.columns.items()},
-        predictions=None if answer.predictions is None else taken(answer.predictions),
-        probabilities={name: taken(values) for name, values in answer.probabilities.items()},
+    return record._replace(
+        positions=taken(record.positions),
+        columns={name: taken(values) for name, values in record.columns.items()},
+        predictions=None if record.predictions is None else taken(record.predictions),
+        probabilities={name: taken(values) for name, values in record.probabilities.items()},
     )
 
 

@@ -12,7 +12,7 @@ from tasks.stores.settings import Settings
 _CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")
 
 
-class Place(NamedTuple):
+class DatasetName(NamedTuple):
     """A dataset's identity in OpenLineage, and where it can be found."""
 
     namespace: str
@@ -30,28 +30,28 @@ def without_credentials(url: str) -> str:
     return f"{scheme}://{host if keep else host_alone}{slash}{path}"
 
 
-def of_address(address: str) -> Place:
+def of_address(address: str) -> DatasetName:
     """A file or folder by its absolute path or URL."""
     if "://" not in address:
-        return Place("file", address, f"file://{address}")
+        return DatasetName("file", address, f"file://{address}")
     uri = without_credentials(address)
     parts = urlsplit(uri)
     if parts.scheme in ("file", "local"):
-        return Place("file", parts.path, f"file://{parts.path}")
-    return Place(f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/"), uri)
+        return DatasetName("file", parts.path, f"file://{parts.path}")
+    return DatasetName(f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/"), uri)
 
 
-def table(settings: Settings, pipeline: str, name: str) -> Place:
+def table(settings: Settings, pipeline: str, name: str) -> DatasetName:
     """A table of the lake."""
     return of_address(f"{settings.lake.rstrip('/')}/{pipeline}/{name}")
 
 
-def training_set(settings: Settings, pipeline: str, side: str, folder: str) -> Place:
+def training_set(settings: Settings, pipeline: str, side: str, folder: str) -> DatasetName:
     """One side of the training set: the same name whatever folder holds it."""
-    return Place(settings.lineage_namespace, f"{pipeline}.{side}", f"file://{folder}/{side}.arrow")
+    return DatasetName(settings.lineage_namespace, f"{pipeline}.{side}", f"file://{folder}/{side}.arrow")
 
 
-def model(settings: Settings, pipeline: str, alias: str = "") -> Place:
+def model(settings: Settings, pipeline: str, alias: str = "") -> DatasetName:
     """A registered model, or an alias of it, as MLflow writes its address."""
     name = f"models:/{pipeline}{'@' if alias else ''}{alias}"
-    return Place(without_credentials(settings.tracking_uri), name, name)
+    return DatasetName(without_credentials(settings.tracking_uri), name, name)

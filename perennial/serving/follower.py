@@ -12,14 +12,14 @@ from pydantic import ValidationError
 
 from configs.load import ConfigError, folder, load, names
 from configs.schema import PipelineConfig
-from perennial.serving.loaded import Live, Loaded, RefusedModelError, live
+from perennial.serving.loaded import LoadedModel, RefusedModelError, ServedVersions, served_versions
 from perennial.serving.metrics import Metrics
-from perennial.serving.report import report
+from perennial.serving.report import report_rejected
 from perennial.serving.settings import ServeSettings
 from tasks.errors import UsageError
 from tasks.records.base import NewerRecordError
 from tasks.records.rollout import Exposure
-from tasks.stores.registry.aliases import Aliases, Named, connect
+from tasks.stores.registry.aliases import AliasedVersion, Aliases, connect
 from tasks.stores.registry.artifacts import MissingFilesError, RegistryError
 from tasks.stores.registry.local_copy import FetchError, LocalCopy
 from tasks.stores.settings import Settings
@@ -30,12 +30,12 @@ _CONFIG_SECONDS = 2.0
 _Key = tuple[int, str]
 
 
-class _Refused(NamedTuple):
+class _Rejection(NamedTuple):
     at: float
     reason: str
 
 
-class Slot:
+class PipelineSlot:
     """One pipeline's place in the service.
 
     Attributes:
@@ -46,16 +46,16 @@ class Slot:
 
     def __init__(self, config: PipelineConfig) -> None:
         self.config = config
-        self.live: Live | None = None
-        self.pointed = Aliases()
+        self.versions: ServedVersions | None = None
+        self.aliases = Aliases()
         self.problem = ""
-        self.held: dict[_Key, Loaded] = {}
-        self.refused: dict[_Key, _Refused] = {}
+        self.loaded: dict[_Key, LoadedModel] = {}
+        self.rejected: dict[_Key, _Rejection] = {}
 
     def due(self, aliases: Aliases) -> bool:
         """Whether something is to be done: an alias was moved, or what could not be served is to be tried again."""
         again = time.monotonic() - _AGAIN_SECONDS
-        return aliases != self.pointed or any(one.at < again for one in self.refused.values())
+        return aliases != self.aliases or any(one.at < again for one in self.rejected.values())
 
 
 class Follower:
@@ -86,8 +86,8 @@ class Follower:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
         self._stamps: dict[str, int] = {}
-        self._looked_at_configs = 0.0
-        self.slots: dict[str, Slot] = {}
+        self._configs_read_at = 0.0
+        self.slots: dict[str, PipelineSlot] = {}
         self.configs: dict[str, PipelineConfig] = {}
         self.reachable = True
         for name in only:
@@ -98,7 +98,7 @@ class Follower:
 
     def start(self) -> None:
         """Load what there is, then follow in the background."""
-        self._look()
+        self._poll()
         self._thread.start()
 
     def stop(self) -> None:
@@ -110,11 +110,11 @@ class Follower:
     def _follow(self) -> None:
         while not self._stop.wait(self._serve.poll_seconds):
             try:
-                self._look()
+                self._poll()
             except Exception:  # whatever one look meets, what serves goes on, and the next look comes
                 _log.exception("a look at the registry failed")
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         self._read_configs()
         found: dict[str, Aliases] = {}
         try:
@@ -130,35 +130,37 @@ class Follower:
             self.reachable = False
         self._metrics.reachable.set(1 if self.reachable else 0)
         for slot in list(self.slots.values()):
-            self._serve_slot(slot, found.get(slot.config.name, Aliases()))
+            self._update_slot(slot, found.get(slot.config.name, Aliases()))
 
-    def _serve_slot(self, slot: Slot, aliases: Aliases) -> None:
+    def _update_slot(self, slot: PipelineSlot, aliases: Aliases) -> None:
         if aliases.champion is None:
             # Out of reach, or the alias was taken away: what served last goes on, from memory or from disk.
-            aliases = self._copy.last(slot.config.name) if slot.live is None else slot.pointed
+            aliases = self._copy.last_aliases(slot.config.name) if slot.versions is None else slot.aliases
         if aliases.champion is None or not slot.due(aliases):
             return
         began = time.monotonic()
-        wanted = [(one.version, one.place) for one in aliases if one is not None]
-        slot.refused = {key: one for key, one in slot.refused.items() if key in wanted}
-        champion = self._loaded(slot, aliases.champion, "champion")
+        wanted = [(one.version, one.location) for one in aliases if one is not None]
+        slot.rejected = {key: one for key, one in slot.rejected.items() if key in wanted}
+        champion = self._load(slot, aliases.champion, "champion")
         if champion is None:
-            champion = None if slot.live is None else slot.live.champion
+            champion = None if slot.versions is None else slot.versions.champion
         challenger, exposure = self._challenger(slot, aliases)
-        before = slot.live
-        slot.pointed = aliases
-        slot.problem = "; ".join(f"version {key[0]} is refused: {one.reason}" for key, one in slot.refused.items())
+        before = slot.versions
+        slot.aliases = aliases
+        slot.problem = "; ".join(f"version {key[0]} is refused: {one.reason}" for key, one in slot.rejected.items())
         if champion is None:
             return
-        slot.live = live(slot.config, champion, challenger, exposure)
-        slot.held = self._kept(slot.held, (champion, challenger), before)
+        slot.versions = served_versions(slot.config, champion, challenger, exposure)
+        slot.loaded = self._retained(slot.loaded, (champion, challenger), before)
         if champion.version == aliases.champion.version:
             named = aliases.challenger if challenger is not None else None
-            self._copy.remember(slot.config.name, Aliases(aliases.champion, named))
-        self._tell(slot, before, time.monotonic() - began)
+            self._copy.save_aliases(slot.config.name, Aliases(aliases.champion, named))
+        self._report_swap(slot, before, time.monotonic() - began)
 
     @staticmethod
-    def _kept(held: dict[_Key, Loaded], now: Sequence[Loaded | None], before: Live | None) -> dict[_Key, Loaded]:
+    def _retained(
+        held: dict[_Key, LoadedModel], now: Sequence[LoadedModel | None], before: ServedVersions | None
+    ) -> dict[_Key, LoadedModel]:
         """What stays in memory: what serves, and what served last, as the way back is to take no time."""
         left = [] if before is None else [one for one in (before.champion, before.challenger) if one not in now]
         if not left:  # nothing went: what was kept before stays
@@ -166,7 +168,7 @@ class Follower:
         wanted = [*(one for one in now if one is not None), *left[:1]]
         return {key: one for key, one in held.items() if any(one is other for other in wanted)}
 
-    def _challenger(self, slot: Slot, aliases: Aliases) -> tuple[Loaded | None, Exposure | None]:
+    def _challenger(self, slot: PipelineSlot, aliases: Aliases) -> tuple[LoadedModel | None, Exposure | None]:
         named, champion = aliases.challenger, aliases.champion
         if named is None or champion is None or named.version == champion.version or not named.exposure:
             return None, None
@@ -175,44 +177,47 @@ class Follower:
         except (ValidationError, NewerRecordError):
             _log.warning("the challenger's tag can't be read", extra={"pipeline": slot.config.name})
             return None, None
-        loaded = self._loaded(slot, named, "challenger")
+        loaded = self._load(slot, named, "challenger")
         return loaded, (None if loaded is None else exposure)
 
-    def _loaded(self, slot: Slot, named: Named, alias: str) -> Loaded | None:
+    def _load(self, slot: PipelineSlot, named: AliasedVersion, alias: str) -> LoadedModel | None:
         """A version in memory; None where it can't be served, which is told."""
-        key = (named.version, named.place)
-        if key in slot.held:
-            return slot.held[key]
-        refused = slot.refused.get(key)
+        key = (named.version, named.location)
+        if key in slot.loaded:
+            return slot.loaded[key]
+        refused = slot.rejected.get(key)
         if refused is not None and refused.at > time.monotonic() - _AGAIN_SECONDS:
             return None
         try:
-            loaded = Loaded(slot.config, named, self._copy.folder(slot.config.name, named))
+            loaded = LoadedModel(slot.config, named, self._copy.folder(slot.config.name, named))
         except (RefusedModelError, FetchError, MissingFilesError) as error:
             if isinstance(error, RefusedModelError):
                 self._copy.discard(slot.config.name, named)  # the next try fetches it anew
-            self._refuse(slot, named, alias, str(error), fetched=isinstance(error, RefusedModelError))
+            self._reject(slot, named, alias, str(error), fetched=isinstance(error, RefusedModelError))
             return None
-        slot.refused.pop(key, None)
-        slot.held[key] = loaded
+        slot.rejected.pop(key, None)
+        slot.loaded[key] = loaded
         return loaded
 
-    def _refuse(self, slot: Slot, named: Named, alias: str, reason: str, *, fetched: bool) -> None:
-        key = (named.version, named.place)
-        known = slot.refused.get(key)
-        slot.refused[key] = _Refused(time.monotonic(), reason)
+    def _reject(self, slot: PipelineSlot, named: AliasedVersion, alias: str, reason: str, *, fetched: bool) -> None:
+        key = (named.version, named.location)
+        known = slot.rejected.get(key)
+        slot.rejected[key] = _Rejection(time.monotonic(), reason)
         if known is not None and known.reason == reason:
             return
         about = {"pipeline": slot.config.name, "version": named.version, "alias": alias, "problem": reason[:500]}
         _log.error("a version can't be served; what serves goes on", extra=about)
         self._metrics.refused.labels(slot.config.name).inc()
-        given = (self._settings, slot.config.name, named.version, alias, reason)
-        threading.Thread(target=report, args=given, kwargs={"fetched": fetched}, name="report", daemon=True).start()
+        arguments = (self._settings, slot.config.name, named.version, alias, reason)
+        threading.Thread(
+            target=report_rejected, args=arguments, kwargs={"fetched": fetched}, name="report", daemon=True
+        ).start()
 
-    def _tell(self, slot: Slot, before: Live | None, seconds: float) -> None:
-        name, now = slot.config.name, slot.live
+    def _report_swap(self, slot: PipelineSlot, before: ServedVersions | None, seconds: float) -> None:
+        name, now = slot.config.name, slot.versions
         if now is None or (
-            before is not None and now._replace(fields=(), more=()) == before._replace(fields=(), more=())
+            before is not None
+            and now._replace(fields=(), optional_fields=()) == before._replace(fields=(), optional_fields=())
         ):
             return
         self._metrics.version.labels(name, "champion").set(now.champion.version)
@@ -220,7 +225,7 @@ class Follower:
         self._metrics.share.labels(name).set(0 if now.exposure is None else now.exposure.share)
         self._metrics.swaps.labels(name).inc()
         self._metrics.swap_seconds.labels(name).observe(seconds)
-        told = {
+        details = {
             "pipeline": name,
             "version": now.champion.version,
             "before": None if before is None else before.champion.version,
@@ -228,35 +233,35 @@ class Follower:
             "exposure": None if now.exposure is None else f"{now.exposure.kind} {now.exposure.share:g}",
             "seconds": round(seconds, 3),
         }
-        _log.info("serves", extra=told)
+        _log.info("serves", extra=details)
         if before is not None and seconds + self._serve.poll_seconds > self._serve.grace_seconds:
-            _log.warning("a move took longer than the grace", extra=told)
+            _log.warning("a move took longer than the grace", extra=details)
         self._changed()
 
     def _read_configs(self) -> None:
         """Take new and changed YAMLs in. One with a mistake leaves what was there."""
         now = time.monotonic()
-        if self.slots and now < self._looked_at_configs + _CONFIG_SECONDS:
+        if self.slots and now < self._configs_read_at + _CONFIG_SECONDS:
             return
-        self._looked_at_configs = now
+        self._configs_read_at = now
         for name in self._only or names():
             try:
                 stamp = (folder() / f"{name}.yaml").stat().st_mtime_ns
                 if self._stamps.get(name) == stamp:
                     continue
                 self._stamps[name] = stamp
-                self._take(load(name))
+                self._apply_config(load(name))
             except (ConfigError, OSError) as error:
                 _log.error("a YAML can't be taken", extra={"pipeline": name, "problem": str(error)})
 
-    def _take(self, config: PipelineConfig) -> None:
+    def _apply_config(self, config: PipelineConfig) -> None:
         self.configs[config.name] = config
         if not config.serving.enabled:
             self.slots.pop(config.name, None)
             return
         slot = self.slots.get(config.name)
         if slot is None:
-            self.slots[config.name] = Slot(config)
+            self.slots[config.name] = PipelineSlot(config)
         elif slot.config != config:
             slot.config = config
-            slot.held, slot.pointed = {}, Aliases()  # what is served goes on until it is loaded anew
+            slot.loaded, slot.aliases = {}, Aliases()  # what is served goes on until it is loaded anew

@@ -16,7 +16,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        told = {
+        fields = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
@@ -24,9 +24,9 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info and record.exc_info[0] is not None:
             # Where it happened, not what was thrown: a model's own words may hold what it was asked.
-            told["exception"] = record.exc_info[0].__name__
-            told["where"] = _where(record)
-        return orjson.dumps(told, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+            fields["exception"] = record.exc_info[0].__name__
+            fields["where"] = _where(record)
+        return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _where(record: logging.LogRecord) -> list[str]:

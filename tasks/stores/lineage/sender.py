@@ -26,9 +26,9 @@ def has_endpoint() -> bool:
     """Whether OpenLineage's own settings may name an endpoint; told without importing its library."""
     if os.environ.get("OPENLINEAGE_URL") or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in os.environ):
         return True
-    told = os.environ.get("OPENLINEAGE_CONFIG")
+    config = os.environ.get("OPENLINEAGE_CONFIG")
     places = [Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml").expanduser()]
-    return any(path.is_file() for path in [*([Path(told)] if told else []), *places])
+    return any(path.is_file() for path in [*([Path(config)] if config else []), *places])
 
 
 def _client() -> OpenLineageClient | None:
@@ -42,7 +42,7 @@ def _client() -> OpenLineageClient | None:
     return OpenLineageClient()
 
 
-class Sender:
+class EventSender:
     """A thread that hands events to the endpoint, one after the other.
 
     Whatever the endpoint does, `put` returns at once, and `close` within its time. The thread dies with the process.
@@ -81,7 +81,7 @@ class Sender:
             client = _client()
         except Exception as error:
             # Whatever is wrong with the user's own settings of OpenLineage: told at the end, and no reason to fail.
-            self._problem = _told(error)
+            self._problem = _error_text(error)
             return
         while (event := self._waiting.get()) is not None and not self._abandoned.is_set():
             if client is None:
@@ -92,11 +92,11 @@ class Sender:
                 self._delivered += 1
             except Exception as error:
                 # Any transport, any library: told at the end, and no reason to fail.
-                self._problem = _told(error)
+                self._problem = _error_text(error)
         if client is not None:
             client.close(0)
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     first = _USER.sub("://", (str(error).splitlines() or [""])[0])
     return f"{type(error).__name__}: {first}"[:300]

@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 Role = Literal["champion", "canary", "shadow", "control"]
 # full: no room left for files that wait for the lake. disk: it could not be written. unfit: not of the table's schema.
-Why = Literal["full", "disk", "unfit"]
+DropReason = Literal["full", "disk", "unfit"]
 
 
-class Answer(NamedTuple):
+class PredictionRecord(NamedTuple):
     """One version's answers for some rows of a request. Nothing in it may be changed once it was put.
 
     Attributes:
@@ -64,7 +64,7 @@ class Meters(Protocol):
     def shipped(self, pipeline: str, rows: int) -> None:
         """Rows are in the lake; whichever worker had them."""
 
-    def dropped(self, pipeline: str, rows: int, why: Why) -> None:
+    def dropped(self, pipeline: str, rows: int, why: DropReason) -> None:
         """Rows will never be in the lake, though nobody was killed."""
 
     def lost(self, pipeline: str, rows: int) -> None:

@@ -23,7 +23,7 @@ _MOST_FILES, _MOST_BYTES = 10_000, 64 << 20
 _OLD_SECONDS = 3600.0
 
 
-class Claim(NamedTuple):
+class LandingClaim(NamedTuple):
     """What is to land as one file: its name, and the names of what waits."""
 
     name: str
@@ -53,7 +53,7 @@ def land(folder: Path, config: PipelineConfig, places: Settings) -> int:
     source = config.labels
     if source is None:
         raise UsageError(f"{config.name}: labels wait in {folder}, but its labels come with the observations now.")
-    _tidy(folder)
+    _remove_landed(folder)
     rows = 0
     for path in sorted(folder.glob(f"{CLAIM}*{WAITING}")):
         rows += _land(folder, path, config, source, places)
@@ -76,12 +76,12 @@ def _next(paths: Sequence[Path]) -> list[str]:
 def _claim(folder: Path, source: LabelSource, files: list[str]) -> Path:
     stamp = f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
     path = folder / f"{CLAIM}{stamp}{WAITING}"
-    durable(path, orjson.dumps(Claim(file_name(source, f"feedback-{stamp}"), files)._asdict()))
+    durable(path, orjson.dumps(LandingClaim(file_name(source, f"feedback-{stamp}"), files)._asdict()))
     return path
 
 
 def _land(folder: Path, path: Path, config: PipelineConfig, source: LabelSource, places: Settings) -> int:
-    claim = Claim(**orjson.loads(path.read_bytes()))
+    claim = LandingClaim(**orjson.loads(path.read_bytes()))
     columns: dict[str, list[Any]] = {name: [] for name in config.label_columns}
     rows = 0
     for file in claim.files:
@@ -93,14 +93,14 @@ def _land(folder: Path, path: Path, config: PipelineConfig, source: LabelSource,
     _deliver(source, places, claim.name, content(source, claim.name, columns, config.label_columns))
     path.rename(folder / path.name.replace(CLAIM, DONE, 1))
     sync_folder(folder)
-    _tidy(folder)
+    _remove_landed(folder)
     return rows
 
 
-def _tidy(folder: Path) -> None:
+def _remove_landed(folder: Path) -> None:
     """Remove what has landed, and what was never written whole."""
     for path in folder.glob(f"{DONE}*{WAITING}"):
-        for file in Claim(**orjson.loads(path.read_bytes())).files:
+        for file in LandingClaim(**orjson.loads(path.read_bytes())).files:
             (folder / file).unlink(missing_ok=True)
         path.unlink()
     for path in folder.glob(".*.part"):

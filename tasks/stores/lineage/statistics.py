@@ -15,7 +15,7 @@ from tasks.records.data import ExpectationResult
 from tasks.records.stages import StageName
 from tasks.stores.lake.schemas import TableName
 from tasks.stores.lake.tables import Lake
-from tasks.stores.lineage.work import Seen, TableState, Work
+from tasks.stores.lineage.stage_data import DataStatistics, StageData, TableState
 from tasks.stores.settings import Settings
 
 _FEEDS: tuple[TableName, ...] = ("observations", "labels")
@@ -28,21 +28,21 @@ _TABLES: dict[StageName, tuple[TableName, ...]] = {
 }
 
 
-def look(settings: Settings, config: PipelineConfig, stage: StageName, work: Work) -> Seen:
+def collect_statistics(settings: Settings, config: PipelineConfig, stage: StageName, data: StageData) -> DataStatistics:
     """What there is to see of a stage's data, at the versions that it worked with."""
     lake = Lake(settings, config)
     tables = {
         name: state
         for name in _TABLES[stage]
-        if name in lake.tables and (state := table_state(lake, name, _version(work, name, stage))) is not None
+        if name in lake.tables and (state := table_state(lake, name, _version(data, name, stage))) is not None
     }
-    return Seen(tables=tables, sizes=_sizes(work), expectations=_expectations(lake, work))
+    return DataStatistics(tables=tables, sizes=_sizes(data), expectations=_expectations(lake, data))
 
 
-def _version(work: Work, table: TableName, stage: StageName) -> int | None:
-    if stage != "features" or work.dataset is None:
+def _version(data: StageData, table: TableName, stage: StageName) -> int | None:
+    if stage != "features" or data.dataset is None:
         return None
-    return work.dataset.observations if table == "observations" else work.dataset.labels
+    return data.dataset.observations if table == "observations" else data.dataset.labels
 
 
 def table_state(lake: Lake, table: TableName, version: int | None = None) -> TableState | None:
@@ -62,23 +62,23 @@ def table_state(lake: Lake, table: TableName, version: int | None = None) -> Tab
 
 def _nulls(counts: list[dict[str, Any]]) -> dict[str, int]:
     """Missing values of the columns that every file tells of."""
-    told = [{name: count for name, count in one.items() if isinstance(count, int)} for one in counts]
-    everywhere = set.intersection(*map(set, told)) if told else set()
-    return {name: sum(one[name] for one in told) for name in sorted(everywhere)}
+    counted = [{name: count for name, count in one.items() if isinstance(count, int)} for one in counts]
+    everywhere = set.intersection(*map(set, counted)) if counted else set()
+    return {name: sum(one[name] for one in counted) for name in sorted(everywhere)}
 
 
-def _sizes(work: Work) -> dict[str, int]:
-    if work.training_set is None:
+def _sizes(data: StageData) -> dict[str, int]:
+    if data.training_set is None:
         return {}
-    files = {side: Path(work.training_set.folder) / f"{side}.arrow" for side in ("train", "holdout")}
+    files = {side: Path(data.training_set.folder) / f"{side}.arrow" for side in ("train", "holdout")}
     return {side: path.stat().st_size for side, path in files.items() if path.is_file()}
 
 
-def _expectations(lake: Lake, work: Work) -> dict[str, tuple[ExpectationResult, ...]]:
+def _expectations(lake: Lake, data: StageData) -> dict[str, tuple[ExpectationResult, ...]]:
     """What the expectations found in each batch, when it was judged last."""
-    if not work.batches:
+    if not data.batches:
         return {}
-    rows = lake.read("expectations", where=pc.field("batch").isin([one.batch for one in work.batches])).to_pylist()
+    rows = lake.read("expectations", where=pc.field("batch").isin([one.batch for one in data.batches])).to_pylist()
     newest: dict[str, Any] = {}
     for row in rows:
         newest[row["batch"]] = max(row["at"], newest.get(row["batch"], row["at"]))
