@@ -109,7 +109,7 @@ def ingest(config: PipelineConfig, settings: Settings, tell: Tell = quiet, only:
     count = 0
     with hold(settings, f"{config.name}.data") as lock:
         tell("looking")
-        for group in ingestion.groups(ingestion.discover.fn(config, NOW, only).files):
+        for group in ingestion.commit_groups(ingestion.discover.fn(config, NOW, only).files):
             tell("reading")
             staged = ingestion.read.fn(config, group)
             lock.check()

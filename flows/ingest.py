@@ -14,7 +14,7 @@ from flows.events import emit
 from flows.openlineage import telling
 from flows.progress import say
 from flows.stages import keep
-from tasks.ingestion.task import discover, groups, read
+from tasks.ingestion.task import commit_groups, discover, read
 from tasks.lifecycle.dependencies import judged_by
 from tasks.quarantine.task import show_quarantine
 from tasks.records.data import BatchRecord, IngestReport, LandedFile
@@ -46,7 +46,7 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
     with telling(settings, pipeline):
         with writing(settings, pipeline, "data") as lock:
             found = discover(config, moment, only)
-            for line in found.told:
+            for line in found.messages:
                 say(line)
             report = _take(config, found.files, lock, moment)
             if any(one.quarantined for one in report.batches) or report.rejected or _returned(found.files):
@@ -65,7 +65,7 @@ def _take(config: PipelineConfig, files: Sequence[LandedFile], lock: Held, momen
     refers = any(one.reference for one in config.expectations)
     expected = refer_to_champion(config) if refers else config.expectations
     with emitting(config, "ingestion", Work(files=tuple(files)), at=moment) as stage:
-        for group in groups(files):
+        for group in commit_groups(files):
             staged = read(config, group)
             lock.check()
             records = validate(config, staged, moment, expected) if staged else ()

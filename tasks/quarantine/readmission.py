@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from configs.contract import Column
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError, UsageError
-from tasks.ingestion.discover import content_hash, feeds, places
+from tasks.ingestion.discover import content_hash, feeds, locations
 from tasks.ingestion.read import read_batches
 from tasks.ingestion.search import Search
 from tasks.quarantine.drop import open_keys
@@ -211,8 +211,8 @@ def settle_refused(config: PipelineConfig, settings: Settings, handed: Handed, n
 def left(config: PipelineConfig, settings: Settings) -> list[str]:
     """Paths of files that were given back and are still to be judged."""
     ledger = Lake(settings, config).ledger()
-    mine = [place for place in places(config, settings) if place.origin == "readmitted"]
-    return [found.path for place in mine for found in Search(config, settings, place, ledger).waiting()]
+    mine = [place for place in locations(config, settings) if place.origin == "readmitted"]
+    return [found.path for place in mine for found in Search(config, settings, place, ledger).unprocessed()]
 
 
 def _batches(settings: Settings, config: PipelineConfig, paths: tuple[str, ...]) -> list[str]:

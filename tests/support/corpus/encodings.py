@@ -37,7 +37,7 @@ def _encodings() -> Iterator[Sample]:
             "utf-16-of-odd-length",
             text("encodings-g").encode("utf-16")[:-1],
             "refused",
-            ("inside a character", "cut off"),
+            ("inside a character", "truncated"),
         ),
         ("utf-32-without-mark", text("encodings-h").encode("utf-32-le"), "refused", ("NUL",)),
         ("ebcdic", text("encodings-i").encode("cp500"), "refused", ("not utf-8",)),

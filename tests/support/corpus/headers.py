@@ -28,7 +28,7 @@ def _headers() -> Iterator[Sample]:
             None,
         ),
         ("no-header", joined(lines("headers-c")[1:]), "refused", ("columns missing", "found: 1"), None),
-        ("a-column-twice", head("headers-d", ("note", "x")), "refused", ("columns stand twice: x",), None),
+        ("a-column-twice", head("headers-d", ("note", "x")), "refused", ("columns appear twice: x",), None),
         (
             "a-column-and-its-old-name",
             head("headers-e", ("note", "mode")),
