@@ -30,7 +30,7 @@ from tasks.stores.lake.tables import Lake
 from tasks.stores.locks.lock import hold
 from tasks.stores.settings import Settings, load_settings
 from tasks.upkeep import task as upkeep
-from tasks.validation import take as taking
+from tasks.validation import commit as taking
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RESTING, WAITING = "resting", "waiting"
@@ -74,7 +74,7 @@ def quiet(_: str) -> None:
 
 def watch(tell: Tell) -> None:
     """Tell of the steps of judging and writing as they begin."""
-    judge, append, merge, replace = taking._judge, Lake.append_parts_once, Lake.merge_parts_once, Lake.replace
+    judge, append, merge, replace = taking._decide_verdicts, Lake.append_parts_once, Lake.merge_parts_once, Lake.replace
 
     def judging(*arguments: Any) -> Any:
         tell("judging")
@@ -114,7 +114,7 @@ def ingest(config: PipelineConfig, settings: Settings, tell: Tell = quiet, only:
             staged = ingestion.read.fn(config, group)
             lock.check()
             if staged:
-                count += len(taking.take(config, settings, staged, NOW, config.expectations))
+                count += len(taking.commit_batches(config, settings, staged, NOW, config.expectations))
             tell("clearing")
             for batch in staged:
                 if batch.staged:

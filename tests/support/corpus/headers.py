@@ -68,7 +68,7 @@ def _headers() -> Iterator[Sample]:
             ("no header line with names",),
             None,
         ),
-        ("two-names-exchanged", head("headers-n", ("x,y", "y,x")), "refused", ("no row is left", "x"), None),
+        ("two-names-exchanged", head("headers-n", ("x,y", "y,x")), "refused", ("no valid rows", "x"), None),
         (
             "two-text-names-exchanged",
             head("headers-o", ("place", "kind"), (",kind,ok", ",place,ok")),
