@@ -22,7 +22,7 @@ from configs.schema import PipelineConfig
 from tasks.ingestion import task as ingestion
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.export import export
-from tasks.quarantine.readmission import Request, hand, left
+from tasks.quarantine.readmission import ReadmitRequest, pending_files, prepare_readmission
 from tasks.quarantine.select import Selection
 from tasks.stores.lake.delta import Part
 from tasks.stores.lake.schemas import ORIGIN
@@ -127,12 +127,12 @@ def give_back(config: PipelineConfig, settings: Settings, tell: Tell = quiet) ->
     """Mend rows that wait in quarantine, give them back and take them in; how many."""
     tell(WAITING)
     with hold(settings, f"{config.name}.data"):
-        earlier = left(config, settings)
+        earlier = pending_files(config, settings)
         if earlier:
             ingest(config, settings, tell, earlier)
         tell("giving back")
         quarantine = Quarantine(Lake(settings, config))
-        chosen = quarantine.choose(Selection())
+        chosen = quarantine.resolve(Selection())
         rows = [row for table in quarantine.rows(chosen) for row in table.to_pylist()]
         if not rows:
             return 0
@@ -141,8 +141,8 @@ def give_back(config: PipelineConfig, settings: Settings, tell: Tell = quiet) ->
         lines = [mended(json.loads(line)) for line in out.read_text().splitlines()]
         kept = [{name: line[name] for name in (ORIGIN, *COLUMNS)} for line in lines]
         out.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        handed = hand(config, settings, Request(Selection(), out, None), (), NOW)
-        ingest(config, settings, tell, tuple(handed.only))
+        handed = prepare_readmission(config, settings, ReadmitRequest(Selection(), out, None), (), NOW)
+        ingest(config, settings, tell, tuple(handed.ingest_paths))
     return len(rows)
 
 

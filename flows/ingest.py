@@ -16,7 +16,7 @@ from flows.progress import say
 from flows.stages import keep
 from tasks.ingestion.task import commit_groups, discover, read
 from tasks.lifecycle.dependencies import judged_by
-from tasks.quarantine.task import show_quarantine
+from tasks.quarantine.task import publish_quarantine_page
 from tasks.records.data import BatchRecord, IngestReport, LandedFile
 from tasks.records.provenance import Parts
 from tasks.stores.lineage.emitting import emitting
@@ -50,7 +50,7 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
                 say(line)
             report = _take(config, found.files, lock, moment)
             if any(one.quarantined for one in report.batches) or report.rejected or _returned(found.files):
-                show_quarantine(config)
+                publish_quarantine_page(config)
         if report.batches:
             _keep(config, settings, report, meter, moment)
         _tell_world(settings, report)

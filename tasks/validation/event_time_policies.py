@@ -63,7 +63,8 @@ class EventTimePolicies:
             )
         if self._policies.late != "accept" and self._late is not None:
             detail = (
-                f"its event time is more than {self._policies.late_after_hours:g} hours before the newest accepted one; "
+                f"its event time is more than {self._policies.late_after_hours:g} hours before the newest "
+                "accepted one; "
                 f"the oldest accepted is {self._late.isoformat()}"
             )
             yield PolicyViolation(

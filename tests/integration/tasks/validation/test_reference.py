@@ -126,7 +126,7 @@ def test_what_the_yaml_says_itself_stands() -> None:
         (None, "there is no champion yet"),
         (pd.DataFrame({"y": [1.0]}), "the champion was trained without this column"),
         (pd.DataFrame({"x": [np.nan]}), "the champion's training data have no values for it"),
-        (pd.DataFrame({"x": [np.inf]}), "the champion's training data have no finite value of it"),
+        (pd.DataFrame({"x": [np.inf]}), "the champion's training data have no finite values for it"),
     ],
 )
 def test_without_a_distribution_it_is_left_out_and_told(sample: pd.DataFrame | None, why: str) -> None:
