@@ -152,7 +152,7 @@ def tend(config: PipelineConfig, settings: Settings, tell: Tell = quiet) -> None
     with hold(settings, f"{config.name}.model"), hold(settings, f"{config.name}.data"):
         tell("upkeep")
         for table in Lake(settings, config).tables:
-            upkeep.tend.fn(config, table, [], NOW, dry_run=False)
+            upkeep.maintain_table.fn(config, table, [], NOW, dry_run=False)
         upkeep.clear_staging.fn(config, dry_run=False)
 
 

@@ -126,7 +126,7 @@ def perennial(rows: int) -> dict[str, float]:
 
     spent = Spent()
     spent.watch(stage, "stage", lambda *_: "read")
-    spent.watch(commit, "judge", lambda *_: "validate")
+    spent.watch(commit, "decide_verdicts", lambda *_: "validate")
     # What is refused is made while it is written, and so are the rows that come in.
     spent.watch(Lake, "append_parts_once", lambda _, table, *__: "write" if table == "observations" else "validate")
     settings = load_settings()

@@ -17,7 +17,7 @@ from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import load_settings
 
 
-@task(name="show-quarantine", cache_policy=NO_CACHE, **RETRIES)
+@task(name="publish-quarantine-page", cache_policy=NO_CACHE, **RETRIES)
 def publish_quarantine_page(config: PipelineConfig) -> None:
     """Publish the page of open quarantine entries."""
     quarantine = Quarantine(Lake(load_settings(), config))
