@@ -22,7 +22,7 @@ from configs.schema import PipelineConfig
 from tasks.ingestion import task as ingestion
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.export import export
-from tasks.quarantine.readmission import Request, hand, left
+from tasks.quarantine.readmission import ReadmitRequest, pending_files, prepare_readmission
 from tasks.quarantine.select import Selection
 from tasks.stores.lake.delta import TransactionRows
 from tasks.stores.lake.schemas import ORIGIN
@@ -30,7 +30,7 @@ from tasks.stores.lake.tables import Lake
 from tasks.stores.locks.lock import hold
 from tasks.stores.settings import Settings, load_settings
 from tasks.upkeep import task as upkeep
-from tasks.validation import take as taking
+from tasks.validation import commit as taking
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RESTING, WAITING = "resting", "waiting"
@@ -74,7 +74,7 @@ def quiet(_: str) -> None:
 
 def watch(tell: Tell) -> None:
     """Tell of the steps of judging and writing as they begin."""
-    judge, append, merge, replace = taking._judge, Lake.append_parts_once, Lake.merge_parts_once, Lake.replace
+    judge, append, merge, replace = taking._decide_verdicts, Lake.append_parts_once, Lake.merge_parts_once, Lake.replace
 
     def judging(*arguments: Any) -> Any:
         tell("judging")
@@ -109,12 +109,12 @@ def ingest(config: PipelineConfig, settings: Settings, tell: Tell = quiet, only:
     count = 0
     with hold(settings, f"{config.name}.data") as lock:
         tell("looking")
-        for group in ingestion.groups(ingestion.discover.fn(config, NOW, only).files):
+        for group in ingestion.commit_groups(ingestion.discover.fn(config, NOW, only).files):
             tell("reading")
             staged = ingestion.read.fn(config, group)
             lock.check()
             if staged:
-                count += len(taking.take(config, settings, staged, NOW, config.expectations))
+                count += len(taking.commit_batches(config, settings, staged, NOW, config.expectations))
             tell("clearing")
             for batch in staged:
                 if batch.staged:
@@ -127,12 +127,12 @@ def give_back(config: PipelineConfig, settings: Settings, tell: Tell = quiet) ->
     """Mend rows that wait in quarantine, give them back and take them in; how many."""
     tell(WAITING)
     with hold(settings, f"{config.name}.data"):
-        earlier = left(config, settings)
+        earlier = pending_files(config, settings)
         if earlier:
             ingest(config, settings, tell, earlier)
         tell("giving back")
         quarantine = Quarantine(Lake(settings, config))
-        chosen = quarantine.choose(Selection())
+        chosen = quarantine.resolve(Selection())
         rows = [row for table in quarantine.rows(chosen) for row in table.to_pylist()]
         if not rows:
             return 0
@@ -141,8 +141,8 @@ def give_back(config: PipelineConfig, settings: Settings, tell: Tell = quiet) ->
         lines = [mended(json.loads(line)) for line in out.read_text().splitlines()]
         kept = [{name: line[name] for name in (ORIGIN, *COLUMNS)} for line in lines]
         out.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        handed = hand(config, settings, Request(Selection(), out, None), (), NOW)
-        ingest(config, settings, tell, tuple(handed.only))
+        handed = prepare_readmission(config, settings, ReadmitRequest(Selection(), out, None), (), NOW)
+        ingest(config, settings, tell, tuple(handed.ingest_paths))
     return len(rows)
 
 
@@ -152,7 +152,7 @@ def tend(config: PipelineConfig, settings: Settings, tell: Tell = quiet) -> None
     with hold(settings, f"{config.name}.model"), hold(settings, f"{config.name}.data"):
         tell("upkeep")
         for table in Lake(settings, config).tables:
-            upkeep.tend.fn(config, table, [], NOW, dry_run=False)
+            upkeep.maintain_table.fn(config, table, [], NOW, dry_run=False)
         upkeep.clear_staging.fn(config, dry_run=False)
 
 

@@ -20,7 +20,7 @@ from flows.ingest import ingest
 from flows.lifecycle import lifecycle
 from flows.progress import say
 from tasks.errors import PerennialError, UsageError
-from tasks.ingestion.backfill import Step
+from tasks.ingestion.backfill import BackfillStep
 from tasks.ingestion.task import plan_backfill
 from tasks.records.base import Record, artifact_key
 from tasks.records.data import IngestReport
@@ -99,7 +99,7 @@ def backfill(
     return Completed(message=told, data=report)
 
 
-def _run(pipeline: str, step: Step, each: Literal["lifecycle", "ingest"]) -> StepReport:
+def _run(pipeline: str, step: BackfillStep, each: Literal["lifecycle", "ingest"]) -> StepReport:
     if each == "ingest":
         taken: IngestReport = ingest(pipeline, only=step.paths)
         outcome = f"{len(taken.rejected)} rejected" if taken.rejected else "accepted"

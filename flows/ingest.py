@@ -14,9 +14,9 @@ from flows.events import emit
 from flows.openlineage import telling
 from flows.progress import say
 from flows.stages import keep
-from tasks.ingestion.task import discover, groups, read
+from tasks.ingestion.task import commit_groups, discover, read
 from tasks.lifecycle.dependencies import judged_by
-from tasks.quarantine.task import show_quarantine
+from tasks.quarantine.task import publish_quarantine_page
 from tasks.records.data import BatchRecord, IngestReport, LandedFile
 from tasks.records.provenance import StageDependencies
 from tasks.stores.lineage.emitter import emit_stage
@@ -46,11 +46,11 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
     with telling(settings, pipeline):
         with writing(settings, pipeline, "data") as lock:
             found = discover(config, moment, only)
-            for line in found.told:
+            for line in found.messages:
                 say(line)
             report = _take(config, found.files, lock, moment)
             if any(one.quarantined for one in report.batches) or report.rejected or _returned(found.files):
-                show_quarantine(config)
+                publish_quarantine_page(config)
         if report.batches:
             _keep(config, settings, report, meter, moment)
         _tell_world(settings, report)
@@ -65,7 +65,7 @@ def _take(config: PipelineConfig, files: Sequence[LandedFile], lock: HeldLock, m
     refers = any(one.reference for one in config.expectations)
     expected = refer_to_champion(config) if refers else config.expectations
     with emit_stage(config, "ingestion", StageData(files=tuple(files)), at=moment) as stage:
-        for group in groups(files):
+        for group in commit_groups(files):
             staged = read(config, group)
             lock.check()
             records = validate(config, staged, moment, expected) if staged else ()

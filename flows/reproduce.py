@@ -10,8 +10,8 @@ from tasks.errors import PerennialError, UsageError
 from tasks.provenance import worktree
 from tasks.stores.environment import ROOT
 from tasks.stores.settings import Settings
-from tasks.training.proof import Reproduction, headline
-from tasks.training.task import prove, show_proof
+from tasks.training.reproduction import Reproduction, headline
+from tasks.training.task import publish_reproduction, reproduce_version
 
 _SECONDS = 6 * 3600.0
 
@@ -30,12 +30,12 @@ def reproduce(pipeline: str, version: int | None = None, in_place_env: bool = Fa
     """
     settings = open_home()
     with timed("reproduce") as running:
-        found = prove(pipeline, version)
+        found = reproduce_version(pipeline, version)
         if in_place_env and found.differs("packages"):
             raise UsageError(_refusal(found))
         if not found.rebuilt and not in_place_env and not found.differs("data", "configuration"):
             found = _as_then(settings, found)
-        show_proof(found)
+        publish_reproduction(found)
         running.note = headline(found)
     return found
 

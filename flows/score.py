@@ -55,7 +55,7 @@ def score(
         Lake(settings, config).create()
     with workspace(settings.state / "scoring") as folder:
         if given is None:
-            return score_new(config, model, folder, clock(now), say, asked=version is not None)
+            return score_new(config, model, folder, clock(now), say, explicit_version=version is not None)
         file = fetch_for_scoring(config, given, folder)
         known = known_result(config, model, file.file, into)
         if known is not None:

@@ -27,7 +27,7 @@ from tasks.stores.state.manifests import Manifests
 from tasks.stores.usage import Meter
 
 Output = TypeVar("Output", bound=StoredRecord)
-_TASKS: dict[TrainingStage, str] = {"features": "training-set", "training": "fit", "evaluation": "judge"}
+_TASKS: dict[TrainingStage, str] = {"features": "training-set", "training": "fit", "evaluation": "evaluate"}
 
 
 @task(name="reuse", cache_policy=NO_CACHE)

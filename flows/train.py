@@ -14,8 +14,8 @@ from flows.openlineage import telling
 from flows.progress import Stage
 from flows.stages import Steps
 from tasks.evaluation.probe import CleanProcess, clean_process
-from tasks.evaluation.task import judge, put_forward
-from tasks.features.stored import champion_columns, lacks
+from tasks.evaluation.task import evaluate, submit_candidate
+from tasks.features.stored import champion_columns, missing_reason
 from tasks.features.task import training_set
 from tasks.lifecycle.dependencies import evaluation_parts, features_parts, training_parts
 from tasks.provenance import fingerprints
@@ -49,7 +49,7 @@ class _Training:
         steps = self.steps
         with steps.show("features") as running:
             if steps.skips("features"):
-                made, self.features = steps.take_last("features", TrainingSetRef, lacks, running)
+                made, self.features = steps.take_last("features", TrainingSetRef, missing_reason, running)
             else:
                 made = self._make_set(running)
             running.note = f"{made.train_rows} training rows, {made.holdout_rows} holdout rows"
@@ -71,7 +71,7 @@ class _Training:
             "features",
             self.features,
             TrainingSetRef,
-            lacks,
+            missing_reason,
             lambda: training_set(config, dataset, self.champion, self.features, force=force),
             StageData(dataset=dataset, champion=self.champion),
             running,
@@ -110,7 +110,7 @@ class _Training:
                 parts,
                 Verdict,
                 lambda _: "",
-                lambda: judge(config, made, model, held_against, self.training, parts, probe, steps.moment),
+                lambda: evaluate(config, made, model, held_against, self.training, parts, probe, steps.moment),
                 StageData(training_set=made, model=model, champion=held_against),
                 running,
             )
@@ -164,7 +164,7 @@ def train(
         if until == "training":
             return TrainingOutcome()
         candidate = run.judge(made, model, probe)
-        new = until == "release" and put_forward(candidate, moment, actor())
+        new = until == "release" and submit_candidate(candidate, moment, actor())
         for _, waiting in ready_candidates(config, moment) if until == "release" else ():
             version, registered = register(config, waiting)
             if registered:

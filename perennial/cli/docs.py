@@ -18,10 +18,10 @@ def docs(
 ) -> None:
     """Make Great Expectations' Data Docs of the newest 50 files."""
     from flows.context import open_pipeline
-    from tasks.validation.docs.site import make
+    from tasks.validation.docs.site import build_docs
 
     config, settings = open_pipeline(name)
-    built = make(settings, config)
+    built = build_docs(settings, config)
     for problem in built.problems:
         sys.stderr.write(f"not drawn: {problem}\n")
     if show:

@@ -13,8 +13,8 @@ from perennial.cli.render import ConsoleReporter, console, print_result
 from perennial.reporting import quarantine as texts
 from tasks.errors import DataRejectedError, UsageError
 from tasks.quarantine import listing
-from tasks.quarantine.entries import Quarantine, nothing
-from tasks.quarantine.select import Chosen, Selection
+from tasks.quarantine.entries import Quarantine, no_entries_error
+from tasks.quarantine.select import EntryFilter, Selection
 from tasks.records.data import Feed
 from tasks.stores.settings import Settings
 
@@ -48,17 +48,17 @@ def list_(
     """List what waits in quarantine, newest first."""
     _, _, found, chosen = _open(name, Selection(batch=batch, expectation=expectation, file=file, feed=feed))
     if duplicates:
-        doubles = listing.duplicates(found, chosen)
+        doubles = listing.recorded_duplicates(found, chosen)
         value: dict[str, Any] = {"duplicates": [one.model_dump(mode="json") for one in doubles]}
         text = texts.duplicates(name, doubles)
     elif rows:
-        page = listing.page(found, chosen, limit, offset, resolved=every)
+        page = listing.entry_page(found, chosen, limit, offset, resolved=every)
         entries = [one.model_dump(mode="json") for one in page.entries]
         value, text = {"entries": entries, "total": page.total, "offset": offset}, texts.entries(name, page, offset)
     else:
-        groups = listing.groups(found, chosen, resolved=every)
+        groups = listing.entry_groups(found, chosen, resolved=every)
         dropped = found.dropped(chosen) if every else []
-        waits = listing.total(groups)
+        waits = listing.open_in_groups(groups)
         value = {
             "open": {"rows": waits.rows, "files": waits.files},
             "groups": [one.model_dump(mode="json") for one in groups],
@@ -75,10 +75,10 @@ def show(
     as_json: _AsJson = False,
 ) -> None:
     """Show everything about one entry: where it was, why it was refused, its cells, what became of it."""
-    from tasks.quarantine.show import detail
+    from tasks.quarantine.show import entry_detail
 
     config, settings, found, _ = _open(name, Selection())
-    one = detail(config, settings, found, entry)
+    one = entry_detail(config, settings, found, entry)
     print_result(as_json, {"pipeline": name, **one.model_dump(mode="json")}, texts.detail(one))
 
 
@@ -94,14 +94,14 @@ def export(
     as_json: _AsJson = False,
 ) -> None:
     """Write refused rows to a file, to be repaired and readmitted."""
+    from tasks.quarantine.export import describe_export
     from tasks.quarantine.export import export as write
-    from tasks.quarantine.export import told
 
     wanted = Selection(entries=tuple(entries or ()), batch=batch, expectation=expectation, file=file, feed=feed)
     config, _, found, chosen = _open(name, wanted)
     done = write(config, found, chosen, to)
-    value = {"pipeline": name, "file": str(to), "rows": done.rows, "files": list(done.files), "blurred": done.blurred}
-    print_result(as_json, value, "\n".join(told(done, name, to)))
+    value = {"pipeline": name, "file": str(to), "rows": done.rows, "files": list(done.files), "blurred": done.ambiguous}
+    print_result(as_json, value, "\n".join(describe_export(done, name, to)))
 
 
 @quarantine.command()
@@ -156,10 +156,10 @@ def drop(
     if wanted.everything:
         raise UsageError("Say which entries are to be dropped: ids, --batch, --expectation, --file or --feed.")
     _, settings, found, chosen = _open(name, wanted)
-    waits = listing.waiting(found, chosen)
+    waits = listing.open_entries(found, chosen)
     if not waits.entries:
-        raise nothing(name, wanted)
-    if not yes and not _sure(f"{name}: {waits.told} would be dropped, their values deleted. Go on?"):
+        raise no_entries_error(name, wanted)
+    if not yes and not _sure(f"{name}: {waits.description} would be dropped, their values deleted. Go on?"):
         print_result(as_json, {"pipeline": name, "rows": 0, "files": 0}, f"{name}: nothing was dropped")
         return
     with reporting(ConsoleReporter(console())), prefect_session(settings):
@@ -167,16 +167,16 @@ def drop(
 
         done = flow(name, wanted, waits.entries, why)
     value = {"pipeline": name, "rows": done.rows, "files": done.files}
-    print_result(as_json, value, f"{name}: {done.told} dropped")
+    print_result(as_json, value, f"{name}: {done.description} dropped")
 
 
-def _open(name: str, wanted: Selection) -> tuple[PipelineConfig, Settings, Quarantine, Chosen]:
+def _open(name: str, wanted: Selection) -> tuple[PipelineConfig, Settings, Quarantine, EntryFilter]:
     from flows.context import open_pipeline
     from tasks.stores.lake.tables import Lake
 
     config, settings = open_pipeline(name)
     found = Quarantine(Lake(settings, config))
-    return config, settings, found, found.choose(wanted)
+    return config, settings, found, found.resolve(wanted)
 
 
 def _check(repaired: Path | None, of: str | None, wanted: Selection) -> None:

@@ -129,7 +129,9 @@ def detail(one: PipelineHistory) -> str:
     for title, rows in (("files", _files(one)), ("candidates", _candidates(one)), ("champions", _champions(one))):
         parts += [title, table(rows) if len(rows) > 1 else "none yet", ""]
     if one.quarantine.entries:
-        told = f"quarantine: {one.quarantine.told} wait; `perennial quarantine list {one.pipeline}` tells of them"
+        told = (
+            f"quarantine: {one.quarantine.description} wait; `perennial quarantine list {one.pipeline}` tells of them"
+        )
         parts += [told, ""]
     parts += _rollouts(one)
     if one.waits:

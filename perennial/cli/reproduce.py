@@ -9,7 +9,7 @@ import typer
 from perennial.cli.render import ConsoleReporter, console, print_result
 from perennial.cli.render import table as aligned
 from tasks.errors import UsageError
-from tasks.training.proof import Reproduction, headline, remedies, rows
+from tasks.training.reproduction import Reproduction, headline, remedies, rows
 
 Address = Annotated[
     str,

@@ -9,7 +9,7 @@ import typer
 
 from perennial.cli.render import ConsoleReporter, console, print_result
 from perennial.cli.render import table as aligned
-from tasks.upkeep.report import HEAD, UpkeepReport, headline, reasons, rows
+from tasks.upkeep.report import HEADER, UpkeepReport, headline, reasons, rows
 
 
 def upkeep(
@@ -44,4 +44,4 @@ def _json(report: UpkeepReport) -> dict[str, object]:
 
 def _text(report: UpkeepReport) -> str:
     told = [f"  {line}" for line in reasons(report)]
-    return "\n".join([headline(report), *([aligned([HEAD, *rows(report)])] if report.tables else []), *told])
+    return "\n".join([headline(report), *([aligned([HEADER, *rows(report)])] if report.tables else []), *told])

@@ -45,7 +45,7 @@ _NEEDED = (
     "tasks.stores.registry.tracking",
     "tasks.training.fit",
     "tasks.validation.docs.build",
-    "tasks.validation.take",
+    "tasks.validation.commit",
 )
 
 

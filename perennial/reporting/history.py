@@ -8,8 +8,8 @@ from configs.schema import PipelineConfig
 from perennial.reporting.versions import VersionLine, versions
 from tasks.monitoring.verdicts import newest_drift, newest_performance
 from tasks.quarantine.entries import Quarantine
-from tasks.quarantine.listing import Waiting, waiting
-from tasks.quarantine.select import Chosen
+from tasks.quarantine.listing import OpenEntries, open_entries
+from tasks.quarantine.select import EntryFilter
 from tasks.records.base import Record
 from tasks.records.data import BatchRecord
 from tasks.records.decision import Candidate
@@ -92,7 +92,7 @@ class PipelineHistory(Record):
     rows: int
     accepted: int
     rejected: int
-    quarantine: Waiting
+    quarantine: OpenEntries
     batches: tuple[BatchRecord, ...]
     versions: tuple[VersionLine, ...]
     candidates: tuple[CandidateLine, ...]
@@ -135,7 +135,7 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
         rows=sum(one.accepted for one in accepted if one.feed == "observations"),
         accepted=len(accepted),
         rejected=len(ledger) - len(accepted),
-        quarantine=waiting(Quarantine(lake), Chosen()),
+        quarantine=open_entries(Quarantine(lake), EntryFilter()),
         batches=tuple(ledger),
         versions=tuple(versions(audit, config.name, found, reasons)),
         candidates=tuple(_line(*one, reasons.get(one[3] or 0, "")) for one in found),

@@ -8,38 +8,38 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from perennial.cli.render import table
-from tasks.quarantine.entries import Entry, Resolved
-from tasks.quarantine.listing import Duplicate, Group, Page, total, where
-from tasks.quarantine.outcome import Came, Outcome, ReadmitReport
-from tasks.quarantine.select import short
-from tasks.quarantine.show import Detail
+from tasks.quarantine.entries import Entry, EntryResolution
+from tasks.quarantine.listing import EntryGroup, EntryPage, RecordedDuplicate, location, open_in_groups
+from tasks.quarantine.readmit_report import OutcomeKind, ReadmitOutcome, ReadmitReport
+from tasks.quarantine.select import short_id
+from tasks.quarantine.show import EntryDetail
 
 _MOMENT = "%Y-%m-%d %H:%M"
 _WIDEST = 100
 _TOLD = 20
 
 
-def groups(name: str, found: Sequence[Group], dropped: Sequence[Resolved]) -> str:
+def groups(name: str, found: Sequence[EntryGroup], dropped: Sequence[EntryResolution]) -> str:
     """Entries by file and expectation."""
-    waits = total(found)
-    lines = [f"{name}: {waits.told} in quarantine"]
+    waits = open_in_groups(found)
+    lines = [f"{name}: {waits.description} in quarantine"]
     if found:
         head = ("file", "id", "expectation", "rows", "first line", "state", "last (UTC)")
         lines += ["", table([head, *(_group(one) for one in found)])]
     lines += [f"{one.path}: {_cut(one.reason)}" for one in found if one.kind == "file" and one.state == "open"]
-    lines += [f"{one.entry}: {one.told}" for one in dropped[:_TOLD]]
+    lines += [f"{one.entry}: {one.description}" for one in dropped[:_TOLD]]
     if len(dropped) > _TOLD:
         lines.append(f"{len(dropped) - _TOLD} more were dropped; --json tells all")
     return "\n".join(lines)
 
 
-def _group(one: Group) -> tuple[str, ...]:
+def _group(one: EntryGroup) -> tuple[str, ...]:
     first = "whole file" if one.kind == "file" else "–" if one.line is None else str(one.line)
     state = one.became or one.state
-    return (one.path, short(one.batch), one.expectation, str(one.rows), first, state, f"{one.at:{_MOMENT}}")
+    return (one.path, short_id(one.batch), one.expectation, str(one.rows), first, state, f"{one.at:{_MOMENT}}")
 
 
-def entries(name: str, page: Page, offset: int) -> str:
+def entries(name: str, page: EntryPage, offset: int) -> str:
     """Entries one by one."""
     if not page.entries:
         return (
@@ -59,10 +59,10 @@ def entries(name: str, page: Page, offset: int) -> str:
 
 def _entry(one: Entry) -> tuple[str, ...]:
     key = ", ".join(f"{name}={_text(value)}" for name, value in one.key.items()) or "–"
-    return (one.id, one.path, where(one), one.expectation, _cut(key), _cut(one.reason), one.became or one.state)
+    return (one.id, one.path, location(one), one.expectation, _cut(key), _cut(one.reason), one.became or one.state)
 
 
-def duplicates(name: str, found: Sequence[Duplicate]) -> str:
+def duplicates(name: str, found: Sequence[RecordedDuplicate]) -> str:
     """Recorded duplicates."""
     if not found:
         return f"{name}: no duplicates are recorded"
@@ -70,7 +70,7 @@ def duplicates(name: str, found: Sequence[Duplicate]) -> str:
     lines = [
         (
             one.path,
-            short(one.batch),
+            short_id(one.batch),
             one.kind,
             str(one.rows),
             str(one.first_row),
@@ -87,10 +87,10 @@ def duplicates(name: str, found: Sequence[Duplicate]) -> str:
 
 def place(entry: Entry) -> str:
     """A row's number among its file's rows, and its line where the file has lines."""
-    return where(entry) if entry.line is None else f"row {entry.row}, {where(entry)}"
+    return location(entry) if entry.line is None else f"row {entry.row}, {location(entry)}"
 
 
-def detail(one: Detail) -> str:
+def detail(one: EntryDetail) -> str:
     """Everything about one entry."""
     told: list[tuple[str, str]] = [("entry", one.id)]
     entry, batch = one.entry, one.batch
@@ -102,7 +102,7 @@ def detail(one: Detail) -> str:
         again = f", and refused again as {one.again}" if one.again else ""
         told += [("refused", f"{entry.at:{_MOMENT}} UTC"), ("state", f"{entry.became or entry.state}{again}")]
     elif one.resolved is not None:
-        told += [("state", f"{one.resolved.told}, {one.resolved.at:{_MOMENT}} UTC; its values are deleted")]
+        told += [("state", f"{one.resolved.description}, {one.resolved.at:{_MOMENT}} UTC; its values are deleted")]
     if batch is not None:
         rows = f"{batch.accepted} accepted, {batch.quarantined} in quarantine, {batch.duplicates} duplicates"
         told += [("batch", batch.batch), ("verdict", f"{batch.verdict}: {batch.rows} rows, {rows}")]
@@ -120,7 +120,7 @@ def detail(one: Detail) -> str:
 def readmitted(report: ReadmitReport) -> str:
     """What a readmission came to."""
     counts = report.counts
-    words: dict[Came, str] = {
+    words: dict[OutcomeKind, str] = {
         "accepted": "accepted",
         "refused": "refused again",
         "duplicate": "duplicates",
@@ -129,13 +129,13 @@ def readmitted(report: ReadmitReport) -> str:
     told = ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts[name])
     count = len(report.outcomes)
     lines = [f"{report.pipeline}: {count} entr{'y' if count == 1 else 'ies'}: {told or 'nothing came of them'}"]
-    alike: dict[tuple[str, str, str], list[Outcome]] = {}
+    alike: dict[tuple[str, str, str], list[ReadmitOutcome]] = {}
     for one in report.outcomes:
         if one.outcome != "accepted" or one.reason:
             alike.setdefault((one.outcome, one.reason, one.again), []).append(one)
     for several in list(alike.values())[:_TOLD]:
         more = f" and {len(several) - 1} more" if len(several) > 1 else ""
-        lines.append(f"  {several[0].entry}{more}: {' '.join(several[0].told.split())}")
+        lines.append(f"  {several[0].entry}{more}: {' '.join(several[0].description.split())}")
     if len(alike) > _TOLD:
         lines.append(f"  and {sum(map(len, list(alike.values())[_TOLD:]))} entries more; --json tells all")
     return "\n".join([*lines, *(f"  {note}" for note in report.notes)])

@@ -18,7 +18,7 @@ _BLOCK = 1 << 20
 Origin = Literal["landing", "readmitted"]
 
 
-class Place(NamedTuple):
+class FeedLocation(NamedTuple):
     """Where files of a feed lie, and how they are written."""
 
     feed: Feed
@@ -33,77 +33,87 @@ def feeds(config: PipelineConfig) -> dict[Feed, Source]:
     return observations if config.labels is None else {**observations, "labels": config.labels}
 
 
-def places(config: PipelineConfig, settings: Settings) -> list[Place]:
+def locations(config: PipelineConfig, settings: Settings) -> list[FeedLocation]:
     """Where a pipeline's files lie: landing places, and folders of what quarantine gave back, where there are any."""
-    found = []
+    result = []
     for feed, source in feeds(config).items():
-        found.append(Place(feed, source, settings.landing(source.landing)))
+        result.append(FeedLocation(feed, source, settings.landing(source.landing)))
         folder = settings.state / "readmitted" / config.name / feed
         if folder.is_dir():
-            plain = source.model_copy(update={"ready": "settled", "pattern": "*", "sql": None})
-            found.append(Place(feed, plain, str(folder), "readmitted"))
-    return found
+            readmitted_source = source.model_copy(update={"ready": "settled", "pattern": "*", "sql": None})
+            result.append(FeedLocation(feed, readmitted_source, str(folder), "readmitted"))
+    return result
 
 
-def place_of(config: PipelineConfig, settings: Settings, file: LandedFile) -> Place:
+def location_of(config: PipelineConfig, settings: Settings, file: LandedFile) -> FeedLocation:
     """Where a file lies."""
-    return next(one for one in places(config, settings) if (one.feed, one.origin) == (file.feed, file.origin))
+    return next(
+        location
+        for location in locations(config, settings)
+        if (location.feed, location.origin) == (file.feed, file.origin)
+    )
 
 
-def takes(source: Source, name: str) -> bool:
+def accepts(source: Source, name: str) -> bool:
     """Whether the source takes files of a name. Hidden and '_' names are left alone, and marker files."""
-    marks = source.ready == "marker" and name.endswith(source.marker)
-    return not (name.startswith((".", "_")) or marks) and fnmatch.fnmatch(name, source.pattern)
+    is_marker = source.ready == "marker" and name.endswith(source.marker)
+    return not (name.startswith((".", "_")) or is_marker) and fnmatch.fnmatch(name, source.pattern)
 
 
-def candidates(landing: Landing, source: Source, tell: Warn) -> list[FileStat]:
+def matching_files(landing: Landing, source: Source, emit: Warn) -> list[FileStat]:
     """Files in the landing place that the source takes, sorted by path; where it asks for markers, those that have one.
 
     Args:
         landing: The place.
         source: What it takes.
-        tell: Told of each folder that can't be listed and each name that is refused.
+        emit: Told of each folder that can't be listed and each name that is refused.
     """
-    found = list(landing.files(tell))
-    marked = {one.path for one in found} if source.ready == "marker" else set()
+    listed = list(landing.files(emit))
+    marked = {file.path for file in listed} if source.ready == "marker" else set()
     ready = source.ready == "settled"
-    return [one for one in found if takes(source, one.name) and (ready or one.path + source.marker in marked)]
+    return [file for file in listed if accepts(source, file.name) and (ready or file.path + source.marker in marked)]
 
 
-def known(ledger: Sequence[BatchRecord], feed: Feed, rules: str) -> list[BatchRecord]:
+def processed_batches(ledger: Sequence[BatchRecord], feed: Feed, rules: str) -> list[BatchRecord]:
     """Batches of a feed that are not judged again: accepted ones, those refused by the present rules or for good."""
     return [
-        one
-        for one in ledger
-        if one.feed == feed and (one.verdict == "accepted" or one.rules in (rules, NEVER_REVALIDATE))
+        batch
+        for batch in ledger
+        if batch.feed == feed and (batch.verdict == "accepted" or batch.rules in (rules, NEVER_REVALIDATE))
     ]
 
 
-def too_large(file: LandedFile, source: Source) -> str:
+def size_limit_error(file: LandedFile, source: Source) -> str:
     """Why a file is refused for its size as it landed; nothing where it is not."""
-    most = source.limits.file_bytes
-    if file.size <= most:
+    max_bytes = source.limits.file_bytes
+    if file.size <= max_bytes:
         return ""
     section = "source" if file.feed == "observations" else "labels"
-    return f"it has {file.size} bytes, and at most {most} are taken. Split it, or raise {section}.limits.file_bytes"
+    return f"it has {file.size} bytes; at most {max_bytes} are accepted. Split it, or raise {section}.limits.file_bytes"
 
 
-def landed(landing: Landing, path: str, feed: Feed) -> LandedFile:
+def landed_file(landing: Landing, path: str, feed: Feed) -> LandedFile:
     """A file as it lies there now.
 
     Raises:
         OSError: it is gone or can't be opened.
     """
-    file = unread(landing, landing.stat(path), feed)
+    file = unhashed_file(landing, landing.stat(path), feed)
     return file.model_copy(update={"sha256": content_hash(landing, path, feed)})
 
 
-def unread(landing: Landing, found: FileStat, feed: Feed, origin: Origin = "landing") -> LandedFile:
+def unhashed_file(landing: Landing, status: FileStat, feed: Feed, origin: Origin = "landing") -> LandedFile:
     """A file by its place and stamp, which stand for its content as long as it is not read."""
-    uri = landing.uri(found.path)
-    stamp = digest([feed, uri, found.size, found.mtime_ns])
+    uri = landing.uri(status.path)
+    stat_digest = digest([feed, uri, status.size, status.mtime_ns])
     return LandedFile(
-        feed=feed, path=found.path, uri=uri, size=found.size, mtime_ns=found.mtime_ns, sha256=stamp, origin=origin
+        feed=feed,
+        path=status.path,
+        uri=uri,
+        size=status.size,
+        mtime_ns=status.mtime_ns,
+        sha256=stat_digest,
+        origin=origin,
     )
 
 

@@ -40,7 +40,7 @@ def stage(
             columns,
             contract.timezone,
             policies=contract.policies,
-            others=known_names(contract.columns),
+            other_names=known_names(contract.columns),
             name=file.path,
             draft=_draft(staged),
             readmitted=file.origin == "readmitted",

@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
-from tasks.evaluation.gates import too_old
-from tasks.features.stored import lacks
+from tasks.evaluation.gates import data_age_violation
+from tasks.features.stored import missing_reason
 from tasks.provenance import fingerprints
 from tasks.records.data import TrainingSetRef
 from tasks.records.model import ModelRef
@@ -24,7 +24,9 @@ def gone(manifests: Manifests, settings: Settings) -> str:
     made, fitted = manifests.newest("features"), manifests.newest("training")
     if made is None or fitted is None:
         return "no model was trained yet"
-    return lacks(manifests.output(made, TrainingSetRef)) or lacks_model(manifests.output(fitted, ModelRef), settings)
+    return missing_reason(manifests.output(made, TrainingSetRef)) or lacks_model(
+        manifests.output(fitted, ModelRef), settings
+    )
 
 
 def lacks_model(model: ModelRef, settings: Settings) -> str:
@@ -71,5 +73,5 @@ def evaluation_parts(
     """
     inputs: dict[str, JsonValue] = {"model": model.run_id, "holdout": holdout, "champion": champion}
     if config.policy.max_data_age_days is not None:
-        inputs["too_old"] = bool(too_old(model.newest_event, moment, config.policy.max_data_age_days))
+        inputs["too_old"] = bool(data_age_violation(model.newest_event, moment, config.policy.max_data_age_days))
     return fingerprints.stage_dependencies(config, "evaluation", inputs)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from configs.schema import PipelineConfig
-from tasks.features.stored import champion_columns, lacks
+from tasks.features.stored import champion_columns, missing_reason
 from tasks.lifecycle.dependencies import evaluation_parts, features_parts, gone, judged_by, lacks_model, training_parts
 from tasks.lifecycle.up_to_date import fetchable, landed, undeployed
 from tasks.monitoring import retraining
@@ -172,7 +172,7 @@ class _Planner:
         parts = features_parts(self.config, dataset_digest(self.ledger), champion_columns(self.config, self.reigning()))
         found = self.manifests.find("features", parts.fingerprint)
         ref = None if found is None else self.manifests.output(found, TrainingSetRef)
-        missing = "" if ref is None else lacks(ref)
+        missing = "" if ref is None else missing_reason(ref)
         if ref is not None and not missing:
             self.add("features", "reuse", "same data, configuration and code")
             return ref

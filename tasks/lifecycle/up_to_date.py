@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
-from tasks.ingestion.discover import places
+from tasks.ingestion.discover import locations
 from tasks.ingestion.search import Search
 from tasks.ingestion.sql import sql_feeds
 from tasks.monitoring.retraining import is_aged
@@ -64,8 +64,8 @@ def landed(config: PipelineConfig, settings: Settings) -> list[str]:
     ledger = Lake(settings, config).ledger()
     return [
         f"{place.feed}:{place.origin}:{one.path}:{one.size}:{one.mtime_ns}"
-        for place in places(config, settings)
-        for one in Search(config, settings, place, ledger).waiting()
+        for place in locations(config, settings)
+        for one in Search(config, settings, place, ledger).unprocessed()
     ]
 
 
@@ -76,7 +76,7 @@ def fetchable(config: PipelineConfig, settings: Settings, now: datetime | None =
         UsageError: an address or a query is wrong.
         SourceDatabaseError: a database can't be reached.
     """
-    waiting = {feed: one.waiting() for feed, one in sql_feeds(config, settings, clock(now)).items()}
+    waiting = {feed: one.pending() for feed, one in sql_feeds(config, settings, clock(now)).items()}
     return [f"{feed}:sql:{newest}" for feed, newest in waiting.items() if newest]
 
 

@@ -16,7 +16,7 @@ from tasks.features.training_set import TARGET, resample_units, with_targets
 from tasks.records.decision import Interval, WatchState
 from tasks.statistics.classes import probability_columns
 from tasks.statistics.intervals import interval
-from tasks.statistics.metrics import KINDS, Answers
+from tasks.statistics.metrics import METRIC_KINDS, ModelPredictions
 from tasks.stores.lake.schemas import ROW_ID, SEQ
 
 _LANDED = "_landed"
@@ -85,7 +85,7 @@ def measure_performance(config: PipelineConfig, table: pa.Table) -> tuple[Interv
     found = interval(
         config.evaluation.primary,
         truth,
-        _predictions(config, table, column, truth),
+        _verify_predictions(config, table, column, truth),
         units,
         resamples=rule.resamples,
         confidence=rule.confidence,
@@ -94,15 +94,17 @@ def measure_performance(config: PipelineConfig, table: pa.Table) -> tuple[Interv
     return found, None if units is None else len(np.unique(units))
 
 
-def _predictions(config: PipelineConfig, table: pa.Table, column: Column, truth: npt.NDArray[Any]) -> Answers:
+def _verify_predictions(
+    config: PipelineConfig, table: pa.Table, column: Column, truth: npt.NDArray[Any]
+) -> ModelPredictions:
     point = target_values(table.select(["prediction"]), column)
     if config.task == "regression":
-        return Answers(point)
+        return ModelPredictions(point)
     known = probability_columns(table, column, _PROBABILITY)
     if not known:
-        return Answers(point, None, tuple(sorted({*point.tolist(), *truth.tolist()})))
+        return ModelPredictions(point, None, tuple(sorted({*point.tolist(), *truth.tolist()})))
     classes = tuple(sorted(known))
-    return Answers(point, np.column_stack([table.column(known[name]).to_numpy() for name in classes]), classes)
+    return ModelPredictions(point, np.column_stack([table.column(known[name]).to_numpy() for name in classes]), classes)
 
 
 def performance_state(
@@ -143,7 +145,7 @@ def performance_state(
 def _compare(metric: Metric, holdout: float, tolerance: float, current: Interval) -> tuple[float, bool, bool]:
     """The limit, whether the metric is worse than it, and whether its whole interval is."""
     margin = tolerance * abs(holdout)
-    if KINDS[metric].greater_is_better:
+    if METRIC_KINDS[metric].greater_is_better:
         limit = holdout - margin
         return limit, current.estimate < limit, current.high < limit
     limit = holdout + margin

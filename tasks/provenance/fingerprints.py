@@ -22,7 +22,7 @@ from tasks.stores import environment
 _ENTRIES: Mapping[TrainingStage, tuple[str, ...]] = {
     "features": ("tasks.features.training_set",),
     "training": ("tasks.training.fit", "tasks.features.definitions", "tasks.features.frame"),
-    "evaluation": ("tasks.evaluation.judge", "tasks.evaluation.holdout"),
+    "evaluation": ("tasks.evaluation.evaluate", "tasks.evaluation.holdout"),
 }
 _LIBRARIES: Mapping[TrainingStage, tuple[str, ...]] = {
     "features": ("numpy", "pandas", "pyarrow"),

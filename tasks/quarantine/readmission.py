@@ -1,4 +1,4 @@
-"""What one readmission hands to ingestion: refused rows as they are stored, or a file that a person repaired."""
+"""Preparation of a readmission: stored rejected rows, or a repaired file, as input to ingestion."""
 
 from __future__ import annotations
 
@@ -13,13 +13,22 @@ from pydantic import JsonValue
 from configs.contract import Column
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError, UsageError
-from tasks.ingestion.discover import content_hash, feeds, places
+from tasks.ingestion.discover import content_hash, feeds, locations
 from tasks.ingestion.read import read_batches
 from tasks.ingestion.search import Search
 from tasks.quarantine.drop import open_keys
-from tasks.quarantine.entries import Quarantine, nothing
-from tasks.quarantine.readmit import folder, give_back, originals, put, repairs, settle, shown, stands_for
-from tasks.quarantine.select import Chosen, Key, Selection
+from tasks.quarantine.entries import Quarantine, no_entries_error
+from tasks.quarantine.readmission_files import (
+    close_batches,
+    copy_repaired,
+    folder,
+    format_keys,
+    original_entries,
+    rejected_file,
+    repaired_batches,
+    write_entries,
+)
+from tasks.quarantine.select import EntryFilter, Key, Selection
 from tasks.records.data import BatchRecord, Feed, rules_digest
 from tasks.stores.lake.schemas import ORIGIN, ROW
 from tasks.stores.lake.tables import Lake
@@ -29,143 +38,145 @@ from tasks.stores.state.audit import Audit
 from tasks.stores.state.tokens import person
 
 
-class Handed:
-    """What one readmission hands to ingestion.
+class Readmission:
+    """The input of one readmission to ingestion.
 
     Attributes:
-        paths: Of the files that it wrote.
-        keys: The entries that are to be told of.
-        only: Paths that ingestion is to look at.
-        given: The batches of the files that it wrote.
-        notes: What a person should know.
+        paths: Paths of the files written.
+        keys: Entries to report.
+        ingest_paths: Paths to ingest.
+        batches: Batches of the files written.
+        notes: Notes for users.
     """
 
-    def __init__(self, paths: tuple[str, ...], keys: list[Key], only: set[str], notes: list[str]) -> None:
-        self.paths, self.keys, self.only, self.notes = paths, keys, only, notes
-        self.given: list[str] = []
+    def __init__(self, paths: tuple[str, ...], keys: list[Key], ingest_paths: set[str], notes: list[str]) -> None:
+        self.paths, self.keys, self.ingest_paths, self.notes = paths, keys, ingest_paths, notes
+        self.batches: list[str] = []
 
 
-class Request(NamedTuple):
-    """What a person asks for.
+class ReadmitRequest(NamedTuple):
+    """A request for readmission.
 
     Attributes:
-        wanted: Which entries are given back as they are.
-        repaired: A repaired file instead.
-        of: The refused file that it stands for.
+        selection: Entries to readmit unchanged.
+        repaired: A repaired file to readmit instead.
+        repairs: Id of the rejected file that it replaces.
     """
 
-    wanted: Selection
+    selection: Selection
     repaired: Path | None
-    of: str | None
+    repairs: str | None
 
 
-def meant(config: PipelineConfig, settings: Settings, request: Request) -> list[Key]:
-    """The open entries that are to be given back as they are."""
+def selected_keys(config: PipelineConfig, settings: Settings, request: ReadmitRequest) -> list[Key]:
+    """Return the open entries to readmit unchanged."""
     if request.repaired is not None:
         return []
     quarantine = Quarantine(Lake(settings, config))
-    return open_keys(quarantine, quarantine.choose(request.wanted))
+    return open_keys(quarantine, quarantine.resolve(request.selection))
 
 
-def hand(config: PipelineConfig, settings: Settings, request: Request, before: Sequence[Key], now: datetime) -> Handed:
-    """Write what is given back. The data lock is held, and no file that was given back earlier waits.
+def prepare_readmission(
+    config: PipelineConfig, settings: Settings, request: ReadmitRequest, before: Sequence[Key], now: datetime
+) -> Readmission:
+    """Write the files to readmit. The data lock is held, and no earlier readmitted file is pending.
 
     Args:
         config: The pipeline.
-        settings: Where its stores are.
-        request: What is asked for.
-        before: Entries that were meant, and may have come in meanwhile with files that were given back earlier.
+        settings: Location of the stores.
+        request: The request.
+        before: Entries selected before pending files were ingested; some may be resolved since.
         now: The run's clock.
     """
     quarantine = Quarantine(Lake(settings, config))
     if request.repaired is None:
-        handed = _give_back(config, settings, quarantine, request.wanted, before)
-    elif request.of is not None:
-        handed = _put_file(config, settings, quarantine, request.repaired, request.of, now)
+        readmission = _readmit_entries(config, settings, quarantine, request.selection, before)
+    elif request.repairs is not None:
+        readmission = _readmit_file(config, settings, quarantine, request.repaired, request.repairs, now)
     else:
-        handed = _put_rows(config, settings, quarantine, request.repaired)
-    handed.given = _batches(settings, config, handed.paths)
-    _settle_rivals(config, settings, quarantine, handed, now)
+        readmission = _readmit_rows(config, settings, quarantine, request.repaired)
+    readmission.batches = _batches(settings, config, readmission.paths)
+    _close_superseded(config, settings, quarantine, readmission, now)
     details: dict[str, JsonValue] = {
-        "files": list(handed.paths),
-        "entries": len(handed.keys),
-        "first": shown(handed.keys),
+        "files": list(readmission.paths),
+        "entries": len(readmission.keys),
+        "first": format_keys(readmission.keys),
     }
     who = person(settings).name
     Audit(settings).write(config.name, "readmit", "done", at=now, actor=who, reason="given back", details=details)
-    return handed
+    return readmission
 
 
-def _give_back(
-    config: PipelineConfig, settings: Settings, quarantine: Quarantine, wanted: Selection, before: Sequence[Key]
-) -> Handed:
-    # What was refused anew meanwhile has other ids, and is not given back again at once.
-    chosen = Chosen(keys=tuple(before)) if before else quarantine.choose(wanted)
-    rows, files = give_back(config, settings, quarantine, chosen), quarantine.files(chosen)
-    if not (rows.keys or files or rows.torn or before):
-        raise nothing(config.name, wanted)
-    notes, only = [], set(rows.paths)
-    if rows.torn:
+def _readmit_entries(
+    config: PipelineConfig, settings: Settings, quarantine: Quarantine, selection: Selection, before: Sequence[Key]
+) -> Readmission:
+    # Entries rejected again meanwhile have new ids and are not readmitted at once.
+    entry_filter = EntryFilter(keys=tuple(before)) if before else quarantine.resolve(selection)
+    rows, files = write_entries(config, settings, quarantine, entry_filter), quarantine.files(entry_filter)
+    if not (rows.keys or files or rows.unparsed or before):
+        raise no_entries_error(config.name, selection)
+    notes, ingest_paths = [], set(rows.paths)
+    if rows.unparsed:
         notes.append(
-            f"{shown(rows.torn)}: rows that could not be cut into fields wait for a person: "
-            f"`perennial quarantine export {config.name}`, mend them, then `readmit --file`"
+            f"{format_keys(rows.unparsed)}: rows that could not be split into fields need manual correction: "
+            f"`perennial quarantine export {config.name}`, correct them, then `readmit --file`"
         )
     rules = rules_digest(config)
-    for one in files:
-        record = quarantine.batch(one.batch)
+    for file in files:
+        record = quarantine.batch(file.batch)
         if record is None or record.rules != rules:
-            only.add(one.path)
+            ingest_paths.add(file.path)
         else:
             notes.append(
-                f"{one.path}: nothing that it is judged by changed since it was refused. Correct the contract, or "
-                f"repair a copy: `readmit {config.name} --file COPY --of {one.id}`"
+                f"{file.path}: the rules have not changed since it was rejected. Correct the contract, or "
+                f"repair a copy: `readmit {config.name} --file COPY --of {file.id}`"
             )
-    keys = dict.fromkeys([*before, *rows.keys, *(Key(one.batch, None) for one in files), *rows.torn])
-    return Handed(rows.paths, list(keys), only, notes)
+    keys = dict.fromkeys([*before, *rows.keys, *(Key(file.batch, None) for file in files), *rows.unparsed])
+    return Readmission(rows.paths, list(keys), ingest_paths, notes)
 
 
-def _put_file(
-    config: PipelineConfig, settings: Settings, quarantine: Quarantine, file: Path, of: str, now: datetime
-) -> Handed:
-    """A file that stands for one that was refused whole."""
-    key = quarantine.choose_one(of)
+def _readmit_file(
+    config: PipelineConfig, settings: Settings, quarantine: Quarantine, file: Path, repairs: str, now: datetime
+) -> Readmission:
+    """Readmit a file that replaces a rejected one."""
+    key = quarantine.find_key(repairs)
     record = quarantine.batch(key.batch)
-    content = _content(file, record.feed if record is not None else "observations")
+    content = _content_hash(file, record.feed if record is not None else "observations")
     known = quarantine.batch(content)
     if known is not None:
-        return _again(config, settings, quarantine, known, file)
-    record = repairs(quarantine, of)
-    settle(quarantine, [record.batch], f"{file.name} stands for it", now)
-    name = put(file, folder(settings, config.name, record.feed), content, record.batch)
-    return Handed((name,), [key], {name}, [])
+        return _already_readmitted(config, settings, quarantine, known, file)
+    record = rejected_file(quarantine, repairs)
+    close_batches(quarantine, [record.batch], f"{file.name} replaces it", now)
+    name = copy_repaired(file, folder(settings, config.name, record.feed), content, record.batch)
+    return Readmission((name,), [key], {name}, [])
 
 
-def _put_rows(config: PipelineConfig, settings: Settings, quarantine: Quarantine, file: Path) -> Handed:
-    """An export with mended cells."""
+def _readmit_rows(config: PipelineConfig, settings: Settings, quarantine: Quarantine, file: Path) -> Readmission:
+    """Readmit an export with corrected cells."""
     for feed in feeds(config):
-        known = quarantine.batch(_content(file, feed))
+        known = quarantine.batch(_content_hash(file, feed))
         if known is not None:
-            return _again(config, settings, quarantine, known, file)
+            return _already_readmitted(config, settings, quarantine, known, file)
     try:
-        named = list(_named(config, file, config.contract.columns, _draft(config, settings)))
+        named_entries = list(_named_entries(config, file, config.contract.columns, _draft(config, settings)))
     except DataRejectedError as error:
         raise DataRejectedError(f"{file} can't be readmitted: {error}") from None
-    if all(text is None for _, text in named):
+    if all(text is None for _, text in named_entries):
         raise UsageError(
             f"{file} names no entries: expected an export of quarantine, with its column `{ORIGIN}`; or say --of ID, "
-            "the refused file that it repairs."
+            "the rejected file that it repairs."
         )
-    keys = list(originals(quarantine, named).values())
-    found = {record.feed for key in keys if (record := quarantine.batch(key.batch)) is not None}
-    if len(found) > 1:
-        raise UsageError(f"{file} has entries of observations and of labels; give back a file for each.")
-    (feed,) = found
-    name = put(file, folder(settings, config.name, feed), _content(file, feed))
-    return Handed((name,), keys, {name}, [])
+    keys = list(original_entries(quarantine, named_entries).values())
+    feeds_of_entries = {record.feed for key in keys if (record := quarantine.batch(key.batch)) is not None}
+    if len(feeds_of_entries) > 1:
+        raise UsageError(f"{file} has entries of observations and of labels; readmit a file for each.")
+    (feed,) = feeds_of_entries
+    name = copy_repaired(file, folder(settings, config.name, feed), _content_hash(file, feed))
+    return Readmission((name,), keys, {name}, [])
 
 
-def _content(file: Path, feed: Feed) -> str:
-    """A file's content hash.
+def _content_hash(file: Path, feed: Feed) -> str:
+    """Return a file's content hash.
 
     Raises:
         UsageError: it can't be opened.
@@ -176,85 +187,89 @@ def _content(file: Path, feed: Feed) -> str:
         raise UsageError(f"--file: {file} can't be opened: {error.strerror or error}.") from None
 
 
-def _again(
+def _already_readmitted(
     config: PipelineConfig, settings: Settings, quarantine: Quarantine, known: BatchRecord, file: Path
-) -> Handed:
-    """A repaired file of a content that was judged before: only what came of it is told.
+) -> Readmission:
+    """Return the readmission of a repaired file whose content was readmitted before.
 
     Raises:
-        UsageError: it is no repaired one.
+        UsageError: the content is that of a landed file.
     """
     if not (folder(settings, config.name, known.feed) / known.path).is_file():
-        became = "came in" if known.verdict == "accepted" else "was refused"
-        raise UsageError(f"--file: {file} has the very content of {known.path}, which {became}. Mend it first.")
-    keys = [quarantine.choose_one(text) for text in rows_of(config, settings, known).values()]
-    keys += [Key(batch, None) for batch in stands_for(known.path)]
-    return Handed((known.path,), keys, set(), [f"{file.name} was given back before, as {known.path}"])
+        status = "was accepted" if known.verdict == "accepted" else "was rejected"
+        raise UsageError(f"--file: {file} has the same content as {known.path}, which {status}. Correct it first.")
+    keys = [quarantine.find_key(text) for text in entries_by_row(config, settings, known).values()]
+    keys += [Key(batch, None) for batch in repaired_batches(known.path)]
+    return Readmission((known.path,), keys, set(), [f"{file.name} was readmitted before, as {known.path}"])
 
 
-def _named(
+def _named_entries(
     config: PipelineConfig, file: Path, columns: Mapping[str, Column], draft: Path
 ) -> Iterator[tuple[int, str | None]]:
-    """Each row's number, and the entry that it names."""
-    loose = {name: one.model_copy(update={"required": False}) for name, one in columns.items()}
-    with read_batches(file, config.source, loose, config.contract.timezone, readmitted=True, draft=draft) as reading:
+    """Yield each row's number and entry id."""
+    optional_columns = {name: column.model_copy(update={"required": False}) for name, column in columns.items()}
+    with read_batches(
+        file, config.source, optional_columns, config.contract.timezone, readmitted=True, draft=draft
+    ) as reading:
         for batch in reading:
             yield from zip(batch.column(ROW).to_pylist(), batch.column(ORIGIN).to_pylist(), strict=True)
 
 
-def settle_refused(config: PipelineConfig, settings: Settings, handed: Handed, now: datetime) -> None:
-    """Rows that were refused again, all of them, wait as they did: they are given back when a person says so."""
+def close_rejected(config: PipelineConfig, settings: Settings, readmission: Readmission, now: datetime) -> None:
+    """Close readmitted files that were rejected: their rows stay in quarantine until readmitted again."""
     quarantine = Quarantine(Lake(settings, config))
-    settle(quarantine, handed.given, "its rows wait in quarantine as before", now)
+    close_batches(quarantine, readmission.batches, "its rows are still in quarantine", now)
 
 
-def left(config: PipelineConfig, settings: Settings) -> list[str]:
-    """Paths of files that were given back and are still to be judged."""
+def pending_files(config: PipelineConfig, settings: Settings) -> list[str]:
+    """Return the paths of readmitted files that are not validated yet."""
     ledger = Lake(settings, config).ledger()
-    mine = [place for place in places(config, settings) if place.origin == "readmitted"]
-    return [found.path for place in mine for found in Search(config, settings, place, ledger).waiting()]
+    readmitted = [place for place in locations(config, settings) if place.origin == "readmitted"]
+    return [file.path for place in readmitted for file in Search(config, settings, place, ledger).unprocessed()]
 
 
 def _batches(settings: Settings, config: PipelineConfig, paths: tuple[str, ...]) -> list[str]:
-    """The content hashes of files that were given back."""
+    """Return the content hashes of readmitted files."""
     there = [(feed, folder(settings, config.name, feed)) for feed in feeds(config)]
     return [content_hash(Folder(at), path, feed) for feed, at in there for path in paths if (at / path).is_file()]
 
 
-def _settle_rivals(
-    config: PipelineConfig, settings: Settings, quarantine: Quarantine, handed: Handed, now: datetime
+def _close_superseded(
+    config: PipelineConfig, settings: Settings, quarantine: Quarantine, readmission: Readmission, now: datetime
 ) -> None:
-    """Files that gave the same entries back and were refused are not judged again: else rows could come in twice."""
-    rows = {key.id for key in handed.keys if key.row is not None}
-    files = {key.batch for key in handed.keys if key.row is None} if handed.paths else set()
-    rivals = [
-        one.batch
-        for one in _refused_returns(config, settings, quarantine)
-        if one.batch not in handed.given
-        and (files & set(stands_for(one.path)) or rows & set(rows_of(config, settings, one).values()))
+    """Close rejected files with the same entries, so that no row is accepted twice."""
+    rows = {key.id for key in readmission.keys if key.row is not None}
+    files = {key.batch for key in readmission.keys if key.row is None} if readmission.paths else set()
+    superseded = [
+        record.batch
+        for record in _rejected_readmissions(config, settings, quarantine)
+        if record.batch not in readmission.batches
+        and (
+            files & set(repaired_batches(record.path)) or rows & set(entries_by_row(config, settings, record).values())
+        )
     ]
-    settle(quarantine, rivals, "its entries were given back again", now)
+    close_batches(quarantine, superseded, "its entries were readmitted again", now)
 
 
-def _refused_returns(config: PipelineConfig, settings: Settings, quarantine: Quarantine) -> Iterator[BatchRecord]:
+def _rejected_readmissions(config: PipelineConfig, settings: Settings, quarantine: Quarantine) -> Iterator[BatchRecord]:
     for one in quarantine.ledger:
         if one.verdict == "rejected" and (folder(settings, config.name, one.feed) / one.path).is_file():
             yield one
 
 
-def rows_of(config: PipelineConfig, settings: Settings, record: BatchRecord) -> dict[int, str]:
-    """The entries that the rows of a returned file come from, by row; none where it can't be read."""
+def entries_by_row(config: PipelineConfig, settings: Settings, record: BatchRecord) -> dict[int, str]:
+    """Return the entry ids of a readmitted file's rows, by row; empty if it can't be read."""
     file = folder(settings, config.name, record.feed) / record.path
     try:
         return {
             row: text
-            for row, text in _named(config, file, config.columns_of(record.feed), _draft(config, settings))
+            for row, text in _named_entries(config, file, config.columns_of(record.feed), _draft(config, settings))
             if text
         }
     except DataRejectedError:
-        return {}  # no row of it could come in
+        return {}  # none of its rows can be accepted
 
 
 def _draft(config: PipelineConfig, settings: Settings) -> Path:
-    """Where a file may be decompressed to; the next run clears it away, should this one be killed."""
+    """Return a path for a decompressed file; the next run removes it if this one is interrupted."""
     return settings.state / "staging" / f"{config.name}-{uuid4().hex}.opened"

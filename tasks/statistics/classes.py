@@ -1,4 +1,4 @@
-"""Class probabilities as tables keep them: a column a class, named after it."""
+"""Class probabilities in tables: one column per class."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import pyarrow as pa
 from configs.contract import Column
 
 
-def probability_columns(table: pa.Table, column: Column, start: str) -> dict[Any, str]:
-    """The columns that hold probabilities, by their class, as the target has it.
+def probability_columns(table: pa.Table, column: Column, prefix: str) -> dict[Any, str]:
+    """Return the probability columns by class value.
 
-    A class that only other versions know, which is null in all rows of this one, is left out.
+    Classes that only other versions know are null in all rows and are left out.
 
     Args:
-        table: Rows of one version's answers.
+        table: Predictions of one version.
         column: The target.
-        start: What the columns' names begin with.
+        prefix: Prefix of the columns' names.
     """
     return {
-        _class(name.removeprefix(start), column): name
+        _class_value(name.removeprefix(prefix), column): name
         for name in table.column_names
-        if name.startswith(start) and table.column(name).null_count < table.num_rows
+        if name.startswith(prefix) and table.column(name).null_count < table.num_rows
     }
 
 
-def _class(name: str, column: Column) -> Any:
+def _class_value(name: str, column: Column) -> Any:
     if column.type == "integer":
         return int(name)
     if column.type == "number":

@@ -1,4 +1,4 @@
-"""Metrics in their natural sign, each with its direction, for one model on one set of rows."""
+"""Metrics in their natural sign, each with its direction."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _EPS = 1e-15
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a model says of rows.
+class ModelPredictions:
+    """The predictions of a model for rows.
 
     Attributes:
         point: Predicted values or classes, shape (n_rows,).
@@ -32,15 +32,15 @@ class Answers:
     probabilities: Floats | None = None
     classes: tuple[Any, ...] = ()
 
-    def take(self, rows: npt.NDArray[np.int64]) -> Answers:
-        """The same for some rows, by position."""
+    def take(self, rows: npt.NDArray[np.int64]) -> ModelPredictions:
+        """Return the predictions of some rows, by position."""
         probabilities = None if self.probabilities is None else self.probabilities[rows]
-        return Answers(self.point[rows], probabilities, self.classes)
+        return ModelPredictions(self.point[rows], probabilities, self.classes)
 
 
-def digest_of(answers: Answers) -> str:
-    """Digest of all that a model said of rows, to the last bit."""
-    return fitted_digest([answers.point, answers.probabilities, list(answers.classes)])
+def predictions_digest(predictions: ModelPredictions) -> str:
+    """Return a digest of predictions, probabilities and classes, to the last bit."""
+    return fitted_digest([predictions.point, predictions.probabilities, list(predictions.classes)])
 
 
 Shares = Sequence[Floats]
@@ -51,71 +51,75 @@ class MetricKind:
     """One metric.
 
     Attributes:
-        greater_is_better: Its direction.
-        shares: Each row's shares, columns of shape (n_rows,), where the metric is `finish` of their means; else None.
-        finish: From the means of the shares, shape (..., n_columns), to the metric, shape (...,). NaN: it is no number.
-        whole: The metric of all rows, where it is not defined by its shares.
+        greater_is_better: Whether greater values are better.
+        row_terms: Terms of each row, columns of shape (n_rows,), if the metric is a function of their means; else None.
+        from_means: From the means of the terms, shape (..., n_columns), to the metric, shape (...,). NaN: undefined.
+        on_all_rows: The metric of all rows, if it is not defined by terms.
     """
 
     greater_is_better: bool
-    shares: Callable[[npt.NDArray[Any], Answers], Shares] | None = None
-    finish: Callable[[Floats], Floats] = lambda means: means[..., 0]
-    whole: Callable[[npt.NDArray[Any], Answers], float] | None = None
+    row_terms: Callable[[npt.NDArray[Any], ModelPredictions], Shares] | None = None
+    from_means: Callable[[Floats], Floats] = lambda means: means[..., 0]
+    on_all_rows: Callable[[npt.NDArray[Any], ModelPredictions], float] | None = None
 
 
-def _probability_of_truth(truth: npt.NDArray[Any], answers: Answers) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Probability given to each row's true class (0 for a class the model never saw), and one-hot truth."""
-    probabilities = _probabilities(answers)
-    one_hot = np.column_stack([np.equal(truth, name) for name in answers.classes])
+def _probability_of_truth(
+    truth: npt.NDArray[Any], predictions: ModelPredictions
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return the probability of each row's true class (0 for a class unknown to the model), and one-hot truth."""
+    probabilities = _probabilities(predictions)
+    one_hot = np.column_stack([np.equal(truth, name) for name in predictions.classes])
     return (probabilities * one_hot).sum(axis=1), one_hot
 
 
-def _probabilities(answers: Answers) -> Floats:
-    if answers.probabilities is not None:
-        return answers.probabilities
-    return np.column_stack([np.equal(answers.point, name) for name in answers.classes]).astype(np.float64)
+def _probabilities(predictions: ModelPredictions) -> Floats:
+    if predictions.probabilities is not None:
+        return predictions.probabilities
+    return np.column_stack([np.equal(predictions.point, name) for name in predictions.classes]).astype(np.float64)
 
 
-def _log_loss(truth: npt.NDArray[Any], answers: Answers) -> Floats:
-    given, _ = _probability_of_truth(truth, answers)
-    return -np.log(np.clip(given, _EPS, 1.0))
+def _log_loss(truth: npt.NDArray[Any], predictions: ModelPredictions) -> Floats:
+    probabilities, _ = _probability_of_truth(truth, predictions)
+    return -np.log(np.clip(probabilities, _EPS, 1.0))
 
 
-def _brier(truth: npt.NDArray[Any], answers: Answers) -> Floats:
+def _brier(truth: npt.NDArray[Any], predictions: ModelPredictions) -> Floats:
     """Brier score summed over classes and halved, so that two classes give Brier's (1950) single-column form."""
-    _, one_hot = _probability_of_truth(truth, answers)
-    unseen = 1.0 - one_hot.sum(axis=1)  # a class the model never saw was given probability 0
-    squared: Floats = (((_probabilities(answers) - one_hot) ** 2).sum(axis=1) + unseen) / 2.0
+    _, one_hot = _probability_of_truth(truth, predictions)
+    unseen = 1.0 - one_hot.sum(axis=1)  # classes unknown to the model have probability 0
+    squared: Floats = (((_probabilities(predictions) - one_hot) ** 2).sum(axis=1) + unseen) / 2.0
     return squared
 
 
-def areas(truth: npt.NDArray[Any], answers: Answers) -> Iterator[tuple[npt.NDArray[np.bool_], Floats]]:
-    """What the areas under ROC curves are of: whether each row is positive, and its score.
+def roc_inputs(
+    truth: npt.NDArray[Any], predictions: ModelPredictions
+) -> Iterator[tuple[npt.NDArray[np.bool_], Floats]]:
+    """Yield for each ROC curve whether each row is positive, and its score.
 
-    The second class where there are two; each against the rest, where there are more.
+    Two classes: the second. More: each against the rest.
     """
-    probabilities = _probabilities(answers)
-    for index in [1] if len(answers.classes) == 2 else range(len(answers.classes)):
-        yield np.equal(truth, answers.classes[index]), probabilities[:, index]
+    probabilities = _probabilities(predictions)
+    for index in [1] if len(predictions.classes) == 2 else range(len(predictions.classes)):
+        yield np.equal(truth, predictions.classes[index]), probabilities[:, index]
 
 
-def _roc_auc(truth: npt.NDArray[Any], answers: Answers) -> float:
-    """Area under the ROC curve; one class against the rest, averaged, where there are more than two. NaN: one class."""
-    found = [
+def _roc_auc(truth: npt.NDArray[Any], predictions: ModelPredictions) -> float:
+    """Area under the ROC curve; for more than two classes the mean of one against the rest. NaN: a single class."""
+    areas = [
         roc_auc_score(positive, scores)
-        for positive, scores in areas(truth, answers)
+        for positive, scores in roc_inputs(truth, predictions)
         if positive.any() and not positive.all()
     ]
-    return float(np.mean(found)) if found else float("nan")
+    return float(np.mean(areas)) if areas else float("nan")
 
 
-def _r2(truth: npt.NDArray[Any], answers: Answers) -> float:
-    return float(r2_score(truth, answers.point)) if len(truth) > 1 else float("nan")
+def _r2(truth: npt.NDArray[Any], predictions: ModelPredictions) -> float:
+    return float(r2_score(truth, predictions.point)) if len(truth) > 1 else float("nan")
 
 
-def _r2_shares(truth: npt.NDArray[Any], answers: Answers) -> Shares:
+def _r2_shares(truth: npt.NDArray[Any], predictions: ModelPredictions) -> Shares:
     centred = np.asarray(truth, dtype=np.float64) - np.mean(truth)
-    return centred, centred**2, (truth - answers.point) ** 2
+    return centred, centred**2, (truth - predictions.point) ** 2
 
 
 def _r2_finish(means: Floats) -> Floats:
@@ -123,32 +127,32 @@ def _r2_finish(means: Floats) -> Floats:
     return 1.0 - means[..., 2] / np.where(variance > 0, variance, np.nan)
 
 
-def _confusion_shares(truth: npt.NDArray[Any], answers: Answers) -> Shares:
-    """For each class that stands in truth or answers: is it true, is it given, is it both?"""
-    classes = sorted({*np.unique(truth).tolist(), *np.unique(answers.point).tolist()})
+def _confusion_shares(truth: npt.NDArray[Any], predictions: ModelPredictions) -> Shares:
+    """Return for each class in truth or predictions: is it true, is it predicted, is it both?"""
+    classes = sorted({*np.unique(truth).tolist(), *np.unique(predictions.point).tolist()})
     true = [np.equal(truth, name).astype(np.float64) for name in classes]
-    given = [np.equal(answers.point, name).astype(np.float64) for name in classes]
-    return [*true, *given, *(one * other for one, other in zip(true, given, strict=True))]
+    predicted = [np.equal(predictions.point, name).astype(np.float64) for name in classes]
+    return [*true, *predicted, *(one * other for one, other in zip(true, predicted, strict=True))]
 
 
 def _balanced_accuracy_finish(means: Floats) -> Floats:
     true, _, both = np.split(means, 3, axis=-1)
-    return _mean_of_known(both, true)
+    return _mean_over_present(both, true)
 
 
 def _f1_macro_finish(means: Floats) -> Floats:
-    true, given, both = np.split(means, 3, axis=-1)
-    return _mean_of_known(2.0 * both, true + given)
+    true, predicted, both = np.split(means, 3, axis=-1)
+    return _mean_over_present(2.0 * both, true + predicted)
 
 
-def _mean_of_known(above: Floats, below: Floats) -> Floats:
-    """Mean of the quotients over the classes that stand there at all."""
-    there = below > 0
-    quotients = np.where(there, above / np.where(there, below, 1.0), 0.0)
-    return np.asarray(quotients.sum(axis=-1) / np.maximum(there.sum(axis=-1), 1))
+def _mean_over_present(numerators: Floats, denominators: Floats) -> Floats:
+    """Mean of the quotients over the classes that occur."""
+    is_present = denominators > 0
+    quotients = np.where(is_present, numerators / np.where(is_present, denominators, 1.0), 0.0)
+    return np.asarray(quotients.sum(axis=-1) / np.maximum(is_present.sum(axis=-1), 1))
 
 
-KINDS: dict[Metric, MetricKind] = {
+METRIC_KINDS: dict[Metric, MetricKind] = {
     "mae": MetricKind(False, lambda y, a: [np.abs(a.point - y)]),
     "rmse": MetricKind(False, lambda y, a: [(a.point - y) ** 2], lambda means: np.sqrt(means[..., 0])),
     "r2": MetricKind(True, _r2_shares, _r2_finish, _r2),
@@ -167,32 +171,32 @@ KINDS: dict[Metric, MetricKind] = {
         _f1_macro_finish,
         lambda y, a: float(f1_score(y, a.point, average="macro", zero_division=0)),
     ),
-    "roc_auc": MetricKind(True, whole=_roc_auc),
+    "roc_auc": MetricKind(True, on_all_rows=_roc_auc),
 }
 
 
-def names(task: str) -> tuple[Metric, ...]:
-    """The metrics of a task."""
+def task_metrics(task: str) -> tuple[Metric, ...]:
+    """Return the metrics of a task."""
     return REGRESSION_METRICS if task == "regression" else CLASSIFICATION_METRICS
 
 
-def value(metric: Metric, truth: npt.NDArray[Any], answers: Answers) -> float:
-    """One metric of one model.
+def metric_value(metric: Metric, truth: npt.NDArray[Any], predictions: ModelPredictions) -> float:
+    """Return one metric of one model.
 
     Args:
         metric: Its name.
         truth: True targets, shape (n_rows,).
-        answers: The model's answers for the same rows.
+        predictions: The model's predictions for the same rows.
     """
-    kind = KINDS[metric]
-    if kind.whole is not None:
-        return kind.whole(truth, answers)
-    if kind.shares is None:
-        raise ValueError(f"metric {metric} has neither shares nor a whole form")
-    return float(kind.finish(np.array([np.mean(one) for one in kind.shares(truth, answers)])))
+    kind = METRIC_KINDS[metric]
+    if kind.on_all_rows is not None:
+        return kind.on_all_rows(truth, predictions)
+    if kind.row_terms is None:
+        raise ValueError(f"metric {metric} has neither row terms nor a function of all rows")
+    return float(kind.from_means(np.array([np.mean(one) for one in kind.row_terms(truth, predictions)])))
 
 
-def measure(task: str, truth: npt.NDArray[Any], answers: Answers) -> MetricSet:
-    """All metrics of a task that these rows allow; one that is not a number is left out."""
-    values = {name: value(name, truth, answers) for name in names(task)}
+def compute_metrics(task: str, truth: npt.NDArray[Any], predictions: ModelPredictions) -> MetricSet:
+    """Return all metrics of a task that are defined on these rows."""
+    values = {name: metric_value(name, truth, predictions) for name in task_metrics(task)}
     return MetricSet(rows=len(truth), values={name: number for name, number in values.items() if np.isfinite(number)})

@@ -1,7 +1,6 @@
-"""Expectations are checked against Great Expectations' own classes before anything uses them; the answer is kept.
+"""Check of the configured expectations against Great Expectations' classes, with a cached result.
 
-Great Expectations takes three seconds to import. So the mistakes found, or that there are none, are remembered by what
-they depend on, and the next command is told at once.
+Importing Great Expectations takes three seconds. The problems found are cached under a digest of what they depend on.
 """
 
 from __future__ import annotations
@@ -26,62 +25,70 @@ from tasks.records.base import digest
 from tasks.stores.environment import ROOT
 from tasks.stores.settings import Settings
 
-_JUDGES = ("tasks/validation/expectations.py", "tasks/validation/gallery.py", "tasks/validation/gallery_check.py")
+_CODE = ("tasks/validation/expectations.py", "tasks/validation/gallery.py", "tasks/validation/gallery_check.py")
 
 
 def check_expectations(config: PipelineConfig, settings: Settings) -> None:
-    """Look whether Great Expectations takes every expectation, for columns of the contract's types.
+    """Check that Great Expectations accepts every expectation, for columns of the contract's types.
 
     Raises:
-        ConfigError: a name it does not have, arguments it refuses, or columns of a type that it can't ask about.
+        ConfigError: an unknown name, invalid arguments, or columns of an unsupported type.
     """
     if not config.expectations:
         return
     types = {name: column.type for name, column in config.observation_columns.items()}
-    stamp = settings.state / "checked" / f"{_fingerprint(config, types)}.json"
-    if stamp.is_file():
-        found = [Problem(tuple(path), *texts) for path, *texts in json.loads(stamp.read_text(encoding="utf-8"))]
+    cache_file = settings.state / "checked" / f"{_fingerprint(config, types)}.json"
+    if cache_file.is_file():
+        problems_found = [
+            Problem(tuple(path), *texts) for path, *texts in json.loads(cache_file.read_text(encoding="utf-8"))
+        ]
     else:
-        found = list(problems(config.expectations, types))
-        _write(stamp, json.dumps(found))
-    if found:
-        raise mistake(config.name, found)
+        problems_found = list(problems(config.expectations, types))
+        _write(cache_file, json.dumps(problems_found))
+    if problems_found:
+        raise mistake(config.name, problems_found)
 
 
 def problems(expectations: tuple[Expectation, ...], types: Mapping[str, ColumnType]) -> Iterator[Problem]:
-    """The mistakes in expectations, at most one each."""
+    """Yield the problems in expectations, at most one each."""
     from tasks.validation import gallery
-    from tasks.validation.expectations import misfits
+    from tasks.validation.expectations import invalid_expectations
 
-    for number, reason in misfits(expectations, types):
-        one = expectations[number]
-        yield _problem(number, one, reason, gallery.names(), gallery.arguments(one.type))
+    for number, reason in invalid_expectations(expectations, types):
+        expectation = expectations[number]
+        yield _problem(number, expectation, reason, gallery.names(), gallery.arguments(expectation.type))
 
 
-def _problem(number: int, one: Expectation, reason: str, names: tuple[str, ...], known: tuple[str, ...]) -> Problem:
+def _problem(
+    number: int, expectation: Expectation, reason: str, names: tuple[str, ...], known: tuple[str, ...]
+) -> Problem:
     path: Path = ("expectations", number)
-    if one.type not in names:
-        return Problem((*path, "type"), f"{one.type!r}", f"a name that Great Expectations has{_near(one.type, names)}")
-    strange = next((name for name in one.arguments if name not in known), None)
-    if strange is not None:
-        allowed = f"the arguments of {one.type}: {', '.join(known)}{_near(strange, known)}"
-        return Problem((*path, "arguments", strange), "an unknown argument", allowed)
-    _, refuses, what = reason.partition("refuses its arguments: ")
-    if refuses:
-        found = f"arguments that Great Expectations refuses: {re.sub(r' *[(]type=[^)]*[)]', '', what)}"
-        return Problem((*path, "arguments"), found, f"the arguments of {one.type}: {', '.join(known)}")
+    if expectation.type not in names:
+        return Problem(
+            (*path, "type"),
+            f"{expectation.type!r}",
+            f"a name that Great Expectations has{_suggestion(expectation.type, names)}",
+        )
+    unknown_argument = next((name for name in expectation.arguments if name not in known), None)
+    if unknown_argument is not None:
+        allowed = f"the arguments of {expectation.type}: {', '.join(known)}{_suggestion(unknown_argument, known)}"
+        return Problem((*path, "arguments", unknown_argument), "an unknown argument", allowed)
+    _, rejects, detail = reason.partition("rejects its arguments: ")
+    if rejects:
+        found = f"arguments that Great Expectations rejects: {re.sub(r' *[(]type=[^)]*[)]', '', detail)}"
+        return Problem((*path, "arguments"), found, f"the arguments of {expectation.type}: {', '.join(known)}")
     return Problem(path, reason, "an expectation that fits the columns' types, on pandas; see docs/expectations.md")
 
 
-def _near(word: str, words: tuple[str, ...]) -> str:
-    found = difflib.get_close_matches(word, words, n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+def _suggestion(word: str, words: tuple[str, ...]) -> str:
+    matches = difflib.get_close_matches(word, words, n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
 def _fingerprint(config: PipelineConfig, types: Mapping[str, ColumnType]) -> str:
-    code = [hashlib.sha256((ROOT / path).read_bytes()).hexdigest() for path in _JUDGES]
-    asked: list[JsonValue] = [one.model_dump(mode="json") for one in config.expectations]
-    return digest([asked, dict(types), version("great-expectations"), version("pandas"), *code])
+    code = [hashlib.sha256((ROOT / path).read_bytes()).hexdigest() for path in _CODE]
+    expectations: list[JsonValue] = [expectation.model_dump(mode="json") for expectation in config.expectations]
+    return digest([expectations, dict(types), version("great-expectations"), version("pandas"), *code])
 
 
 def _write(path: File, text: str) -> None:

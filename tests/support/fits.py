@@ -18,7 +18,7 @@ import pyarrow as pa
 from configs.schema import PipelineConfig
 from tasks.features.frame import feature_frame
 from tasks.features.training_set import TrainingSet, assemble
-from tasks.statistics.metrics import Answers, digest_of
+from tasks.statistics.metrics import ModelPredictions, predictions_digest
 from tasks.stores.lake import staging
 from tasks.stores.registry import models
 from tasks.stores.registry.fitted import fitted_digest
@@ -148,7 +148,7 @@ def answered(name: str, model: Any, made: TrainingSet) -> str:
         point, probabilities = models.predict(
             model, feature_frame(made.holdout, own.feature_columns, own.contract.columns)
         )
-    return digest_of(Answers(point, probabilities, tuple(getattr(model, "classes_", ()))))
+    return predictions_digest(ModelPredictions(point, probabilities, tuple(getattr(model, "classes_", ()))))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from configs.schema import PipelineConfig
-from tasks.ingestion.discover import landed
+from tasks.ingestion.discover import landed_file
 from tasks.records.data import BatchRecord, rules_digest
 from tasks.stores.lake.tables import Lake
 from tasks.stores.landing.folder import Folder
@@ -20,7 +20,7 @@ def enter(
     world: World, config: PipelineConfig, path: Path, verdict: Literal["accepted", "rejected"] = "accepted"
 ) -> None:
     """Enter a landed file into the ledger, as ingest would."""
-    file = landed(Folder(path.parent), path.name, "observations")
+    file = landed_file(Folder(path.parent), path.name, "observations")
     lake = Lake(world.settings, config)
     lake.create()
     record = BatchRecord(

@@ -62,7 +62,7 @@ def read(
 ) -> Read:
     where = Source(landing="x", **source)
     with read_batches(
-        path, where, columns, timezone, policies=policies, others=others, readmitted=readmitted
+        path, where, columns, timezone, policies=policies, other_names=others, readmitted=readmitted
     ) as reading:
         batches = list(reading)
         assert all(batch.num_rows for batch in batches)

@@ -31,7 +31,7 @@ from tasks.records.rollout import Exposure, RolloutCheck, RolloutDecision
 from tasks.release.registry_moves import Back
 from tasks.stores.state.rollout_checks import Look
 from tasks.stores.state.rollouts import Ending, Moved, Rollout, RolloutStart
-from tasks.training.proof import Check, Reproduction
+from tasks.training.reproduction import Check, Reproduction
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 GATE = GateResult(code="Q01", title="t", severity="block", outcome="pass", reason="r", evidence={"rows": 3})

@@ -13,8 +13,8 @@ from watchfiles.main import FileChange
 
 from configs.source import Source
 from tasks.errors import PerennialError
-from tasks.ingestion.discover import candidates, takes
-from tasks.ingestion.settle import Settling
+from tasks.ingestion.debounce import Debouncer
+from tasks.ingestion.discover import accepts, matching_files
 from tasks.records.data import Feed
 from tasks.stores.landing.folder import FileStat, Folder, Landing, open_landing
 
@@ -54,7 +54,7 @@ class Listing(threading.Thread):
     def run(self) -> None:
         """List it."""
         try:
-            self.found = candidates(self._landing, self._source, self.lines.append)
+            self.found = matching_files(self._landing, self._source, self.lines.append)
         except PerennialError as error:
             self.problem = str(error)
 
@@ -68,7 +68,7 @@ class FeedWatch:
         self.folder = self.landing.root if isinstance(self.landing, Folder) else None
         self._marked = source.ready == "marker"
         at_once = self._marked or self.landing.is_atomic
-        self.files = Settling(0.0 if at_once else source.settle_seconds, QUICK_SECONDS)
+        self.files = Debouncer(0.0 if at_once else source.settle_seconds, QUICK_SECONDS)
         self.what = f"{pipeline} {feed}"
         self._problems = problems
         self._listing: Listing | None = None
@@ -81,7 +81,7 @@ class FeedWatch:
                 self._listing.start()
             return
         lines: list[str] = []
-        self._take(candidates(self.landing, self.source, lines.append), lines, now)
+        self._take(matching_files(self.landing, self.source, lines.append), lines, now)
 
     def answered(self, now: float) -> None:
         """Take a remote place's answer, if there is one."""
@@ -97,7 +97,7 @@ class FeedWatch:
     def _take(self, found: Sequence[FileStat], lines: Sequence[str], now: float) -> None:
         for one in found:
             self._see(one, now)
-        self.files.keep({one.path for one in found})
+        self.files.retain({one.path for one in found})
         if lines:
             self._problems.tell(self.what, "; ".join(lines))
         else:
@@ -110,7 +110,7 @@ class FeedWatch:
             if self._marked:
                 path = path.removesuffix(self.source.marker)  # the file that the marker speaks of
             if change == Change.modified:
-                self.files.written(path, now)
+                self.files.restart(path, now)
             self.look(path, now, moved=moved)
             if Path(self.landing.uri(path)).is_dir():
                 self.list_all(now)
@@ -118,16 +118,16 @@ class FeedWatch:
     def look(self, path: str, now: float, *, moved: bool = False) -> None:
         """Look at one local file."""
         assert isinstance(self.landing, Folder)  # noqa: S101  # for the type checker: remote places are listed
-        if not takes(self.source, PurePath(path).name):
+        if not accepts(self.source, PurePath(path).name):
             return
         ready = not self._marked or Path(self.landing.uri(path + self.source.marker)).exists()
         try:
             if ready and self.landing.holds(path):
                 self._see(self.landing.stat(path), now, moved=moved)
             else:
-                self.files.gone(path)
+                self.files.remove(path)
         except FileNotFoundError:
-            self.files.gone(path)
+            self.files.remove(path)
 
     def _see(self, one: FileStat, now: float, *, moved: bool = False) -> None:
         stamp = (one.size, one.mtime_ns)
@@ -135,8 +135,8 @@ class FeedWatch:
         if self.files.is_new(one.path, stamp):
             with suppress(FileNotFoundError):
                 complete = one.size > 0 and (moved or self.landing.looks_complete(one.path, self.source.settle_seconds))
-        if self.files.see(one.path, stamp, now, complete=complete) and self.landing.open_for_writing(one.path):
-            self.files.written(one.path, now)
+        if self.files.observe(one.path, stamp, now, complete=complete) and self.landing.open_for_writing(one.path):
+            self.files.restart(one.path, now)
 
     def check(self, now: float) -> None:
         """Look again at the files whose time is over."""

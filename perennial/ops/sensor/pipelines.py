@@ -12,8 +12,8 @@ from configs.load import ConfigError, folder, load, names
 from configs.schema import PipelineConfig
 from perennial.ops.sensor.feed import FeedWatch, Problems, log
 from tasks.errors import PerennialError
-from tasks.ingestion.discover import feeds, known
-from tasks.ingestion.settle import Stamp
+from tasks.ingestion.debounce import Stamp
+from tasks.ingestion.discover import feeds, processed_batches
 from tasks.records.data import rules_digest
 from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
@@ -60,18 +60,20 @@ class PipelineWatch:
         return self._settled()
 
     def _settled(self) -> dict[FeedWatch, dict[str, Stamp]]:
-        found = {one: one.files.settled() for one in self.feeds}
+        found = {one: one.files.stable() for one in self.feeds}
         return {one: files for one, files in found.items() if files}
 
     def _learn(self) -> None:
         """Take what the ledger knows for told of."""
         ledger = self._lake.ledger()
         for one in self.feeds:
-            batches = known(ledger, one.feed, self._rules)
-            one.files.tell((batch.path, (batch.size, batch.mtime_ns)) for batch in batches)
+            batches = processed_batches(ledger, one.feed, self._rules)
+            one.files.mark_reported((batch.path, (batch.size, batch.mtime_ns)) for batch in batches)
             came = {batch.batch for batch in batches}
             same = Contents(self._settings, self.name, one.feed).known().items()
-            one.files.tell((file.path, (file.size, file.mtime_ns)) for file, content in same if content.sha256 in came)
+            one.files.mark_reported(
+                (file.path, (file.size, file.mtime_ns)) for file, content in same if content.sha256 in came
+            )
 
 
 class Sensor:
@@ -169,7 +171,7 @@ class Sensor:
         }
         self._events().put("perennial.batch.landed", one.name, payload)
         for feed, files in news.items():
-            feed.files.tell(files.items())
+            feed.files.mark_reported(files.items())
         one.quiet_until = now + GAP_SECONDS
         log.info("%s: %d landed: %s%s", one.name, len(paths), ", ".join(paths[:_NAMED]), " …" * (len(paths) > _NAMED))
         return 1

@@ -24,11 +24,11 @@ from perennial.reporting.changes.rebuild import (
 )
 from perennial.reporting.changes.records import Attribution, Change, Part
 from tasks.errors import DataRejectedError, PerennialError, UsageError
-from tasks.evaluation.holdout import holdout
-from tasks.evaluation.judge import Holdout, compare
+from tasks.evaluation.evaluate import Holdout, compare_models
+from tasks.evaluation.holdout import build_holdout
 from tasks.records.base import digest
 from tasks.records.decision import Interval
-from tasks.statistics.metrics import Answers, value
+from tasks.statistics.metrics import ModelPredictions, metric_value
 from tasks.stores.lake.schemas import ROW_ID
 from tasks.stores.lake.tables import Lake
 from tasks.stores.registry.tracking import Tracking
@@ -98,8 +98,8 @@ class _Attribution:
             version=now.version,
             metric=metric,
             rows=len(rows),
-            before_value=value(metric, among.truth[rows], base.answers.take(rows)),
-            value=value(metric, among.truth[rows], whole.answers.take(rows)),
+            before_value=metric_value(metric, among.truth[rows], base.answers.take(rows)),
+            value=metric_value(metric, among.truth[rows], whole.answers.take(rows)),
             parts=parts,
             whole=every,
             sum=total,
@@ -162,7 +162,7 @@ class _Attribution:
         """The newer version's held-out rows, and which of them no rebuilt model was trained on."""
         seen = np.concatenate([one.trained_on for one in self.built.values()])
         ids = self.rows.column(ROW_ID).to_numpy()
-        return holdout(self.new.config, self.rows, None), np.flatnonzero(~np.isin(ids, seen))
+        return build_holdout(self.new.config, self.rows, None), np.flatnonzero(~np.isin(ids, seen))
 
     def _part(
         self,
@@ -176,9 +176,9 @@ class _Attribution:
         effect = None if built is None else self._effect(built.answers, base.answers, among, rows)
         return Part(name=step.name, told=step.told, effect=effect, problem=problem)
 
-    def _effect(self, one: Answers, other: Answers, among: Holdout, rows: _Rows) -> Interval | None:
+    def _effect(self, one: ModelPredictions, other: ModelPredictions, among: Holdout, rows: _Rows) -> Interval | None:
         metric = self.new.config.evaluation.primary
-        return compare(self.new.config, among, one, other, rows).get(metric)
+        return compare_models(self.new.config, among, one, other, rows).get(metric)
 
     def _same(self, base: Rebuilt, whole: Rebuilt, before: Made, now: Made) -> Iterator[str]:
         """Whether what was rebuilt answers as what was registered."""

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from configs.schema import PipelineConfig
 from perennial.reporting.changes.candidates import Made
 from tasks.errors import PerennialError, UsageError
-from tasks.evaluation.judge import answers
+from tasks.evaluation.evaluate import predict_rows
 from tasks.features.frame import feature_frame
 from tasks.features.training_set import TrainingSet, assemble, needed_columns
 from tasks.records.model import ModelRef
-from tasks.statistics.metrics import Answers
+from tasks.statistics.metrics import ModelPredictions
 from tasks.stores.lake.schemas import ROW_ID, SEQ
 from tasks.stores.lake.tables import Lake
 from tasks.stores.registry import models
@@ -43,7 +43,7 @@ class Data(NamedTuple):
 class Rebuilt(NamedTuple):
     """What a rebuilt model answers for rows, and the ids of those that it was trained on."""
 
-    answers: Answers
+    answers: ModelPredictions
     trained_on: npt.NDArray[np.int64]
 
 
@@ -112,12 +112,12 @@ def rebuild(config: PipelineConfig, found: Data, rows: pa.Table, threads: int) -
     return Rebuilt(answer(model, config, rows), np.asarray(table.column(ROW_ID).to_numpy()))
 
 
-def answer(model: Any, config: PipelineConfig, rows: pa.Table) -> Answers:
+def answer(model: Any, config: PipelineConfig, rows: pa.Table) -> ModelPredictions:
     """What a model says of rows."""
-    return answers(model, feature_frame(rows, config.feature_columns, config.contract.columns))
+    return predict_rows(model, feature_frame(rows, config.feature_columns, config.contract.columns))
 
 
-def registered(one: Recorded, rows: pa.Table) -> Answers:
+def registered(one: Recorded, rows: pa.Table) -> ModelPredictions:
     """What the registered model of a version says of rows."""
     path = Path(one.model.folder) / models.MODEL_FILE
     return answer(models.load(path, one.config.training.trusted_types), one.config, rows)

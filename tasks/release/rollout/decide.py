@@ -15,7 +15,7 @@ from configs.serving import Rollout, RolloutChecks
 from tasks.records.decision import Interval
 from tasks.records.rollout import RolloutCheck, RolloutDecision
 from tasks.release.rollout.evidence import Evidence, Labelled, Pairs
-from tasks.statistics.distances import class_shift, median_interval, number_shift, wilson_low
+from tasks.statistics.distances import class_shift, median_interval, number_shift, wilson_lower_bound
 from tasks.statistics.intervals import improvements
 
 Floats = npt.NDArray[np.float64]
@@ -103,7 +103,7 @@ def errors(checks: RolloutChecks, evidence: Evidence) -> RolloutCheck:
         return RolloutCheck(name="errors", outcome="fail", reason=f"the service refused it: {evidence.refused}")
     if evidence.asked == 0:
         return RolloutCheck(name="errors", outcome="not_applicable", reason="it was asked nothing yet")
-    low = wilson_low(evidence.failed, evidence.asked)
+    low = wilson_lower_bound(evidence.failed, evidence.asked)
     share = evidence.failed / evidence.asked
     reason = (
         f"{evidence.failed} of {evidence.asked} rows failed ({share:.2%}; its 95 % interval begins at {low:.2%}); "

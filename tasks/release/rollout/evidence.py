@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.statistics.metrics import Answers
+from tasks.statistics.metrics import ModelPredictions
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,8 +23,8 @@ class Pairs:
             for the challenger, and the champion answers its rows at leisure.
     """
 
-    challenger: Answers
-    champion: Answers
+    challenger: ModelPredictions
+    champion: ModelPredictions
     challenger_ms: Floats
     champion_ms: Floats
     waited_ms: Floats = field(default_factory=lambda: np.array([]))
@@ -35,8 +35,8 @@ class Labelled:
     """Rows that both answered and whose label is known. `units`: what the bootstrap draws, shape (n_rows,)."""
 
     truth: npt.NDArray[Any]
-    challenger: Answers
-    champion: Answers
+    challenger: ModelPredictions
+    champion: ModelPredictions
     units: npt.NDArray[np.int64] | None
 
 

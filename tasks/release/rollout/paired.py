@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from configs.schema import PipelineConfig
 from tasks.features.frame import target_values
 from tasks.statistics.classes import probability_columns
-from tasks.statistics.metrics import Answers
+from tasks.statistics.metrics import ModelPredictions
 from tasks.stores.lake.schemas import ERROR, PREDICT_MS
 
 CHAMPION_PREFIX = "_champion_"  # prefix of the champion's columns in a joined table
@@ -39,8 +39,10 @@ def join_pairs(challenger: pa.Table, champion: pa.Table, keys: list[str]) -> pa.
     return challenger.join(theirs, keys=keys, join_type="inner").sort_by([(name, "ascending") for name in keys])
 
 
-def paired_predictions(config: PipelineConfig, table: pa.Table, more: tuple[Any, ...] = ()) -> tuple[Answers, Answers]:
-    """The challenger's and the champion's answers in a joined table.
+def paired_predictions(
+    config: PipelineConfig, table: pa.Table, more: tuple[Any, ...] = ()
+) -> tuple[ModelPredictions, ModelPredictions]:
+    """The challenger's and the champion's predictions in a joined table.
 
     Args:
         config: The pipeline.
@@ -50,19 +52,19 @@ def paired_predictions(config: PipelineConfig, table: pa.Table, more: tuple[Any,
     return predictions(config, table, "", more), predictions(config, table, CHAMPION_PREFIX, more)
 
 
-def predictions(config: PipelineConfig, table: pa.Table, prefix: str, more: tuple[Any, ...]) -> Answers:
+def predictions(config: PipelineConfig, table: pa.Table, prefix: str, more: tuple[Any, ...]) -> ModelPredictions:
     """One version's answers in a joined table."""
     column = config.contract.columns[config.contract.target]
     point = target_values(table.select([f"{prefix}prediction"]), column)
     if config.task == "regression":
-        return Answers(point)
+        return ModelPredictions(point)
     start = f"{prefix}{_PROBABILITY}"
     known = probability_columns(table, column, start)
     if not known:
-        return Answers(point, None, tuple(sorted({*point.tolist(), *more})))
+        return ModelPredictions(point, None, tuple(sorted({*point.tolist(), *more})))
     classes = tuple(sorted(known))
     columns = [np.nan_to_num(table.column(known[name]).to_numpy()) for name in classes]
-    return Answers(point, np.column_stack(columns), classes)
+    return ModelPredictions(point, np.column_stack(columns), classes)
 
 
 def milliseconds(table: pa.Table, prefix: str) -> npt.NDArray[np.float64]:

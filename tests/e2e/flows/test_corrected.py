@@ -55,7 +55,7 @@ def test_a_regressor_for_a_classification_is_wrong_use(world: World) -> None:
     world.pipeline("mixed", {**task, "contract": {"columns": {"y": {"type": "integer"}}}})
     rows = trips(0, 150, seed=1)
     world.land("mixed", "a.csv", rows.assign(y=(rows["y"] > 0).astype(int)))
-    with pytest.raises(LifecycleError, match=r"Ridge is no classifier") as caught:
+    with pytest.raises(LifecycleError, match=r"Ridge is not a classifier") as caught:
         world.run("mixed")
     assert caught.value.exit_code == 2
 

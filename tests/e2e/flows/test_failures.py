@@ -84,7 +84,7 @@ CASES = (
     Case("missing_column.parquet", lambda good: parquet(good.drop(columns="y")), ("columns missing: y",)),
     Case("unknown.dat", lambda _: b"who knows", (".dat", ".csv")),
     Case("no_workbook.xlsx", lambda _: b"PK\x03\x04", ("can't be read as excel",)),
-    Case("text_in_all.csv", lambda good: csv(cell(good, ALL, "x1", "n.a.!")), ("no row is left", "20")),
+    Case("text_in_all.csv", lambda good: csv(cell(good, ALL, "x1", "n.a.!")), ("no valid rows", "20")),
     Case("text_in_most.csv", lambda good: csv(cell(good, MOST, "x1", "high")), ("12 of 20", "allowed 50")),
     Case("text_in_one.csv", lambda good: csv(cell(good, FIRST, "x1", "high")), ("x1", "high"), 19, 1),
     Case("infinite.csv", lambda good: csv(cell(good, FIRST, "x1", "inf")), ("x1", "inf"), 19, 1),
@@ -97,13 +97,13 @@ CASES = (
     Case(
         "known_keys.csv",
         lambda good: csv(pd.concat([good, trips(0, 5, seed=9)])),
-        ("came in with an earlier file",),
+        ("a row of an earlier file has the same key",),
         20,
         5,
     ),
-    Case("all_known.csv", lambda _: csv(trips(0, 20, seed=9)), ("no row is left", "duplicate_key")),
-    Case("null_target.csv", lambda good: csv(cell(good, ALL, "y", None)), ("no row is left", "(y)")),
-    Case("no_row_left.csv", lambda good: csv(cell(good, ALL, "kind", "boat")), ("no row is left", "(kind)")),
+    Case("all_known.csv", lambda _: csv(trips(0, 20, seed=9)), ("no valid rows", "duplicate_key")),
+    Case("null_target.csv", lambda good: csv(cell(good, ALL, "y", None)), ("no valid rows", "(y)")),
+    Case("no_row_left.csv", lambda good: csv(cell(good, ALL, "kind", "boat")), ("no valid rows", "(kind)")),
 )
 
 
@@ -274,7 +274,7 @@ def test_no_label_in_the_first_files_is_told(champion: World, cli: Cli) -> None:
     found = said.json()
     assert found["champion"] is None
     assert (said.code, found["outcome"]) in ((3, "data_rejected"), (0, "nothing_to_do"))
-    assert any("no labelled row" in reason for reason in found["reasons"]), found["reasons"]
+    assert any("no labelled rows" in reason for reason in found["reasons"]), found["reasons"]
     assert "Traceback" not in said.err
 
 

@@ -144,7 +144,7 @@ def test_what_is_refused_or_known_is_told_and_the_rest_comes_in(module_world: Wo
         assert ingest("told") == [("a.csv", "accepted", 20)]
     out = f"{landed.parent}/out.csv is refused: a link that leads out of the landing folder."
     bell = f"'{landed.parent}/bell\\x07.csv' is refused: a name with control characters."
-    twin = "b.csv has the same content as a.csv, which comes in now"
+    twin = "b.csv has the same content as a.csv, which is ingested in this run"
     assert sorted(heard.lines[:3]) == sorted([bell, twin, out])
     module_world.land("told", "c.csv", trips(20, 5, seed=2))
     heard.lines.clear()

@@ -148,7 +148,7 @@ def test_another_package_is_told_and_nothing_rebuilt(home: Path, cli: Cli) -> No
     assert list(wrong) == ["packages"]
     assert wrong["packages"]["found"].startswith("scikit-learn 1.8.0 → ")
     said = cli("reproduce", f"{NAME}@1")
-    assert said.out.startswith(f"{NAME} version 1: not rebuilt, what it was made from differs\n")
+    assert said.out.startswith(f"{NAME} version 1: not rebuilt, its inputs differ\n")
     refused = cli("reproduce", f"{NAME}@1", "--in-place-env")
     assert refused.code == 2
     assert "was made with other packages: scikit-learn 1.8.0 → " in refused.err
@@ -215,7 +215,7 @@ def test_a_fit_that_comes_out_another_is_told(home: Path, cli: Cli) -> None:
 
     rewrite(provenance(home, NAME, 1), change)
     said = cli("reproduce", f"{NAME}@1", "--json")
-    assert list(not_equal(said)) == ["fitted object", "probe rows", "holdout", "judged answers"]
+    assert list(not_equal(said)) == ["fitted object", "probe rows", "holdout", "evaluated predictions"]
     assert said.json()["rebuilt"] is True
 
 
@@ -223,7 +223,7 @@ def test_a_verdict_that_tells_no_answers_is_not_taken_for_equal(home: Path, cli:
     for path in (home / "models" / NAME).rglob("verdict.json"):
         path.unlink()
     wrong = not_equal(cli("reproduce", f"{NAME}@1", "--json"))
-    assert (list(wrong), wrong["judged answers"]["outcome"]) == (["judged answers"], "not_recorded")
+    assert (list(wrong), wrong["evaluated predictions"]["outcome"]) == (["evaluated predictions"], "not_recorded")
 
 
 # ------------------------------------------------------------------------------------------------ what is not there

@@ -144,7 +144,7 @@ def test_the_pages_say_the_same(story: dict[str, Any]) -> None:
 
     told = page(story["report"])
     assert told.startswith(f"# {headline(story['report'])}")
-    assert "Every version is kept that was current in the last 30 days." in told
+    assert "All versions that were current in the last 30 days are kept." in told
     assert "observations version 2 is kept: model version 1" in told
 
 
@@ -187,14 +187,14 @@ def test_the_clock_ahead_frees_nothing_that_was_replaced_within_the_hour(small: 
 
 
 def test_without_a_word_of_its_version_a_model_keeps_all(small: World) -> None:
-    from tasks.upkeep.references import of_models, unknown
+    from tasks.upkeep.references import model_references, unknown_versions
 
     assert small.run(NAME).outcome == "promoted"
     [model] = models(small)
     assert (model.observations, model.labels) == (newest(small, "observations"), None)
-    old = list(of_models([model.model_copy(update={"observations": None})]))
-    assert unknown(old, "observations") == unknown(old, "labels") == ("model version 1",)
-    assert unknown(list(of_models([model])), "labels") == ()
+    old = list(model_references([model.model_copy(update={"observations": None})]))
+    assert unknown_versions(old, "observations") == unknown_versions(old, "labels") == ("model version 1",)
+    assert unknown_versions(list(model_references([model])), "labels") == ()
 
 
 def test_what_killed_runs_left_in_staging_goes_after_a_day(small: World) -> None:

@@ -137,7 +137,7 @@ def _zip() -> Iterator[Sample]:
             f"archives/{slug}.{outer}",
             content,
             "refused",
-            says if not called else ("no ending" if slug == "a-file-without-ending" else "unknown ending",),
+            says if not called else ("no extension" if slug == "a-file-without-ending" else "unknown extension",),
         )
     yield Sample("archives/a-folder-around.zip", one("r", "folder/a.csv"), "whole", rows=ROWS)
     yield Sample(

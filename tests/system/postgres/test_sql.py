@@ -80,9 +80,9 @@ def test_each_row_is_fetched_once_by_watermarks_of_any_type(rides: Rides, kind: 
     rides.do(f"CREATE TABLE t (id serial, seq {kind})")
     rides.of("SELECT * FROM t")
     for number, mark in enumerate(marks, start=1):
-        assert rides.feed().waiting() == ""
+        assert rides.feed().pending() == ""
         rides.do(f"INSERT INTO t (seq) VALUES ({mark})")  # noqa: S608  # our own words
-        assert rides.feed().waiting()
+        assert rides.feed().pending()
         assert [row["id"] for row in rides.fetch()] == [number]
     assert rides.fetch() == []
     assert len(list(rides.folder.iterdir())) == 3
@@ -101,8 +101,8 @@ def test_what_is_younger_than_the_lag_waits(rides: Rides, kind: str, taken: str,
     rides.do(f"INSERT INTO t (seq) VALUES ('{taken}'), ('{left}'), ('2041-01-01'), (NULL)")  # noqa: S608
     rides.of("SELECT * FROM t", lag_seconds=60.0)
     assert [row["id"] for row in rides.fetch()] == [1]
-    assert rides.told[0] == "source.sql: 1 row is not fetched, having no seq"
-    assert rides.feed().waiting() == ""
+    assert rides.told[0] == "source.sql: 1 row is not fetched: seq is missing"
+    assert rides.feed().pending() == ""
     assert [row["id"] for row in rides.fetch(NOW + timedelta(days=1))] == [2]
 
 

@@ -89,7 +89,7 @@ def test_markdown_and_json_are_one_thing_each(story: World, cli: Cli) -> None:
 
 def test_without_a_server_the_link_is_the_file_itself(story: World) -> None:
     (link,) = told(story).links
-    assert Path(link.target).read_text(encoding="utf-8").startswith(f"# {NAME}: turned down")
+    assert Path(link.target).read_text(encoding="utf-8").startswith(f"# {NAME}: rejected")
 
 
 def test_with_a_server_the_links_are_its_pages(story: World, monkeypatch: pytest.MonkeyPatch) -> None:

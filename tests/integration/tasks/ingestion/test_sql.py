@@ -84,12 +84,12 @@ def rides(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trip
 # ------------------------------------------------------------------------------------------------ fetching
 def test_each_run_fetches_what_came_since(rides: Trips) -> None:
     assert rides.fetch() == []
-    assert rides.feed().waiting() == ""
+    assert rides.feed().pending() == ""
     rides.add(3, 1, 2)
-    assert rides.feed().waiting() == '["int", "3"]'
+    assert rides.feed().pending() == '["int", "3"]'
     assert rides.fetch() == ["sql-start-3.jsonl"]
     assert [row["seq"] for row in rides.rows("sql-start-3.jsonl")] == [1, 2, 3]
-    assert rides.feed().waiting() == ""
+    assert rides.feed().pending() == ""
     assert rides.fetch() == []
     rides.add(4, 10)
     assert rides.fetch() == ["sql-3-10.jsonl"]
@@ -105,7 +105,7 @@ def test_files_have_at_most_so_many_rows_and_are_cut_between_watermarks(rides: T
     rides.add(1, 2, 2, 2, 3, 5, 5, 5, 5, 6)
     assert rides.fetch() == ["sql-1-2.jsonl", "sql-2-3.jsonl", "sql-3-5.jsonl", "sql-5-6.jsonl", "sql-start-1.jsonl"]
     assert sorted(rides.marks()) == [1, 2, 2, 2, 3, 5, 5, 5, 5, 6]
-    assert "4 rows fetched as sql-3-5.jsonl, more than max_rows: they share one seq" in rides.told[3]
+    assert "4 rows fetched as sql-3-5.jsonl, more than max_rows: they have the same seq" in rides.told[3]
 
 
 def test_rows_without_a_watermark_are_told_of(rides: Trips) -> None:
@@ -113,7 +113,7 @@ def test_rows_without_a_watermark_are_told_of(rides: Trips) -> None:
     assert rides.fetch() == []
     rides.add(1)
     rides.fetch()
-    assert rides.told[:2] == ["source.sql: 2 rows are not fetched, having no seq"] * 2
+    assert rides.told[:2] == ["source.sql: 2 rows are not fetched: seq is missing"] * 2
     assert rides.marks() == [1]
 
 
@@ -150,7 +150,7 @@ def test_texts_of_times_wait_for_the_lag_and_for_times_to_come(rides: Trips) -> 
     rides.add("2026-03-01 11:58:00", "2026-03-01 11:59:30", "2041-01-01 00:00:00")
     assert len(rides.fetch()) == 1
     assert rides.fetch() == []
-    assert rides.feed().waiting() == ""
+    assert rides.feed().pending() == ""
     assert len(rides.fetch(NOW + timedelta(seconds=30))) == 1
     assert rides.fetch(NOW + timedelta(days=365)) == []
     assert sorted(rides.marks()) == ["2026-03-01 11:58:00", "2026-03-01 11:59:30"]
@@ -383,16 +383,16 @@ def test_a_range_that_was_begun_is_work_to_do_and_one_whose_file_is_there_is_set
     rides.add(1, 2)
     known = Watermarks(rides.world.settings, "db", "observations", "seq")
     known.begin(2, "sql-start-2.jsonl")
-    assert rides.feed().waiting() == "sql-start-2.jsonl"
+    assert rides.feed().pending() == "sql-start-2.jsonl"
     (rides.folder / "sql-start-2.jsonl").touch()
     assert rides.fetch() == []
     assert (known.intent(), known.last()) == (None, 2)
     assert rides.rows("sql-start-2.jsonl") == [], "a file in its place is never written again"
     known.begin(3, "sql-2-3.jsonl")
     (rides.folder / "sql-2-3.jsonl").touch()
-    rides.feed().settle()
+    rides.feed().commit_range()
     assert (known.intent(), known.last()) == (None, 3)
-    assert rides.feed().waiting() == ""
+    assert rides.feed().pending() == ""
 
 
 def test_a_range_whose_rows_moved_on_leaves_no_file(rides: Trips) -> None:

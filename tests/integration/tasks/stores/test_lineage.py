@@ -224,13 +224,13 @@ def test_model_columns_are_those_of_the_pipeline(config: PipelineConfig) -> None
     import numpy as np
     import pandas as pd
 
-    from tasks.features.definitions import build
+    from tasks.features.definitions import build_transformer
 
     numbers = {name: np.arange(4.0) for name in config.features.numeric}
     texts = {name: list("abca") for name in config.features.categorical}
     times = pd.date_range("2026-01-01", periods=4, freq="h")
     frame = pd.DataFrame({**numbers, **texts, "scheduled_at": times})
-    built = build(config.features, config.contract.event_time).fit(frame)
+    built = build_transformer(config.features, config.contract.event_time).fit(frame)
     *seen, answer = [one.name for one in columns.model_columns(config)]
     assert seen == list(built.get_feature_names_out())
     assert answer == config.contract.target

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from configs.schema import PipelineConfig
 from tasks.monitoring import performance
 from tasks.records.decision import Interval
-from tasks.statistics.metrics import KINDS
+from tasks.statistics.metrics import METRIC_KINDS
 from tests.support.world import REGRESSION, merged
 
 
@@ -224,7 +224,7 @@ def test_what_is_not_known_is_unknown_and_never_fine() -> None:
 numbers = st.floats(-50, 50).map(lambda one: round(one, 3))
 
 
-@given(st.sampled_from(list(KINDS)), numbers, st.tuples(numbers, numbers, numbers).map(sorted), st.floats(0, 2))
+@given(st.sampled_from(list(METRIC_KINDS)), numbers, st.tuples(numbers, numbers, numbers).map(sorted), st.floats(0, 2))
 def test_it_acts_only_on_what_is_worse_than_the_holdout(
     metric: Any, holdout: float, bounds: list[float], tolerance: float
 ) -> None:
@@ -234,4 +234,4 @@ def test_it_acts_only_on_what_is_worse_than_the_holdout(
     found = judged(low, now, high, {"task": task, "evaluation": {"primary": metric}, **rules}, holdout=holdout)
     assert found.state in ("ok", "warn", "act")
     if found.state == "act":
-        assert (high < holdout) if KINDS[metric].greater_is_better else (low > holdout)
+        assert (high < holdout) if METRIC_KINDS[metric].greater_is_better else (low > holdout)

@@ -10,7 +10,7 @@ from configs.schema import REGRESSION_METRICS, Metric
 from tasks.records.decision import Interval
 from tasks.statistics import intervals
 from tasks.statistics.intervals import improvements, interval
-from tasks.statistics.metrics import KINDS, Answers, names, value
+from tasks.statistics.metrics import METRIC_KINDS, ModelPredictions, metric_value, task_metrics
 
 Floats = npt.NDArray[np.float64]
 
@@ -18,8 +18,8 @@ Floats = npt.NDArray[np.float64]
 def compare(
     metric: Metric,
     truth: npt.NDArray[Any],
-    candidate: Answers,
-    champion: Answers,
+    candidate: ModelPredictions,
+    champion: ModelPredictions,
     units: npt.NDArray[np.int64] | None = None,
     **options: Any,
 ) -> Interval:
@@ -27,25 +27,29 @@ def compare(
     return improvements([metric], truth, candidate, champion, units, **asked)[metric]
 
 
-def regression(n: int = 400, good: float = 0.5, bad: float = 2.0, seed: int = 0) -> tuple[Floats, Answers, Answers]:
+def regression(
+    n: int = 400, good: float = 0.5, bad: float = 2.0, seed: int = 0
+) -> tuple[Floats, ModelPredictions, ModelPredictions]:
     rng = np.random.default_rng(seed)
     truth = rng.normal(0, 3, n)
-    return truth, Answers(truth + rng.normal(0, good, n)), Answers(truth + rng.normal(0, bad, n))
+    return truth, ModelPredictions(truth + rng.normal(0, good, n)), ModelPredictions(truth + rng.normal(0, bad, n))
 
 
-def classification(n: int = 400, good: float = 3.0, bad: float = 0.2) -> tuple[npt.NDArray[Any], Answers, Answers]:
+def classification(
+    n: int = 400, good: float = 3.0, bad: float = 0.2
+) -> tuple[npt.NDArray[Any], ModelPredictions, ModelPredictions]:
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 2, n)
     names = np.array(["no", "yes"], dtype=object)
 
-    def model(strength: float) -> Answers:
+    def model(strength: float) -> ModelPredictions:
         score = 1 / (1 + np.exp(-(strength * (codes - 0.5) + rng.normal(0, 1, n))))
-        return Answers(names[(score > 0.5).astype(int)], np.column_stack([1 - score, score]), ("no", "yes"))
+        return ModelPredictions(names[(score > 0.5).astype(int)], np.column_stack([1 - score, score]), ("no", "yes"))
 
     return names[codes], model(good), model(bad)
 
 
-def pair(metric: Metric) -> tuple[npt.NDArray[Any], Answers, Answers]:
+def pair(metric: Metric) -> tuple[npt.NDArray[Any], ModelPredictions, ModelPredictions]:
     return regression() if metric in REGRESSION_METRICS else classification()
 
 
@@ -53,7 +57,7 @@ def width(interval: Interval) -> float:
     return interval.high - interval.low
 
 
-@pytest.mark.parametrize("metric", KINDS)
+@pytest.mark.parametrize("metric", METRIC_KINDS)
 @pytest.mark.parametrize("by_day", [False, True], ids=["rows", "days"])
 def test_identical_models_differ_by_nothing(metric: Metric, by_day: bool) -> None:
     truth, model, _ = pair(metric)
@@ -62,7 +66,7 @@ def test_identical_models_differ_by_nothing(metric: Metric, by_day: bool) -> Non
     assert (found.estimate, found.low, found.high) == (0.0, 0.0, 0.0)
 
 
-@pytest.mark.parametrize("metric", KINDS)
+@pytest.mark.parametrize("metric", METRIC_KINDS)
 @pytest.mark.parametrize("by_day", [False, True], ids=["rows", "days"])
 def test_a_clearly_better_model_is_surely_better(metric: Metric, by_day: bool) -> None:
     truth, good, bad = pair(metric)
@@ -73,11 +77,11 @@ def test_a_clearly_better_model_is_surely_better(metric: Metric, by_day: bool) -
     assert worse.low < worse.estimate < worse.high < 0
 
 
-@pytest.mark.parametrize("metric", KINDS)
+@pytest.mark.parametrize("metric", METRIC_KINDS)
 def test_the_estimate_is_the_difference_of_the_metric(metric: Metric) -> None:
     truth, good, bad = pair(metric)
-    sign = 1 if KINDS[metric].greater_is_better else -1
-    expected = sign * (value(metric, truth, good) - value(metric, truth, bad))
+    sign = 1 if METRIC_KINDS[metric].greater_is_better else -1
+    expected = sign * (metric_value(metric, truth, good) - metric_value(metric, truth, bad))
     assert compare(metric, truth, good, bad, resamples=100).estimate == pytest.approx(expected)
 
 
@@ -124,7 +128,7 @@ def test_the_true_difference_is_inside_about_as_often_as_asked() -> None:
     for seed in range(300):
         rng = np.random.default_rng(10_000 + seed)
         truth = np.zeros(250)
-        good, bad = Answers(rng.normal(0, 1.0, 250)), Answers(rng.normal(0, 1.2, 250))
+        good, bad = ModelPredictions(rng.normal(0, 1.0, 250)), ModelPredictions(rng.normal(0, 1.2, 250))
         found = compare("mae", truth, good, bad, confidence=0.9, resamples=300, seed=seed)
         hits += found.low <= true <= found.high
     assert 249 <= hits <= 291
@@ -135,18 +139,18 @@ def test_equal_models_are_seldom_called_better() -> None:
     wins = 0
     for seed in range(300):
         rng = np.random.default_rng(20_000 + seed)
-        models = [Answers(rng.normal(0, 1, 200)) for _ in range(2)]
+        models = [ModelPredictions(rng.normal(0, 1, 200)) for _ in range(2)]
         wins += compare("rmse", np.zeros(200), models[0], models[1], resamples=300, seed=seed).low > 0
     assert wins < 20
 
 
-def by_day(days: int = 60, rows: int = 30) -> tuple[Floats, Answers, Answers, npt.NDArray[np.int64]]:
+def by_day(days: int = 60, rows: int = 30) -> tuple[Floats, ModelPredictions, ModelPredictions, npt.NDArray[np.int64]]:
     """Errors of one day hang together: the champion has good and bad days."""
     rng = np.random.default_rng(5)
     units = np.repeat(np.arange(days), rows)
     truth = rng.normal(0, 1, days * rows)
     off = rng.normal(0, 1, days)[units]
-    return truth, Answers(truth + rng.normal(0, 0.3, days * rows)), Answers(truth + off), units
+    return truth, ModelPredictions(truth + rng.normal(0, 0.3, days * rows)), ModelPredictions(truth + off), units
 
 
 @pytest.mark.parametrize("metric", ["mae", "rmse", "r2"])
@@ -189,7 +193,7 @@ def test_one_unit_alone_says_nothing_of_chance() -> None:
 def test_pooled_units_give_about_the_same_width(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     truth, good, bad = regression(n=4_000)
     plain = compare(metric, truth, good, bad, resamples=1_000)
-    monkeypatch.setattr(intervals, "_MOST_UNITS", 400)
+    monkeypatch.setattr(intervals, "_MAX_UNITS", 400)
     pooled = compare(metric, truth, good, bad, resamples=1_000)
     assert pooled != plain
     assert pooled.estimate == plain.estimate
@@ -199,7 +203,7 @@ def test_pooled_units_give_about_the_same_width(metric: Metric, monkeypatch: pyt
 def test_pooling_keeps_days_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     truth, good, bad, units = by_day(days=600, rows=5)
     plain = compare("mae", truth, good, bad, units, resamples=2_000)
-    monkeypatch.setattr(intervals, "_MOST_UNITS", 300)
+    monkeypatch.setattr(intervals, "_MAX_UNITS", 300)
     pooled = compare("mae", truth, good, bad, units, resamples=2_000)
     assert width(pooled) == pytest.approx(width(plain), rel=0.25)
     assert width(pooled) > 1.5 * width(compare("mae", truth, good, bad, resamples=2_000))
@@ -208,7 +212,7 @@ def test_pooling_keeps_days_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sample_of_many_rows_is_never_surer_than_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     truth, good, bad = classification(n=4_000)
     plain = compare("roc_auc", truth, good, bad, resamples=200)
-    monkeypatch.setattr(intervals, "_MOST_ROWS", 400)
+    monkeypatch.setattr(intervals, "_MAX_ROWS", 400)
     sampled = compare("roc_auc", truth, good, bad, resamples=200)
     assert width(sampled) > 2 * width(plain)
     assert sampled.estimate == plain.estimate
@@ -216,7 +220,7 @@ def test_a_sample_of_many_rows_is_never_surer_than_all_of_them(monkeypatch: pyte
 
 @pytest.mark.parametrize("units", [None, 40], ids=["rows", "units"])
 def test_a_sample_of_many_rows_still_finds_the_better(units: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intervals, "_MOST_ROWS", 150)
+    monkeypatch.setattr(intervals, "_MAX_ROWS", 150)
     truth, good, bad = classification()
     numbers = None if units is None else np.arange(len(truth)) % units
     found = compare("roc_auc", truth, good, bad, numbers, resamples=100)
@@ -246,7 +250,7 @@ def test_rows_of_one_class_have_no_interval() -> None:
 @pytest.mark.parametrize("by_day", [False, True], ids=["rows", "days"])
 def test_metrics_asked_together_are_told_as_each_alone(task: str, by_day: bool) -> None:
     """All share their draws: company changes nothing."""
-    asked = names(task)
+    asked = task_metrics(task)
     truth, good, bad = pair(asked[0])
     units = np.arange(len(truth)) // 20 if by_day else None
     found = improvements(asked, truth, good, bad, units, resamples=300, confidence=0.9, seed=4)
@@ -256,7 +260,7 @@ def test_metrics_asked_together_are_told_as_each_alone(task: str, by_day: bool) 
         assert found[metric] == alone
 
 
-@pytest.mark.parametrize("metric", KINDS)
+@pytest.mark.parametrize("metric", METRIC_KINDS)
 @pytest.mark.parametrize("codes", [("no", "yes"), ("a", "b", "c")], ids=["two", "three"])
 def test_a_weighed_metric_is_that_of_the_rows_drawn(metric: Metric, codes: tuple[str, ...]) -> None:
     """What a resample's weights give is the metric of the rows themselves, each as often as it was drawn."""
@@ -267,20 +271,20 @@ def test_a_weighed_metric_is_that_of_the_rows_drawn(metric: Metric, codes: tuple
         classes = np.array(codes, dtype=object)
         chance = np.round(rng.dirichlet(np.ones(len(codes)), 90), 1)  # rounded: many scores are equal
         truth = classes[rng.integers(0, len(codes), 90)]
-        answers = Answers(classes[chance.argmax(axis=1)], chance, codes)
+        answers = ModelPredictions(classes[chance.argmax(axis=1)], chance, codes)
     units = np.arange(90) // 3
     weights = rng.multinomial(30, np.full(30, 1 / 30), size=5).astype(np.float64)
-    weighed = intervals._weighed(metric, truth, answers, units, 0)(weights)
+    weighed = intervals._weighted_metric(metric, truth, answers, units, 0)(weights)
     for drawn, found in zip(weights, weighed, strict=True):
         rows = np.repeat(np.arange(90), drawn[units].astype(int))
-        assert found == pytest.approx(value(metric, truth[rows], answers.take(rows)))
+        assert found == pytest.approx(metric_value(metric, truth[rows], answers.take(rows)))
 
 
 def test_the_area_gets_fewer_resamples_only_where_it_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     truth, good, bad = classification()
     options: dict[str, Any] = {"resamples": 1_000, "confidence": 0.95, "seed": 1}
     plain = compare("roc_auc", truth, good, bad, **options)
-    monkeypatch.setattr(intervals, "_MOST_VISITS", 1)
+    monkeypatch.setattr(intervals, "_MAX_ROW_VISITS", 1)
     first = improvements(["roc_auc", "accuracy"], truth, good, bad, None, **options)["roc_auc"]
     second = improvements(["accuracy", "roc_auc"], truth, good, bad, None, **options)["roc_auc"]
     few = compare("roc_auc", truth, good, bad, resamples=200)
@@ -291,7 +295,7 @@ def test_the_area_gets_fewer_resamples_only_where_it_does_not_decide(monkeypatch
 # --- one model alone ---
 
 
-@pytest.mark.parametrize("metric", KINDS)
+@pytest.mark.parametrize("metric", METRIC_KINDS)
 @pytest.mark.parametrize("by_day", [False, True], ids=["rows", "days"])
 def test_one_model_s_metric_lies_in_its_interval(metric: Metric, by_day: bool) -> None:
     truth, good, bad = pair(metric)
@@ -301,9 +305,9 @@ def test_one_model_s_metric_lies_in_its_interval(metric: Metric, by_day: bool) -
     )
     assert better is not None
     assert worse is not None
-    assert better.estimate == value(metric, truth, good)
+    assert better.estimate == metric_value(metric, truth, good)
     assert better.low < better.estimate < better.high
-    assert (better.low > worse.high) if KINDS[metric].greater_is_better else (better.high < worse.low)
+    assert (better.low > worse.high) if METRIC_KINDS[metric].greater_is_better else (better.high < worse.low)
 
 
 def test_one_model_s_interval_is_as_wide_as_theory_has_it() -> None:

@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 
 from configs.schema import CustomFeature, Features
-from tasks.features.definitions import build
+from tasks.features.definitions import build_transformer
 from tasks.stores.registry import models
 from tasks.stores.registry.models import ModelError
 from tests.support.world import ROOT
@@ -58,7 +58,7 @@ def labels() -> Any:
 
 
 def fitted(estimator: Any, target: Any, features: Features = FEATURES) -> Pipeline:
-    return Pipeline([("features", build(features, "at")), ("model", estimator)]).fit(frame(), target)
+    return Pipeline([("features", build_transformer(features, "at")), ("model", estimator)]).fit(frame(), target)
 
 
 ESTIMATORS: dict[str, Callable[[], Pipeline]] = {

@@ -16,8 +16,8 @@ from configs.serving import Rollout
 from tasks.records.rollout import RolloutCheck, RolloutDecision
 from tasks.release.rollout.decide import Rules, decide
 from tasks.release.rollout.evidence import Evidence, Labelled, Pairs
-from tasks.statistics.distances import class_shift, number_shift, wilson_low
-from tasks.statistics.metrics import Answers
+from tasks.statistics.distances import class_shift, number_shift, wilson_lower_bound
+from tasks.statistics.metrics import ModelPredictions
 
 BEGAN = datetime(2026, 1, 5, 12, tzinfo=UTC)
 STEPS: list[dict[str, Any]] = [
@@ -34,7 +34,7 @@ def rules(**changes: Any) -> Rules:
 def pairs(rows: int = 200, *, shift: float = 0.0, times: float = 1.0, base: float = 10.0) -> Pairs:
     rng = np.random.default_rng(3)
     theirs, took = rng.normal(0.0, 2.0, rows), rng.uniform(0.9, 1.1, rows) * base
-    return Pairs(Answers(theirs + 2.0 * shift), Answers(theirs), took * times, took)
+    return Pairs(ModelPredictions(theirs + 2.0 * shift), ModelPredictions(theirs), took * times, took)
 
 
 def labelled(rows: int, worse: float) -> Labelled:
@@ -42,7 +42,7 @@ def labelled(rows: int, worse: float) -> Labelled:
     truth = rng.normal(0.0, 1.0, rows)
     theirs = truth + rng.normal(0.0, 0.3, rows)
     mine = truth + rng.normal(0.0, 0.3, rows) + worse
-    return Labelled(truth, Answers(mine), Answers(theirs), np.arange(rows))
+    return Labelled(truth, ModelPredictions(mine), ModelPredictions(theirs), np.arange(rows))
 
 
 FINE = Evidence(answered=200, asked=200, failed=0, pairs=pairs())
@@ -164,7 +164,7 @@ def test_labels_where_there_are_enough(rows: int, worse: float, outcome: str) ->
 
 def test_classes_are_compared_by_how_often_they_are_given() -> None:
     yes, no = np.array(["yes"] * 100, dtype=object), np.array(["no"] * 100, dtype=object)
-    one = Pairs(Answers(yes), Answers(no), np.ones(100), np.ones(100))
+    one = Pairs(ModelPredictions(yes), ModelPredictions(no), np.ones(100), np.ones(100))
     by = replace(rules(), task="classification")
     assert check(decided(replace(FINE, pairs=one), by=by), "predictions").figures["shift"] == pytest.approx(1.0)
     assert class_shift(yes, yes) == 0.0
@@ -174,9 +174,9 @@ def test_classes_are_compared_by_how_often_they_are_given() -> None:
 @given(failed=st.integers(0, 300), more=st.integers(0, 300))
 def test_the_interval_lies_below_the_share(failed: int, more: int) -> None:
     rows = failed + more
-    low = wilson_low(failed, rows)
+    low = wilson_lower_bound(failed, rows)
     assert 0.0 <= low <= (failed / rows if rows else 0.0)
-    assert wilson_low(failed * 10, rows * 10) >= low - 1e-12, "more of the same makes it surer"
+    assert wilson_lower_bound(failed * 10, rows * 10) >= low - 1e-12, "more of the same makes it surer"
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.floats(-100, 100), st.floats(0.01, 100))

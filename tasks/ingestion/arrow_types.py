@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_FOUND = (
+_TYPE_NAMES = (
     (pa.types.is_null, "null"),
     (pa.types.is_string, "text"),
     (pa.types.is_boolean, "boolean"),
@@ -17,46 +17,50 @@ _FOUND = (
 )
 
 
-def found_type(kind: pa.DataType) -> str:
+def type_name(kind: pa.DataType) -> str:
     """What a type of Arrow is called in the contract's words; its own name where it has none there."""
     if isinstance(kind, pa.BaseExtensionType):
-        return found_type(kind.storage_type)
+        return type_name(kind.storage_type)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
-        return found_type(kind.value_type)
+        return type_name(kind.value_type)
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return "text"
-    return next((name for is_it, name in _FOUND if is_it(kind)), str(kind).partition("<")[0])
+    return next((name for predicate, name in _TYPE_NAMES if predicate(kind)), str(kind).partition("<")[0])
 
 
-def plain(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+def unwrap(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     """Values without the wrapping that their type may have: dictionaries, runs, views, large text, extensions."""
     kind = values.type
     if isinstance(kind, pa.BaseExtensionType):
-        return plain(values.cast(kind.storage_type))
+        return unwrap(values.cast(kind.storage_type))
     if pa.types.is_dictionary(kind):
-        return plain(values.cast(kind.value_type))
+        return unwrap(values.cast(kind.value_type))
     if pa.types.is_run_end_encoded(kind):
-        return plain(pc.run_end_decode(values))
+        return unwrap(pc.run_end_decode(values))
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return values.cast(pa.string())
     return values
 
 
-def each(values: pa.ChunkedArray | pa.Array, target: pa.DataType) -> pa.ChunkedArray | pa.Array:
+def cast_each(values: pa.ChunkedArray | pa.Array, target: pa.DataType) -> pa.ChunkedArray | pa.Array:
     """Cast what can be cast; what can't becomes missing, by itself: halves are tried until the bad cell is alone."""
     try:
         return values.cast(target)
     except pa.ArrowNotImplementedError:
-        return none(values, target)
+        return nulls(values, target)
     except pa.ArrowInvalid:
         if len(values) == 1:
-            return none(values, target)
+            return nulls(values, target)
         half = len(values) // 2
-        sides = (each(values.slice(0, half), target), each(values.slice(half), target))
-        chunks = [chunk for side in sides for chunk in (side.chunks if isinstance(side, pa.ChunkedArray) else [side])]
+        halves = (cast_each(values.slice(0, half), target), cast_each(values.slice(half), target))
+        chunks = [
+            chunk
+            for half_values in halves
+            for chunk in (half_values.chunks if isinstance(half_values, pa.ChunkedArray) else [half_values])
+        ]
         return pa.chunked_array(chunks, target)
 
 
-def none(values: pa.ChunkedArray | pa.Array, target: pa.DataType) -> pa.ChunkedArray:
+def nulls(values: pa.ChunkedArray | pa.Array, target: pa.DataType) -> pa.ChunkedArray:
     """As many missing values."""
     return pa.chunked_array([pa.nulls(len(values), target)])

@@ -11,17 +11,17 @@ from typing import BinaryIO
 from tasks.records.data import LandedFile
 from tasks.stores.settings import Settings
 
-_MOST = 16 << 30
-_ENDING = 16
+_MAX_BYTES = 16 << 30
+_SUFFIX_LENGTH = 16
 
 
-def draft_of(settings: Settings, pipeline: str, file: LandedFile) -> Path:
+def download_path(settings: Settings, pipeline: str, file: LandedFile) -> Path:
     """Where a remote file is copied to while it is read. Its endings are kept: they tell the format."""
-    endings = "".join(ending[:_ENDING] for ending in Path(file.path).suffixes[-2:])
-    return settings.state / "staging" / f"{pipeline}-{file.sha256}.landed{endings}"
+    suffixes = "".join(suffix[:_SUFFIX_LENGTH] for suffix in Path(file.path).suffixes[-2:])
+    return settings.state / "staging" / f"{pipeline}-{file.sha256}.landed{suffixes}"
 
 
-class Drafts:
+class DownloadCache:
     """Drafts of one run, together within 16 GiB and half of what the disk has free; files beyond are fetched again.
 
     Args:
@@ -34,13 +34,13 @@ class Drafts:
         staging = settings.state / "staging"
         staging.mkdir(parents=True, exist_ok=True)
         self._part = staging / f"{pipeline}-fetched.part"  # goes with what a killed run left: its f is hexadecimal
-        self._room = min(_MOST, shutil.disk_usage(staging).free // 2)
+        self._free_bytes = min(_MAX_BYTES, shutil.disk_usage(staging).free // 2)
 
     @contextmanager
-    def copying(self, size: int) -> Iterator[BinaryIO | None]:
+    def writer(self, size: int) -> Iterator[BinaryIO | None]:
         """Takes the bytes of one file of this size; None where there is no room for it. It is to be kept or dropped."""
-        self.drop()
-        if size > self._room:
+        self.discard()
+        if size > self._free_bytes:
             yield None
             return
         with self._part.open("wb") as copy:
@@ -49,9 +49,9 @@ class Drafts:
     def keep(self, file: LandedFile) -> None:
         """The file that was read last is to be read again: its copy, if there is one, is kept for that."""
         if self._part.exists():
-            self._part.replace(draft_of(self._settings, self._pipeline, file))
-            self._room -= file.size
+            self._part.replace(download_path(self._settings, self._pipeline, file))
+            self._free_bytes -= file.size
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """The file that was read last is not to be read again."""
         self._part.unlink(missing_ok=True)

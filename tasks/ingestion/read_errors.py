@@ -32,38 +32,39 @@ _MAGIC: Mapping[bytes, tuple[str, frozenset[str]]] = {
 }
 _MARKUP = {b"<!doctype html": "a page of HTML", b"<html": "a page of HTML", b"<?xml": "an XML file"}
 # Every file of these kinds begins so; b".*M\x18" begins a frame of zstd that is skipped.
-_OWN = {"gzip": rb"\x1f\x8b", "zstd": rb"\x28\xb5\x2f\xfd|.\x2a\x4d\x18", "parquet": b"PAR1"}
-_SEEN = 64
+_REQUIRED_SIGNATURES = {"gzip": rb"\x1f\x8b", "zstd": rb"\x28\xb5\x2f\xfd|.\x2a\x4d\x18", "parquet": b"PAR1"}
+_SIGNATURE_BYTES = 64
 
-_CUT = "it ends too early: it was cut off. Land it anew, whole"
-_CHANGED = "its checksum does not fit what it holds: it was changed on the way. Land it anew"
-_FOOTER = "its footer is not there: it was cut off, or its end was overwritten. Land it anew, whole"
-_MAKE_ANEW = "It is damaged, or not what its name says: make it anew"
+_TRUNCATED = "it is truncated. Land the complete file again"
+_MODIFIED = "its checksum does not match its content: it was changed in transfer. Land it again"
+_NO_FOOTER = "its footer is missing: it is truncated, or its end was overwritten. Land the complete file again"
+_RECREATE = "It is damaged, or not what its name says: create it again"
 # Words of the readers, and plainer ones for all or the first part of what they say.
-_WHOLE = {
-    r"ended before the end-of-stream|Truncated compressed stream|Truncated file header|No more data to read": _CUT,
-    r"CRC|Incorrect length of data": _CHANGED,
-    r"Not a gzipped file|Unknown frame descriptor": "something else follows where it ends. Land it anew, alone",
-    r"magic bytes not found in footer|size reported by footer": _FOOTER,
-    r"EntitiesForbidden": "it defines entities of XML, as no Excel file does. Save it in Excel anew",
+_MESSAGES = {
+    r"ended before the end-of-stream|Truncated compressed stream|Truncated file header|No more data to "
+    r"read": _TRUNCATED,
+    r"CRC|Incorrect length of data": _MODIFIED,
+    r"Not a gzipped file|Unknown frame descriptor": "other bytes follow its end. Land it again without them",
+    r"magic bytes not found in footer|size reported by footer": _NO_FOOTER,
+    r"EntitiesForbidden": "it defines XML entities, which Excel files do not have. Save it in Excel again",
     r"encrypted metadata": "it is encrypted; expected one that is not",
     r"Dictionary mismatch": "it was compressed with a dictionary of its own; expected one without",
     r"[Uu]nknown compression method|compression method is not supported": "its compression method is not known; "
     "make it anew with the usual one",
 }
-_PART = {
-    r"Couldn't deserialize thrift.*|Invalid base64.*": "its footer can't be made out",
+_FRAGMENTS = {
+    r"Couldn't deserialize thrift.*|Invalid base64.*": "its footer can't be parsed",
     r"Verification of flatbuffer.*|Expected to read \d+ metadata.*|Tried reading schema.*|Not an Arrow file|Invalid "
-    r"IPC.*|Unexpected empty message.*": "its inner order can't be made out",
-    r"list index out of range": "a cell refers to something that is not there",
-    r"Error -?\d+ while decompressing data: (.*)": r"its packed bytes make no sense (\1)",
-    r"ZSTD decompress failed: (.*)": r"its packed bytes make no sense (\1)",
+    r"IPC.*|Unexpected empty message.*": "its structure can't be parsed",
+    r"list index out of range": "a cell refers to something that does not exist",
+    r"Error -?\d+ while decompressing data: (.*)": r"its compressed bytes are invalid (\1)",
+    r"ZSTD decompress failed: (.*)": r"its compressed bytes are invalid (\1)",
     r"((?:no element found|syntax error|unclosed token|not well-formed|mismatched tag|undefined entity).*)": r"the XML "
     r"of one of its parts is broken (\1)",
 }
 
 
-def refuse_other_kind(head: bytes, kind: str) -> None:
+def check_signature(head: bytes, kind: str) -> None:
     """Refuse a file whose first bytes are those of something else.
 
     Args:
@@ -73,41 +74,44 @@ def refuse_other_kind(head: bytes, kind: str) -> None:
     Raises:
         DataRejectedError: they are.
     """
-    what = next((what for magic, (what, own) in _MAGIC.items() if head.startswith(magic) and kind not in own), "")
-    if not what and kind in _TEXT:
+    description = next(
+        (description for magic, (description, kinds) in _MAGIC.items() if head.startswith(magic) and kind not in kinds),
+        "",
+    )
+    if not description and kind in _TEXT:
         start = head.lstrip(b"\xef\xbb\xbf \r\n").lower()
-        what = next((what for mark, what in _MARKUP.items() if start.startswith(mark)), "")
-    if what:
+        description = next((description for prefix, description in _MARKUP.items() if start.startswith(prefix)), "")
+    if description:
         raise DataRejectedError(
-            f"can't be read as {kind}: it is {what}, by its first bytes. Give it its own ending, or set source.format "
-            "or source.compression."
+            f"can't be read as {kind}: it is {description}, by its first bytes. Give it the right extension, or set "
+            "source.format or source.compression."
         )
-    if kind in _OWN and not re.match(_OWN[kind], head, re.DOTALL):
+    if kind in _REQUIRED_SIGNATURES and not re.match(_REQUIRED_SIGNATURES[kind], head, re.DOTALL):
         raise DataRejectedError(
             f"can't be read as {kind}: its first bytes, {head[:4]!r}, are not those of a {kind} file. Give it its own "
             "ending, or set source.format or source.compression."
         )
 
 
-def told(kind: str, said: str) -> str:
+def read_error_message(kind: str, reason: str) -> str:
     """Why a file can't be read, and what to do.
 
     Args:
         kind: What it is read as.
-        said: What its reader says, in one line.
+        reason: What its reader says, in one line.
     """
-    for words, plain in _WHOLE.items():
-        if re.search(words, said):
-            return f"can't be read as {kind}: {plain}."
-    said = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", said.strip(' ."'))
-    for words, plain in _PART.items():
-        said = re.sub(words, plain, said)
-    return f"can't be read as {kind}: {said}. {_MAKE_ANEW}."
+    for pattern, message in _MESSAGES.items():
+        if re.search(pattern, reason):
+            return f"can't be read as {kind}: {message}."
+    reason = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", reason.strip(' ."'))
+    for pattern, message in _FRAGMENTS.items():
+        reason = re.sub(pattern, message, reason)
+    return f"can't be read as {kind}: {reason}. {_RECREATE}."
 
 
 def first_line(error: BaseException) -> str:
     """An error's own words, in one line; those of the error that it comes from, where it does."""
     while error.__cause__ is not None:
         error = error.__cause__
-    line = next((one for one in str(error).splitlines() if one.strip()), type(error).__name__)
-    return "".join(one if one.isprintable() else "\ufffd" for one in line)[:300]
+    line = next((text for text in str(error).splitlines() if text.strip()), type(error).__name__)
+    return "".join(text if text.isprintable() else "\ufffd" for text in line)[:300]

@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 
 from configs.contract import Column
 from tasks.errors import DataRejectedError
+from tasks.ingestion.arrow_types import unwrap
 from tasks.ingestion.cast import cast_column
-from tasks.ingestion.cells import plain
-from tasks.ingestion.missing import Missing, missing_values
-from tasks.ingestion.raw import Raw, whole
+from tasks.ingestion.missing import MissingValues, missing_values
+from tasks.ingestion.raw import RawRows, combine_chunks
 from tasks.stores.lake.schemas import ARROW_TYPES, EXTRA, ORIGIN, ROW
 from tasks.stores.lake.staging import UNREADABLE
 
-_OWN = {"string": "text"}
+_TYPE_NAMES = {"string": "text"}
 _CELL_SHOWN = 1 << 16
 
 
@@ -34,13 +34,13 @@ class Caster:
         """Args as of `read_batches`; `keep`: whether unknown columns are kept."""
         self._columns, self._timezone, self._keep = columns, timezone, keep
         self._missing = missing_values(columns, timezone)
-        fields = [pa.field(name, ARROW_TYPES[one.type]) for name, one in columns.items() if name != ORIGIN]
-        own = [EXTRA] if keep else []
+        fields = [pa.field(name, ARROW_TYPES[column.type]) for name, column in columns.items() if name != ORIGIN]
+        extra_field = [EXTRA] if keep else []
         origin = [pa.field(ORIGIN, pa.string())] if ORIGIN in columns else []
-        tail = [pa.field(ROW, pa.int64()), pa.field(UNREADABLE, pa.string())]
-        self.schema = pa.schema([*fields, *own, *origin, *tail])
+        provenance = [pa.field(ROW, pa.int64()), pa.field(UNREADABLE, pa.string())]
+        self.schema = pa.schema([*fields, *extra_field, *origin, *provenance])
 
-    def staged(self, raw: Raw) -> pa.RecordBatch:
+    def staged(self, raw: RawRows) -> pa.RecordBatch:
         """Rows as they are staged.
 
         Raises:
@@ -48,64 +48,64 @@ class Caster:
         """
         rows = len(raw.rows)
         arrays: dict[str, pa.Array] = {ROW: raw.rows}
-        told: dict[int, dict[str, str]] = {}
+        unreadable: dict[int, dict[str, str]] = {}
         for name, column in self._columns.items():
-            self._allow(name, column, raw)
+            self._check_type(name, column, raw)
             if name not in raw.columns:
                 arrays[name] = pa.nulls(rows, ARROW_TYPES[column.type])
                 continue
-            values, typed, bad = self._typed(name, column, raw.columns[name], comma=raw.comma)
-            arrays[name] = whole(typed)
-            _tell(told, name, values, bad)
+            values, typed, failed = self._cast(name, column, raw.columns[name], decimal_comma=raw.decimal_comma)
+            arrays[name] = combine_chunks(typed)
+            _record_failures(unreadable, name, values, failed)
         if self._keep:
-            arrays[EXTRA.name] = extra(raw.kept, rows)
-        arrays[UNREADABLE] = _cells(told, rows)
+            arrays[EXTRA.name] = extra_columns(raw.kept, rows)
+        arrays[UNREADABLE] = _unreadable_column(unreadable, rows)
         batch = pa.RecordBatch.from_arrays([arrays[name] for name in self.schema.names], schema=self.schema)
-        return _with_broken(batch, raw.broken)
+        return _with_broken_rows(batch, raw.broken)
 
-    def _typed(
-        self, name: str, column: Column, found: pa.Array, *, comma: bool
+    def _cast(
+        self, name: str, column: Column, raw_values: pa.Array, *, decimal_comma: bool
     ) -> tuple[pa.Array, pa.Array, npt.NDArray[np.bool_]]:
         """The values as found, less those that mean missing; typed; and which could not be."""
-        values = plain(found)
-        missing: Missing | None = self._missing.get(name)
+        values = unwrap(raw_values)
+        missing: MissingValues | None = self._missing.get(name)
         if missing is not None:
-            values = missing.before(values)
-        numbers = comma and column.type in ("integer", "number")
-        typed, bad = cast_column(_with_point(values) if numbers else values, column, self._timezone)
-        return values, typed if missing is None else missing.after(typed), bad
+            values = missing.mask_raw(values)
+        is_number = decimal_comma and column.type in ("integer", "number")
+        typed, failed = cast_column(_with_decimal_point(values) if is_number else values, column, self._timezone)
+        return values, typed if missing is None else missing.mask_typed(typed), failed
 
-    def _allow(self, name: str, column: Column, raw: Raw) -> None:
+    def _check_type(self, name: str, column: Column, raw: RawRows) -> None:
         if column.casts is None or name not in raw.kinds:
             return
-        own = _OWN.get(column.type, column.type)
-        wrong = sorted(raw.kinds[name] - {own, "null", *column.casts})
-        if wrong:
-            allowed = ", ".join(dict.fromkeys((own, *column.casts)))
+        type_name = _TYPE_NAMES.get(column.type, column.type)
+        rejected_types = sorted(raw.kinds[name] - {type_name, "null", *column.casts})
+        if rejected_types:
+            allowed = ", ".join(dict.fromkeys((type_name, *column.casts)))
             raise DataRejectedError(
-                f"column {name} is of type {', '.join(wrong)}; expected {allowed}. To take it, add the type to "
-                f"contract.columns.{name}.casts."
+                f"column {name} is of type {', '.join(rejected_types)}; expected {allowed}. To accept it, add the "
+                f"type to contract.columns.{name}.casts."
             )
 
 
-def _with_point(texts: pa.Array) -> pa.Array:
+def _with_decimal_point(texts: pa.Array) -> pa.Array:
     """Numbers with a decimal comma as those with a point. One that has a point, for thousands perhaps, is none."""
-    pointed = pc.match_substring(texts, ".")
-    return pc.if_else(pointed, pa.scalar("a point", texts.type), pc.replace_substring(texts, ",", "."))
+    has_point = pc.match_substring(texts, ".")
+    return pc.if_else(has_point, pa.scalar("a point", texts.type), pc.replace_substring(texts, ",", "."))
 
 
-def extra(kept: Mapping[str, pa.Array], rows: int) -> pa.Array:
+def extra_columns(kept: Mapping[str, pa.Array], rows: int) -> pa.Array:
     """Unknown columns as text by name, a map a row; missing values are left out."""
     if not kept:
         return pa.nulls(rows, EXTRA.type) if not rows else _empty_maps(rows)
-    texts = [whole(as_text(values)) for values in kept.values()]
+    texts = [combine_chunks(as_text(values)) for values in kept.values()]
     order = np.arange(len(texts) * rows).reshape(len(texts), rows).T.ravel()
     values = pa.concat_arrays(texts).take(pa.array(order))
     names = pa.array(list(kept), pa.string()).take(pa.array(np.tile(np.arange(len(texts)), rows)))
-    there = values.is_valid()
-    counts = there.to_numpy(zero_copy_only=False).reshape(rows, len(texts)).sum(axis=1)
+    is_present = values.is_valid()
+    counts = is_present.to_numpy(zero_copy_only=False).reshape(rows, len(texts)).sum(axis=1)
     offsets = pa.array(np.concatenate(([0], np.cumsum(counts))).astype(np.int32))
-    return pa.MapArray.from_arrays(offsets, names.filter(there), values.filter(there))
+    return pa.MapArray.from_arrays(offsets, names.filter(is_present), values.filter(is_present))
 
 
 def _empty_maps(rows: int) -> pa.Array:
@@ -115,7 +115,7 @@ def _empty_maps(rows: int) -> pa.Array:
 
 def as_text(values: pa.Array) -> pa.Array:
     """Values of any type as text: JSON where Arrow has no words for them."""
-    values = plain(values)
+    values = unwrap(values)
     try:
         return values.cast(pa.string())
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
@@ -126,12 +126,14 @@ def _json(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _tell(told: dict[int, dict[str, str]], name: str, values: pa.Array, bad: npt.NDArray[np.bool_]) -> None:
-    places = np.flatnonzero(bad)
-    if len(places):
-        texts = _texts(values.take(pa.array(places)))
-        for place, text in zip(places.tolist(), texts, strict=True):
-            told.setdefault(place, {})[name] = text[:_CELL_SHOWN]
+def _record_failures(
+    unreadable: dict[int, dict[str, str]], name: str, values: pa.Array, failed: npt.NDArray[np.bool_]
+) -> None:
+    positions = np.flatnonzero(failed)
+    if len(positions):
+        texts = _texts(values.take(pa.array(positions)))
+        for position, text in zip(positions.tolist(), texts, strict=True):
+            unreadable.setdefault(position, {})[name] = text[:_CELL_SHOWN]
 
 
 def _texts(values: pa.Array) -> list[str]:
@@ -139,23 +141,23 @@ def _texts(values: pa.Array) -> list[str]:
     try:
         return [str(one) for one in values.to_pylist()]
     except (ValueError, OverflowError):  # moments that no datetime can hold
-        return [str(one) for one in whole(as_text(values)).to_pylist()]
+        return [str(one) for one in combine_chunks(as_text(values)).to_pylist()]
 
 
-def _cells(told: Mapping[int, Mapping[str, str]], rows: int) -> pa.Array:
-    if not told:
+def _unreadable_column(unreadable: Mapping[int, Mapping[str, str]], rows: int) -> pa.Array:
+    if not unreadable:
         return pa.nulls(rows, pa.string())
     cells: list[str | None] = [None] * rows
-    for index, cell in told.items():
+    for index, cell in unreadable.items():
         cells[index] = json.dumps(cell, ensure_ascii=False)
     return pa.array(cells, pa.string())
 
 
-def _with_broken(batch: pa.RecordBatch, broken: Mapping[int, str]) -> pa.RecordBatch:
+def _with_broken_rows(batch: pa.RecordBatch, broken: Mapping[int, str]) -> pa.RecordBatch:
     if not broken:
         return batch
-    told = [json.dumps({"": text}, ensure_ascii=False) for text in broken.values()]
-    arrays = {ROW: pa.array(list(broken), pa.int64()), UNREADABLE: pa.array(told, pa.string())}
-    empty = [arrays.get(one.name, pa.nulls(len(broken), one.type)) for one in batch.schema]
+    messages = [json.dumps({"": text}, ensure_ascii=False) for text in broken.values()]
+    arrays = {ROW: pa.array(list(broken), pa.int64()), UNREADABLE: pa.array(messages, pa.string())}
+    empty = [arrays.get(field.name, pa.nulls(len(broken), field.type)) for field in batch.schema]
     both = pa.concat_batches([batch, pa.RecordBatch.from_arrays(empty, schema=batch.schema)])
     return both.take(pc.sort_indices(both.column(ROW)))

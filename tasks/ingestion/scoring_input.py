@@ -8,7 +8,7 @@ from pathlib import Path
 
 from configs.source import Limits
 from tasks.errors import UsageError
-from tasks.ingestion.limits import beyond
+from tasks.ingestion.limits import limit_error
 from tasks.records.base import Record
 from tasks.records.data import LandedFile
 from tasks.stores.landing.addresses import Address
@@ -16,7 +16,7 @@ from tasks.stores.landing.addresses import Address
 _BLOCK = 1 << 20
 
 
-class ToScore(Record):
+class ScoringInput(Record):
     """A file that is to be scored.
 
     Attributes:
@@ -28,7 +28,7 @@ class ToScore(Record):
     local: str
 
 
-def fetched(source: Address, limits: Limits, draft: Path) -> ToScore:
+def fetch_input(source: Address, limits: Limits, draft: Path) -> ScoringInput:
     """A file on local disk, its bytes read once; a remote one is fetched into the draft.
 
     Args:
@@ -42,42 +42,42 @@ def fetched(source: Address, limits: Limits, draft: Path) -> ToScore:
     """
     landing, path = source.landing(), source.path
     if path is not None and not path.is_file():
-        raise UsageError(f"input: {path} is no file")
+        raise UsageError(f"input: {path} is not a file")
     try:
-        found = landing.stat(source.name)
-        if found.size > limits.file_bytes:
-            raise beyond(f"{source} has {found.size:,} bytes", "file_bytes", limits.file_bytes)
+        status = landing.stat(source.name)
+        if status.size > limits.file_bytes:
+            raise limit_error(f"{source} has {status.size:,} bytes", "file_bytes", limits.file_bytes)
         sha256 = _read(source, None if path is not None else draft)
         now = landing.stat(source.name)
     except FileNotFoundError:
         raise UsageError(f"input: {source} is not there") from None
     except PermissionError as error:
         raise UsageError(f"input: {source} can't be read: {error.strerror or error}") from None
-    if (now.size, now.mtime_ns) != (found.size, found.mtime_ns):
-        raise _changed(str(source))
+    if (now.size, now.mtime_ns) != (status.size, status.mtime_ns):
+        raise _changed_error(str(source))
     file = LandedFile(
         feed="observations",
         path=source.name,
         uri=str(source),
-        size=found.size,
-        mtime_ns=found.mtime_ns,
+        size=status.size,
+        mtime_ns=status.mtime_ns,
         sha256=sha256,
     )
-    return ToScore(file=file, local=str(path or draft))
+    return ScoringInput(file=file, local=str(path or draft))
 
 
-def refuse_changed(given: ToScore) -> None:
+def check_unchanged(scoring_input: ScoringInput) -> None:
     """Look whether a local file is still what its digest was made of; of a fetched one the copy is.
 
     Raises:
         UsageError: it is not.
     """
-    path = Path(given.local)
-    if str(path) != given.file.uri:
+    path = Path(scoring_input.local)
+    if str(path) != scoring_input.file.uri:
         return
     status = path.stat() if path.is_file() else None
-    if status is None or (status.st_size, status.st_mtime_ns) != (given.file.size, given.file.mtime_ns):
-        raise _changed(str(path))
+    if status is None or (status.st_size, status.st_mtime_ns) != (scoring_input.file.size, scoring_input.file.mtime_ns):
+        raise _changed_error(str(path))
 
 
 def _read(source: Address, draft: Path | None) -> str:
@@ -93,5 +93,5 @@ def _read(source: Address, draft: Path | None) -> str:
     return hasher.hexdigest()
 
 
-def _changed(where: str) -> UsageError:
-    return UsageError(f"input: {where} changed while it was read. Score it once it is complete.")
+def _changed_error(where: str) -> UsageError:
+    return UsageError(f"input: {where} changed while it was read. Score it when it is complete.")

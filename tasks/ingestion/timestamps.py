@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.ingestion.cells import each
+from tasks.ingestion.arrow_types import cast_each
 from tasks.stores.lake.schemas import TIMESTAMP
 
 # An offset stands behind a time of day; the end of a date, -01, is none.
@@ -16,11 +16,11 @@ _ZONE = r"(?i)(?:z|\d[t ]\s*\d\d[\d:.,]*\s*[+-]\d\d(?::?\d\d)?)\s*$"
 _NANOSECONDS = r"(\.\d{6})\d+"
 _NAIVE = pa.timestamp("us")
 # A day within what a datetime holds, so that no time zone leads out of it.
-_FIRST = datetime(1, 1, 2, tzinfo=UTC)
-_LAST = datetime(9999, 12, 31, tzinfo=UTC)
+_EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
-def moments(values: pa.ChunkedArray | pa.Array, timezone: str) -> pa.ChunkedArray | pa.Array:
+def to_timestamps(values: pa.ChunkedArray | pa.Array, timezone: str) -> pa.ChunkedArray | pa.Array:
     """Values as moments; missing where they are none.
 
     Args:
@@ -29,9 +29,9 @@ def moments(values: pa.ChunkedArray | pa.Array, timezone: str) -> pa.ChunkedArra
     """
     kind = values.type
     if pa.types.is_timestamp(kind):
-        return _placed(_microseconds(values), timezone)
+        return _to_utc(_microseconds(values), timezone)
     if pa.types.is_date(kind):
-        return moments(each(values, _NAIVE), timezone)
+        return to_timestamps(cast_each(values, _NAIVE), timezone)
     if pa.types.is_string(kind):
         return _from_text(values, timezone)
     return pa.nulls(len(values), TIMESTAMP)
@@ -41,12 +41,12 @@ def _microseconds(values: pa.ChunkedArray) -> pa.ChunkedArray:
     target = pa.timestamp("us", values.type.tz)
     if values.type.unit == "ns":
         return values.cast(target, safe=False)  # finer digits are cut off
-    return each(values, target)
+    return cast_each(values, target)
 
 
-def _placed(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
+def _to_utc(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
     """Microseconds in UTC. What no datetime can hold is missing."""
-    values = _within(values)
+    values = _without_out_of_range(values)
     if values.type.tz is not None:
         return values.cast(TIMESTAMP)
     if timezone == "UTC":
@@ -54,14 +54,16 @@ def _placed(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
     return pc.assume_timezone(values, timezone, ambiguous="earliest", nonexistent="latest").cast(TIMESTAMP)
 
 
-def _within(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def _without_out_of_range(values: pa.ChunkedArray) -> pa.ChunkedArray:
     count = values.cast(pa.int64())
-    span = pc.min_max(count)
-    first, last = (int(one.timestamp()) * 1_000_000 for one in (_FIRST, _LAST))
-    if span["min"].as_py() is None or (span["min"].as_py() >= first and span["max"].as_py() <= last):
+    value_range = pc.min_max(count)
+    first, last = (int(bound.timestamp()) * 1_000_000 for bound in (_EARLIEST, _LATEST))
+    if value_range["min"].as_py() is None or (
+        value_range["min"].as_py() >= first and value_range["max"].as_py() <= last
+    ):
         return values
-    inside = pc.and_(pc.greater_equal(count, first), pc.less_equal(count, last))
-    return pc.if_else(inside, values, pa.scalar(None, values.type))
+    in_range = pc.and_(pc.greater_equal(count, first), pc.less_equal(count, last))
+    return pc.if_else(in_range, values, pa.scalar(None, values.type))
 
 
 def _from_text(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
@@ -70,17 +72,17 @@ def _from_text(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
             parsed = values.cast(target)
         except pa.ArrowInvalid:
             continue
-        return _placed(parsed, timezone)
-    return _one_by_one(values, timezone)
+        return _to_utc(parsed, timezone)
+    return _parse_mixed(values, timezone)
 
 
-def _one_by_one(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
+def _parse_mixed(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
     # Microseconds are kept: finer digits would narrow the range of the whole column. A time begins with a digit, unlike
     # `now` and `today`, which pandas reads as the clock.
     text = pc.replace_substring_regex(values, _NANOSECONDS, r"\1")
     text = pc.if_else(pc.match_substring_regex(text, r"^\s*\d"), text, pa.scalar(None, pa.string()))
     series = pd.Series(text.to_numpy(zero_copy_only=False), dtype="str")
     parsed = pd.to_datetime(series, format="ISO8601", errors="coerce", utc=True)
-    found = pa.Array.from_pandas(parsed.dt.as_unit("us")).cast(TIMESTAMP)
+    aware = pa.Array.from_pandas(parsed.dt.as_unit("us")).cast(TIMESTAMP)
     naive = ~series.str.contains(_ZONE, regex=True, na=True).to_numpy(dtype=bool)
-    return pc.if_else(pa.array(naive), _placed(found.cast(_NAIVE), timezone), _within(found))
+    return pc.if_else(pa.array(naive), _to_utc(aware.cast(_NAIVE), timezone), _without_out_of_range(aware))
