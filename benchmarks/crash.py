@@ -92,7 +92,7 @@ def use(home: Path) -> None:
 
 
 def finish(config: PipelineConfig) -> None:
-    """Take in what is left, mend all that waits in quarantine, and look once more."""
+    """Take in what is left, fix all that waits in quarantine, and look once more."""
     settings = load_settings()
     crash_child.ingest(config, settings)
     crash_child.give_back(config, settings)

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from benchmarks.crash_files import COLUMNS, mended
+from benchmarks.crash_files import COLUMNS, repaired
 from configs.schema import PipelineConfig
 from tasks.ingestion import task as ingestion
 from tasks.quarantine.entries import Quarantine
@@ -43,7 +43,7 @@ _TABLES = {"observations": "rows", "batches": "ledger"}
 
 
 class Teller:
-    """Tells, in a byte that the parent reads, what the process is at; and dies where it was told to.
+    """Tells, in a byte that the parent reads, what the process is at, and dies where it was asked to.
 
     Args:
         shared: The parent's: the phase, the phase to die at (NOWHERE: none), and whether to end.
@@ -124,7 +124,7 @@ def ingest(config: PipelineConfig, settings: Settings, tell: Tell = quiet, only:
 
 
 def give_back(config: PipelineConfig, settings: Settings, tell: Tell = quiet) -> int:
-    """Mend rows that wait in quarantine, give them back and take them in; how many."""
+    """Fix rows that wait in quarantine, give them back and take them in; how many."""
     tell(WAITING)
     with hold(settings, f"{config.name}.data"):
         earlier = pending_files(config, settings)
@@ -138,7 +138,7 @@ def give_back(config: PipelineConfig, settings: Settings, tell: Tell = quiet) ->
             return 0
         out = settings.root / f"export-{uuid4().hex}.jsonl"
         export(config, quarantine, chosen, out)
-        lines = [mended(json.loads(line)) for line in out.read_text().splitlines()]
+        lines = [repaired(json.loads(line)) for line in out.read_text().splitlines()]
         kept = [{name: line[name] for name in (ORIGIN, *COLUMNS)} for line in lines]
         out.write_text("".join(json.dumps(line) + "\n" for line in kept))
         handed = prepare_readmission(config, settings, ReadmitRequest(Selection(), out, None), (), NOW)
@@ -157,7 +157,7 @@ def tend(config: PipelineConfig, settings: Settings, tell: Tell = quiet) -> None
 
 
 def live(config: PipelineConfig, shared: memoryview, seed: Sequence[int], extras: bool) -> None:
-    """Work until told to end: mostly ingest; with `extras` now and then give rows back, or tend the lake."""
+    """Work until asked to end: mostly ingest; with `extras` now and then give rows back, or tend the lake."""
     settings, tell, rng = load_settings(), Teller(shared), np.random.default_rng(seed)
     watch(tell)
     while not tell.ended:

@@ -64,7 +64,7 @@ def running(command: Sequence[str], environment: Mapping[str, str], address: str
         try:
             yield _first(process, address, log) - began
         finally:
-            with suppress(ProcessLookupError):  # it ended by itself, which is told
+            with suppress(ProcessLookupError):  # it ended by itself, which is reported
                 os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 

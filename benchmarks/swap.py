@@ -1,8 +1,8 @@
 """Promotions and rollbacks under constant load: `python -m benchmarks.swap --moves 100`.
 
 Two versions of a model; every other move is a rollback to the older, every other a move back to the newer, both by what
-`perennial rollback` does. Each answer's version is held against who was champion: one that was not within the grace
-before the request came counts as wrong. The 99th percentile is held against the same load on the same service with
+`perennial rollback` does. Each answer's version is compared with who was champion: one that was not within the grace
+before the request came counts as wrong. The 99th percentile is compared with the same load on the same service with
 nothing moved, before and after.
 """
 
@@ -114,7 +114,7 @@ class _Bench:
 def _move(number: int, pause: float) -> list[_Move]:
     """Move the champion to and fro; when the registry had each move.
 
-    In a process of its own, behind the others where cores are few: who takes a version back is seldom on the machine
+    In a process of its own, behind the others where cores are few: who rolls a version back is seldom on the machine
     that serves.
     """
     words = [*["nice", "-n", "15"], sys.executable, "-m", "benchmarks.swap_moves", str(number), str(pause)]

@@ -123,7 +123,7 @@ class Bound(Section):
 
 
 class Comparison(Section):
-    """How a candidate is held against the champion on the same holdout rows (gate Q02)."""
+    """How a candidate is compared with the champion on the same holdout rows (gate Q02)."""
 
     mode: Literal["superiority", "non_inferiority"] = Field(
         default="superiority",
@@ -154,7 +154,7 @@ class Evaluation(Section):
 
 
 class Policy(Section):
-    """House rules a candidate must keep (gate P01)."""
+    """Policy rules a candidate must keep (gate P01)."""
 
     profile: Literal["development", "production"] = Field(
         default="production", description="production: a broken rule blocks. development: it warns."
@@ -206,7 +206,7 @@ class Performance(Section):
 
 
 class Monitoring(Section):
-    """How newest batches are held against what the champion was trained on, and its predictions against labels."""
+    """How newest batches are compared with what the champion was trained on, and its predictions against labels."""
 
     window_batches: int = Field(
         default=7,
@@ -234,7 +234,7 @@ class Monitoring(Section):
     )
     ignore: tuple[ColumnName, ...] = Field(default=(), description="Feature columns not watched for drift.")
     performance: Performance = Field(
-        default=Performance(), description="How the champion's predictions are held against labels that came since."
+        default=Performance(), description="How the champion's predictions are compared with labels that came since."
     )
 
 
@@ -275,7 +275,7 @@ class CostPrices(Section):
     gibibyte_hour: float | None = Field(
         default=None,
         ge=0.0,
-        description="Price of one GiB of memory for an hour; a stage is told by its peak, for as long as it ran.",
+        description="Price of one GiB of memory for an hour; a stage is reported by its peak, for as long as it ran.",
     )
     wall_hour: float | None = Field(
         default=None, ge=0.0, description="Price of the machine as a whole for an hour that a stage ran."
@@ -307,7 +307,7 @@ class PipelineConfig(Section):
     split: Split = Field(description="How the holdout is chosen.")
     training: Training = Field(description="What is trained.")
     evaluation: Evaluation = Field(description="What is measured and must be reached.")
-    policy: Policy = Field(default=Policy(), description="House rules.")
+    policy: Policy = Field(default=Policy(), description="Policy rules.")
     retrain: Retrain = Field(default=Retrain(), description="When new data leads to a new model.")
     approval: Approval = Field(default=Approval(), description="Whether a person must approve.")
     rollout: Rollout = Field(default=Rollout(), description="How a new version comes to serve.")

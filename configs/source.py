@@ -84,7 +84,7 @@ class Source(Section):
         ge=0.0,
         le=3600.0,
         description="Seconds that the sensor sees a file's size and time unchanged before it tells of the file. One "
-        "that was renamed into the folder is told of at once; those of object stores are always complete.",
+        "that was renamed into the folder is reported at once; those of object stores are always complete.",
     )
     marker: str = Field(
         default=".ready", min_length=1, description="Ending of marker files: day.csv.ready says day.csv is complete."

@@ -95,8 +95,8 @@ def backfill(
         update_progress_artifact(progress, 100.0 * number / len(steps))
     report = BackfillReport(pipeline=pipeline, steps=tuple(done))
     create_markdown_artifact(_page(report), key=artifact_key(pipeline, "backfill"), description=f"{len(done)} steps")
-    told = f"{len(done)} steps, {report.rows} rows" if done else "nothing in the range is new"
-    return Completed(message=told, data=report)
+    text = f"{len(done)} steps, {report.rows} rows" if done else "nothing in the range is new"
+    return Completed(message=text, data=report)
 
 
 def _run(pipeline: str, step: BackfillStep, each: Literal["lifecycle", "ingest"]) -> StepReport:

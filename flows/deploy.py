@@ -69,15 +69,15 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
     if not done:
         return None
     newest = max(done, key=lambda one: one.version)
-    told = newest.outcome.replace("_", " ").capitalize()
-    state: State[Promotion] = Completed(name=told, message="; ".join(newest.reasons)[:500], data=newest)
+    text = newest.outcome.replace("_", " ").capitalize()
+    state: State[Promotion] = Completed(name=text, message="; ".join(newest.reasons)[:500], data=newest)
     return cast("Promotion", state)  # Prefect ends the run in this state, and gives its data to who called the flow
 
 
 def _deploy(
     config: PipelineConfig, settings: Settings, intent: int, candidate: Candidate, moment: datetime
 ) -> Promotion:
-    """One candidate, as far as it can come now. Events are told before it is concluded: rather twice than never."""
+    """One candidate, as far as it can come now. Events are reported before it is concluded: rather twice than never."""
     meter = Meter()
     version, new = register(config, candidate)
     if new:
@@ -107,9 +107,9 @@ def _pending(settings: Settings, pipeline: str, moment: datetime) -> list[Promot
     """Versions that are rolled out or wait for a person, as a run tells them that can't do more about them."""
     rollout = rollouts.active(Audit(settings), pipeline)
     if rollout is not None:
-        kept, told = rollout.champion, rollout.status
+        kept, text = rollout.champion, rollout.status
         return [
-            Promotion(outcome="rolling_out", version=rollout.version, champion=kept, previous=kept, reasons=(told,))
+            Promotion(outcome="rolling_out", version=rollout.version, champion=kept, previous=kept, reasons=(text,))
         ]
     return [
         Promotion(

@@ -74,7 +74,7 @@ def _take(config: PipelineConfig, files: Sequence[LandedFile], lock: HeldLock, m
             say(f"{len(report.batches)} of {len(files)} files taken")
             for record in records:
                 if record.quarantined or record.verdict == "rejected" or len(files) <= _SHOWN:
-                    say(told(record))
+                    say(message(record))
     return report
 
 
@@ -103,7 +103,7 @@ def _tell_world(settings: Settings, report: IngestReport) -> None:
         emit(settings, "perennial.data.rejected", report.pipeline, {"files": len(report.rejected), "first": files})
 
 
-def told(record: BatchRecord) -> str:
+def message(record: BatchRecord) -> str:
     """A batch in one line."""
     changed = f" (changed: other content came under this name as {record.former[:12]})" if record.former else ""
     if record.verdict == "rejected":

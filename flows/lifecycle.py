@@ -203,8 +203,8 @@ class _Life:
 
     def failure(self, error: Exception) -> LifecycleReport:
         known = isinstance(error, PerennialError)
-        told = str(error) if known else f"{type(error).__name__}: {error}"
-        return self.report().model_copy(update={"outcome": "failed", "reasons": (told,)})
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        return self.report().model_copy(update={"outcome": "failed", "reasons": (text,)})
 
     def outcome(self) -> tuple[Outcome, tuple[str, ...]]:
         outcome, reasons = self._outcome()
@@ -243,10 +243,10 @@ def _watched(found: MonitorReport) -> str:
 
 
 def _note(promotion: Promotion) -> str:
-    told = {"promoted": "is champion", "awaiting_approval": "waits for a person", "rolling_out": "is rolled out"}
+    text = {"promoted": "is champion", "awaiting_approval": "waits for a person", "rolling_out": "is rolled out"}
     if promotion.outcome == "kept_champion" and promotion.champion == promotion.version:
         return promotion.reasons[0]
-    return f"version {promotion.version} {told.get(promotion.outcome, 'was turned down')}"
+    return f"version {promotion.version} {text.get(promotion.outcome, 'was rejected')}"
 
 
 def _refuse_idle(force: tuple[TrainingStage, ...], start_from: StartFrom, until: StageName) -> None:
@@ -287,7 +287,7 @@ def lifecycle_flow(
             `features`, `training`, `evaluation`: do not ask the policy; what the stages before gave last is taken as it
             is. `release`: only release what was judged before.
         only: Paths below the landing folder that are taken in; all that landed by default.
-        until: The last stage that runs. Before `release`, no candidate is put forward.
+        until: The last stage that runs. Before `release`, no candidate is submitted.
         force: Stages that run though nothing that they depend on changed. Others are reused where nothing did.
     """
     if start_from in STAGES and STAGES.index(start_from) > STAGES.index(until):
@@ -308,5 +308,5 @@ def lifecycle_flow(
         raise LifecycleError(life.failure(error), code) from error
     report = life.report()
     create_markdown_artifact(report_page(report), key=artifact_key(pipeline, "lifecycle"), description=report.outcome)
-    told = report.outcome.replace("_", " ").capitalize()
-    return Completed(name=told, message="; ".join(report.reasons)[:500], data=report)
+    text = report.outcome.replace("_", " ").capitalize()
+    return Completed(name=text, message="; ".join(report.reasons)[:500], data=report)

@@ -1,4 +1,4 @@
-"""Newest batches are held against what the champion was trained on, and its predictions against labels."""
+"""Newest batches are compared with what the champion was trained on, and its predictions against labels."""
 
 from __future__ import annotations
 

@@ -82,11 +82,11 @@ def say(text: str) -> None:
 @contextmanager
 def reporting(reporter: Reporter) -> Iterator[None]:
     """Send progress to a reporter while the block runs."""
-    told = _reporter.set(reporter)
+    message = _reporter.set(reporter)
     try:
         yield
     finally:
-        _reporter.reset(told)
+        _reporter.reset(message)
 
 
 @contextmanager

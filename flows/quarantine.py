@@ -51,7 +51,7 @@ def readmit(
     Args:
         pipeline: The pipeline's name.
         selection: Which entries; all that wait by default.
-        repaired: A file instead: an export with mended cells, or, with `of`, any that stands for a refused file.
+        repaired: A file instead: an export with repaired cells, or, with `of`, any that stands for a refused file.
         of: The refused file that `repaired` stands for: its id.
         now: The run's clock.
 
@@ -87,10 +87,10 @@ def _report(config: PipelineConfig, settings: Settings, handed: Readmission) -> 
     into = {found.into for key in handed.keys if (found := quarantine.resolution(key)) is not None}
     batches = [record for one in {*into, *handed.batches} if (record := quarantine.batch(one or "")) is not None]
     origins: EntriesByRow = {one.batch: entries_by_row(config, settings, one) for one in batches}
-    told = tuple(readmit_outcomes(quarantine, handed.keys, origins, handed.batches))
+    message = tuple(readmit_outcomes(quarantine, handed.keys, origins, handed.batches))
     refused = tuple(one.path for one in batches if one.verdict == "rejected" and one.batch in handed.batches)
     return ReadmitReport(
-        pipeline=config.name, files=handed.paths, outcomes=told, rejected=refused, notes=tuple(handed.notes)
+        pipeline=config.name, files=handed.paths, outcomes=message, rejected=refused, notes=tuple(handed.notes)
     )
 
 
@@ -101,7 +101,7 @@ def drop(pipeline: str, selection: Selection, expected: int, why: str = "", now:
     Args:
         pipeline: The pipeline's name.
         selection: Which entries.
-        expected: How many a person was told there are.
+        expected: How many a person was shown that there are.
         why: Why, for whoever asks later.
         now: The run's clock.
 

@@ -96,10 +96,10 @@ def _start_due(client: SyncPrefectClient, settings: Settings) -> tuple[list[str]
         try:
             config = load(name)
             for work in due(config, settings) if config.enabled else ():
-                told = f"{work.flow} of {work.pipeline}: {work.reason}"
+                text = f"{work.flow} of {work.pipeline}: {work.reason}"
                 against = "a run is under way" if (work.flow, name) in alive else _tried(client, work)
                 if against:
-                    held.append(f"{told}; not started: {against}")
+                    held.append(f"{text}; not started: {against}")
                 else:
                     run_deployment(
                         deployment_of(work.flow, work.pipeline),
@@ -108,7 +108,7 @@ def _start_due(client: SyncPrefectClient, settings: Settings) -> tuple[list[str]
                         timeout=0,
                         as_subflow=False,
                     )
-                    started.append(told)
+                    started.append(text)
         except (ConfigError, PerennialError) as error:  # one pipeline's mistake is not the others'
             held.append(f"{name}: {error}")
         except ObjectNotFound:
@@ -156,5 +156,5 @@ def _runs(client: SyncPrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
 def _lines(report: SweepReport) -> list[str]:
     lines = [f"{report.events} events sent that had waited"] if report.events else []
     lines += [f"run {name} crashed: its process is gone" for name in report.crashed]
-    lines += [f"started {told}" for told in report.started]
+    lines += [f"started {text}" for text in report.started]
     return lines + list(report.held)

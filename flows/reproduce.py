@@ -1,4 +1,4 @@
-"""A registered version is rebuilt from its lineage and held against itself; nothing is stored but the record."""
+"""A registered version is rebuilt from its lineage and compared with itself; nothing is stored but the record."""
 
 from __future__ import annotations
 

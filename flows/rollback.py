@@ -1,4 +1,4 @@
-"""A version is taken back from Prefect's UI."""
+"""A version is rolled back from Prefect's UI."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _FORM = Person("Prefect UI", verified=False)
 
 @flow(name="rollback", flow_run_name="rollback-{pipeline}")
 def rollback(pipeline: str, version: int | None = None, reason: str = "") -> State[Rollback]:
-    """Take back the version that is rolled out; if there is none, the champion, for the latest earlier good one.
+    """Roll back the version that is rolled out; if there is none, the champion, for the latest earlier good one.
 
     Args:
         pipeline: The pipeline's name.
-        version: The version that is to be champion; left out, the latest earlier one that was not taken back.
+        version: The version that is to be champion; left out, the latest earlier one that was not rolled back.
         reason: Why, for whoever asks later.
     """
     try:

@@ -53,7 +53,7 @@ class RolloutReport(Record):
     outcome: Literal["rolling_out", "nothing_to_do"] | RolloutOutcome
     version: int | None
     champion: int | None
-    told: str
+    text: str
     reasons: tuple[str, ...] = ()
     decision: RolloutDecision | None = None
 
@@ -66,7 +66,7 @@ class _Watch:
         self.audit, self.lake = Audit(settings), Lake(settings, config)
         self.tell = teller(settings, config.name)
         self.decision: RolloutDecision | None = None
-        self.told, self.shown, self.read = "", 0.0, 0.0
+        self.text, self.shown, self.read = "", 0.0, 0.0
 
     def under_way(self) -> Rollout | None:
         """The rollout that is open. Whoever is about to begin one is waited for."""
@@ -104,18 +104,18 @@ class _Watch:
     def show(self, rollout: Rollout) -> None:
         """Tell of a look: in the log where something changed, as a page also from time to time."""
         reasons = rollout.ending.reasons if rollout.ending else self.decision.reasons if self.decision else ()
-        told = f"{rollout.description}: {'; '.join(reasons)}"
-        if rollout.description != self.told or time.monotonic() - self.shown > _PAGE_SECONDS:
-            say(told)
+        text = f"{rollout.description}: {'; '.join(reasons)}"
+        if rollout.description != self.text or time.monotonic() - self.shown > _PAGE_SECONDS:
+            say(text)
             publish_rollout(self.config, rollout, self.decision)
-            self.told, self.shown = rollout.description, time.monotonic()
+            self.text, self.shown = rollout.description, time.monotonic()
 
 
 @flow(name="rollout", flow_run_name="rollout-{pipeline}")
 def rollout(pipeline: str, once: bool = False) -> State[RolloutReport]:
     """Watch the version that is rolled out until it is champion or moved back.
 
-    Each look reads what it answered in its step, beside the champion's answers for the same rows, and holds it against
+    Each look reads what it answered in its step, beside the champion's answers for the same rows, and compares it with
     the rules of the pipeline's `rollout`: it goes on, takes the next step, or goes back.
 
     Args:
@@ -163,15 +163,15 @@ def _promotion(rollout: Rollout, ending: Ending) -> Promotion:
 def _report(pipeline: str, watch: _Watch, rollout: Rollout | None) -> RolloutReport:
     if rollout is None:
         champion = watch.audit.champion(pipeline)
-        told = f"no version of {pipeline} is rolled out"
-        return RolloutReport(pipeline=pipeline, outcome="nothing_to_do", version=None, champion=champion, told=told)
+        text = f"no version of {pipeline} is rolled out"
+        return RolloutReport(pipeline=pipeline, outcome="nothing_to_do", version=None, champion=champion, text=text)
     reasons = rollout.ending.reasons if rollout.ending else watch.decision.reasons if watch.decision else ()
     return RolloutReport(
         pipeline=pipeline,
         outcome=rollout.ending.outcome if rollout.ending else "rolling_out",
         version=rollout.version,
         champion=watch.audit.champion(pipeline),
-        told=rollout.description,
+        text=rollout.description,
         reasons=reasons,
         decision=watch.decision,
     )
@@ -179,5 +179,5 @@ def _report(pipeline: str, watch: _Watch, rollout: Rollout | None) -> RolloutRep
 
 def _ended(report: RolloutReport) -> State[RolloutReport]:
     name = report.outcome.replace("_", " ").capitalize()
-    told = "; ".join((report.told, *report.reasons))[:500]
-    return Completed(name=name, message=told, data=report)
+    text = "; ".join((report.text, *report.reasons))[:500]
+    return Completed(name=name, message=text, data=report)

@@ -127,7 +127,7 @@ class _Training:
             )
 
     def rival(self, model: ModelRef) -> ModelRef | None:
-        """What a model is held against: the champion; for the champion itself, the one that it took the place of."""
+        """What a model is compared with: the champion; for the champion itself, the one that it took the place of."""
         champion = None if self.champion is None else self.champion.version
         version = incumbent(Audit(self.settings), self.config.name, model.run_id, champion)
         return self.champion if version == champion else self.tracking.model(version) if version else None
@@ -141,7 +141,7 @@ def train(
     until: StageName = "release",
     force: tuple[TrainingStage, ...] = (),
 ) -> TrainingOutcome:
-    """Make a training set, fit a model, hold it against the gates and register it. It waits for the deploy flow.
+    """Make a training set, fit a model, evaluate it by the gates and register it. It waits for the deploy flow.
 
     A stage on which nothing changed since an earlier run is not run again: its outcome of then is taken.
 
@@ -149,7 +149,7 @@ def train(
         pipeline: The pipeline's name.
         now: The run's clock; the present by default.
         start_from: Stages before it are not looked at: what they gave last is taken.
-        until: The last stage that runs. Before `release`, the candidate is not put forward.
+        until: The last stage that runs. Before `release`, the candidate is not submitted.
         force: Stages that run though nothing changed.
     """
     config, settings = open_pipeline(pipeline)

@@ -126,9 +126,9 @@ def _status(error: BaseException, names: set[str]) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def _object_store(told: str) -> bool:
+def _object_store(message: str) -> bool:
     """Whether an object store's or disk's failure can pass. The lake's library tells it as text alone, in color."""
-    plain = re.sub(r"\x1b\[\d+m", "", told)
+    plain = re.sub(r"\x1b\[\d+m", "", message)
     number = re.search(r"\(os error (\d+)\)", plain)
     if number is not None:
         return int(number[1]) in _ERRNOS

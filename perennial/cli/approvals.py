@@ -23,7 +23,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 
 
 def approve(address: Address, reason: Reason, as_json: AsJson = False) -> None:
-    """Approve a version that waits; it becomes champion if the champion is still the one it was held against."""
+    """Approve a version that waits; it becomes champion if the champion is still the one it was compared with."""
     _answer(address, "approve", reason, as_json)
 
 
@@ -61,8 +61,8 @@ def _answer(address: str, decision: Decision, reason: str, as_json: bool) -> Non
     name, version = parse(address)
     config, settings = open_pipeline(name)
     answered = record_decision(config, settings, version, decision, reason, person(settings))
-    told = f"{summary(answered)}\n  {_tell(settings, answered)}"
-    print_result(as_json, {"pipeline": name, **event_payload(answered)}, told)
+    message = f"{summary(answered)}\n  {_tell(settings, answered)}"
+    print_result(as_json, {"pipeline": name, **event_payload(answered)}, message)
 
 
 def _tell(settings: Settings, request: ApprovalRequest) -> str:
@@ -77,4 +77,4 @@ def _tell(settings: Settings, request: ApprovalRequest) -> str:
     sent = outbox.send(here.api if here else None)
     if sent.problem:
         return f"carried out by the next `perennial run {request.pipeline}`, or the next sweep ({sent.problem})"
-    return "Prefect is told, and its worker carries it out"
+    return "Prefect is notified, and its worker carries it out"

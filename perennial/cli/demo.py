@@ -65,15 +65,15 @@ def play() -> None:
         del os.environ[name]
     os.environ["PERENNIAL_HOME"] = str(home)
     settings = load_settings()
-    told = console()
+    message = console()
     open_pipeline(PIPELINE)
-    told.print(f"Simulated data, home {home}", highlight=False)
-    with reporting(ConsoleReporter(told)), prefect_session(settings):
-        demo = _Play(settings, told)
+    message.print(f"Simulated data, home {home}", highlight=False)
+    with reporting(ConsoleReporter(message)), prefect_session(settings):
+        demo = _Play(settings, message)
         _acts(demo)
         _score(demo)
         _real(demo)
-    told.print()
+    message.print()
     head = ("what happened", "outcome", "champion", "candidate", "champion before", "rows in", "refused", "drift")
     sys.stdout.write(table([head, *demo.rows]) + "\n" + _where(settings, time.monotonic() - started))
 

@@ -39,7 +39,7 @@ def history(
         one = one.model_copy(update={"attribution": _attributed(config, settings, version)})
     print_result(as_json, one.model_dump(mode="json"), markdown(one) if as_markdown else text(one))
     if one.notes:
-        raise typer.Exit(1)  # damaged records: what could be read was told
+        raise typer.Exit(1)  # damaged records: what could be read was reported
 
 
 def _attributed(config: PipelineConfig, settings: Settings, version: int | None) -> Attribution:

@@ -42,7 +42,7 @@ def lineage(
     written = f"{name} version {one.version}: its lineage is in {html}"
     print_result(as_json, one.model_dump(mode="json"), text(one) if html is None else written)
     if one.problems:
-        raise typer.Exit(1)  # what could be read was told
+        raise typer.Exit(1)  # what could be read was reported
 
 
 def _write(path: Path, content: str) -> None:

@@ -126,13 +126,13 @@ def _nothing(name: str, settings: Settings, now: datetime | None) -> LifecycleRe
     from tasks.stores.state.audit import Audit
 
     pending, shown = Approvals(settings).pending(name, clock(now)), rollouts.active(Audit(settings), name)
-    told = [shown.status] if shown else []
-    told += [request.pending_message() for request in pending]
+    message = [shown.status] if shown else []
+    message += [request.pending_message() for request in pending]
     waits = shown or (pending[-1] if pending else None)
     return LifecycleReport(
         pipeline=name,
         outcome="rolling_out" if shown else "awaiting_approval" if pending else "nothing_to_do",
-        reasons=tuple(told) or ("nothing landed and nothing changed since the last run",),
+        reasons=tuple(message) or ("nothing landed and nothing changed since the last run",),
         version=waits.version if waits else None,
         champion=Audit(settings).champion(name),
         ingest=IngestReport(pipeline=name),
@@ -158,13 +158,13 @@ def report(
     one = read(*open_pipeline(name), version)
     if plots is not None:
         one = one.model_copy(update={"links": (*one.links, *drawing.draw(one, plots))})
-    told = candidate_page.markdown(one) if as_markdown else candidate_page.text(one)
-    _print(as_json, one.model_dump(mode="json"), told.rstrip("\n"))
+    message = candidate_page.markdown(one) if as_markdown else candidate_page.text(one)
+    _print(as_json, one.model_dump(mode="json"), message.rstrip("\n"))
 
 
 @app.command()
 def monitor(name: Name, as_json: AsJson = False, now: Now = None) -> None:
-    """Hold the newest batches against the champion's training data, and its predictions against labels."""
+    """Compare the newest batches with the champion's training data, and its predictions against labels."""
 
     def call() -> Any:
         from flows.monitor import monitor as flow
@@ -220,7 +220,7 @@ def _with_prefect(name: str, call: Callable[[], Any]) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `perennial`. Known errors are told in a line, on standard error."""
+    """The command `perennial`. Known errors are reported in a line, on standard error."""
     # A command imports some ten thousand modules' objects and keeps them: looking through them again and again for
     # garbage costs a second and more, and once more at the end.
     gc.set_threshold(50_000, 20, 100)

@@ -28,9 +28,9 @@ def plan(
 
     found = make(*open_pipeline(name), clock(now))
     head = ("stage", "what", "last (UTC)", "took", "why")
-    told = table([head, *(line for one in found.stages for line in _lines(one))]).rstrip("\n")
+    message = table([head, *(line for one in found.stages for line in _lines(one))]).rstrip("\n")
     end = f"{name}: nothing to do" if found.idle else f"`perennial run {name}` does this"
-    print_result(as_json, found.model_dump(mode="json"), f"{told}\n\n{end}")
+    print_result(as_json, found.model_dump(mode="json"), f"{message}\n\n{end}")
 
 
 def _lines(one: StagePlan) -> list[tuple[str, ...]]:

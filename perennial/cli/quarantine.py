@@ -113,7 +113,7 @@ def readmit(
     landed: Annotated[str | None, typer.Option(help="Only of files that this glob matches.")] = None,
     feed: _Feed = None,
     repaired: Annotated[
-        Path | None, typer.Option("--file", help="A repaired file: an export with mended cells, or one with --of.")
+        Path | None, typer.Option("--file", help="A repaired file: an export with repaired cells, or one with --of.")
     ] = None,
     of: Annotated[str | None, typer.Option(help="The refused file that --file stands for: its id.")] = None,
     as_json: _AsJson = False,

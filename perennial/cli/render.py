@@ -129,20 +129,20 @@ def detail(one: PipelineHistory) -> str:
     for title, rows in (("files", _files(one)), ("candidates", _candidates(one)), ("champions", _champions(one))):
         parts += [title, table(rows) if len(rows) > 1 else "none yet", ""]
     if one.quarantine.entries:
-        told = (
+        message = (
             f"quarantine: {one.quarantine.description} wait; `perennial quarantine list {one.pipeline}` tells of them"
         )
-        parts += [told, ""]
+        parts += [message, ""]
     parts += _rollouts(one)
     if one.waits:
-        parts += ["waits for a person", *(f"  {told}" for told in one.waits), ""]
+        parts += ["waits for a person", *(f"  {message}" for message in one.waits), ""]
     watched = {"drift": (one.drift, one.drift_reason), "performance": (one.performance, one.performance_reason)}
     parts += [f"{name}: {state}{f' ({reason})' if reason else ''}" for name, (state, reason) in watched.items()]
     return "\n".join(parts)
 
 
 def _rollouts(one: PipelineHistory) -> list[str]:
-    """The rollout under way with what was found of it last, those that ended, and the versions taken back."""
+    """The rollout under way with what was found of it last, those that ended, and the versions rolled back."""
     if not one.rollouts and not one.rolled_back:
         return []
     parts = []
@@ -154,7 +154,7 @@ def _rollouts(one: PipelineHistory) -> list[str]:
         found = now.found.decision.checks if now.found else ()
         parts += [f"rolling out: {now.told}", *(f"  {each.name}: {each.outcome}, {each.reason}" for each in found), ""]
     if one.rolled_back:
-        parts += ["taken back", *(f"  version {number} was {why}" for number, why in one.rolled_back.items()), ""]
+        parts += ["rolled back", *(f"  version {number} was {why}" for number, why in one.rolled_back.items()), ""]
     return parts
 
 

@@ -1,4 +1,4 @@
-"""The commands `perennial rollout`, which watches a rollout, and `perennial rollback`, which takes a version back."""
+"""The commands `perennial rollout`, which watches a rollout, and `perennial rollback`, which rolls a version back."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Why, for whoever asks later.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Take back the version that is rolled out; if there is none, the champion, for the latest earlier good one."""
+    """Roll back the version that is rolled out; if there is none, the champion, for the latest earlier good one."""
     from flows.context import open_pipeline
     from tasks.release.rollback_request import request_rollback, summary
     from tasks.stores.state.tokens import person
@@ -78,4 +78,4 @@ def _tell(settings: Settings) -> str:
 
     here = None if os.environ.get("PREFECT_API_URL") else running(settings)
     sent = Outbox(settings).send(here.api if here else None)
-    return f"its event is kept and sent later ({sent.problem})" if sent.problem else "Prefect is told"
+    return f"its event is kept and sent later ({sent.problem})" if sent.problem else "Prefect is notified"

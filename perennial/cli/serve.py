@@ -17,6 +17,6 @@ def serve(
 ) -> None:
     """Serve the champions' predictions over HTTP: MLflow's scoring protocol, following every promotion."""
     given = {"HOST": host, "PORT": port, "WORKERS": workers}
-    told = {f"PERENNIAL_SERVE_{name}": str(value) for name, value in given.items() if value is not None}
+    message = {f"PERENNIAL_SERVE_{name}": str(value) for name, value in given.items() if value is not None}
     sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "perennial.serving", *(names or [])], {**os.environ, **told})  # noqa: S606
+    os.execve(sys.executable, [sys.executable, "-m", "perennial.serving", *(names or [])], {**os.environ, **message})  # noqa: S606

@@ -41,7 +41,7 @@ def _live(name: str | None, at: str, as_json: bool) -> None:
     if name is None:
         raise UsageError("--at tells of one pipeline: say which, as in `perennial status NAME --at 2026-03-01T12:00`.")
     now = datetime.now(UTC)
-    moment(at, datetime.max.replace(tzinfo=UTC))  # a wrong one is told before anything is opened
+    moment(at, datetime.max.replace(tzinfo=UTC))  # a wrong one is reported before anything is opened
     config, settings = open_pipeline(name)
     reigns = Audit(settings).champion_periods(config.name)
     when = moment(at, max([now, *(one.since for one in reigns)]))  # runs have clocks of their own
@@ -62,6 +62,6 @@ def _every(as_json: bool) -> None:
         except PerennialError as error:
             broken[each] = str(error)
     services = health(running(load_settings()))
-    told = [overview(histories), *(f"{each}: {reason}" for each, reason in broken.items()), "", services.told]
+    message = [overview(histories), *(f"{each}: {reason}" for each, reason in broken.items()), "", services.message]
     found = [one.model_dump(mode="json") for one in histories]
-    print_result(as_json, {"pipelines": found, "broken": broken, "up": services.states}, "\n".join(told))
+    print_result(as_json, {"pipelines": found, "broken": broken, "up": services.states}, "\n".join(message))

@@ -88,7 +88,7 @@ def notify() -> None:
     from perennial.ops.deployments.notify import ensure
 
     ensure(load_settings())
-    print_result(False, {}, "failed runs, rejected data, drift and requests for approval are told to the webhook")
+    print_result(False, {}, "failed runs, rejected data, drift and requests for approval are sent to the webhook")
 
 
 def backfill(
@@ -112,9 +112,9 @@ def backfill(
         from flows.backfill import backfill as flow
 
         report: Any = flow(name, first, last, start, end, each)
-    told = [f"{name}: {len(report.steps)} steps, {report.rows} rows"]
-    told += [f"  {one.name}: {one.rows} rows, {one.outcome}" for one in report.steps]
-    print_result(as_json, report.model_dump(mode="json"), "\n".join(told))
+    text = [f"{name}: {len(report.steps)} steps, {report.rows} rows"]
+    text += [f"  {one.name}: {one.rows} rows, {one.outcome}" for one in report.steps]
+    print_result(as_json, report.model_dump(mode="json"), "\n".join(text))
 
 
 def _line(text: str) -> None:

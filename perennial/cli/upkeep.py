@@ -28,7 +28,7 @@ def upkeep(
     from perennial.ops.session import prefect_session
 
     chosen = [name] if name else names()
-    _, settings = [open_pipeline(each) for each in chosen][-1]  # a mistake in any is told before anything is done
+    _, settings = [open_pipeline(each) for each in chosen][-1]  # a mistake in any is reported before anything is done
     with reporting(ConsoleReporter(console())), prefect_session(settings):
         from flows.upkeep import upkeep as flow
 
@@ -43,5 +43,5 @@ def _json(report: UpkeepReport) -> dict[str, object]:
 
 
 def _text(report: UpkeepReport) -> str:
-    told = [f"  {line}" for line in reasons(report)]
-    return "\n".join([headline(report), *([aligned([HEADER, *rows(report)])] if report.tables else []), *told])
+    message = [f"  {line}" for line in reasons(report)]
+    return "\n".join([headline(report), *([aligned([HEADER, *rows(report)])] if report.tables else []), *message])

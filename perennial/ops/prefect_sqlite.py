@@ -1,4 +1,4 @@
-"""Three mends for Prefect's server where its database is SQLite: it starts, answers and writes beside others."""
+"""Three fixes for Prefect's server where its database is SQLite: it starts, answers and writes beside others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether `perennial up` runs in a home, and where: told by a file that it holds a lock on."""
+"""Whether `perennial up` runs in a home, and where: given by a file that it holds a lock on."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def only_one(settings: Settings, record: Running) -> Iterator[Callable[[Running]
     try:
         _take(handle, settings)
         _write(handle, record)
-        yield lambda told: _write(handle, told)
+        yield lambda message: _write(handle, message)
         os.ftruncate(handle, 0)
     finally:
         os.close(handle)
@@ -93,13 +93,13 @@ class Health(Record):
     """What answers of an `up`: `up`, `no answer`, or nothing where none runs; and the same in words."""
 
     states: dict[str, str]
-    told: str
+    message: str
 
 
 def health(found: Running | None) -> Health:
     """Whether the servers of an `up` answer."""
     if found is None:
-        return Health(states={}, told="nothing runs here; `perennial up` starts it")
+        return Health(states={}, message="nothing runs here; `perennial up` starts it")
     addresses = {
         "prefect": (found.prefect, f"{found.api}/health"),
         "mlflow": (found.mlflow, f"{found.mlflow}/health"),
@@ -107,8 +107,8 @@ def health(found: Running | None) -> Health:
     }
     states = {name: "up" if answers(look) else "no answer" for name, (_, look) in addresses.items()}
     since = f"{'up' if found.ready else 'starting'} since {found.since:%Y-%m-%d %H:%M} UTC (process {found.pid})"
-    told = [f"{name} {addresses[name][0]} {state}" for name, state in states.items()]
-    return Health(states={**states, "up": "ready" if found.ready else "starting"}, told="; ".join([since, *told]))
+    message = [f"{name} {addresses[name][0]} {state}" for name, state in states.items()]
+    return Health(states={**states, "up": "ready" if found.ready else "starting"}, message="; ".join([since, *message]))
 
 
 def answers(url: str) -> bool:

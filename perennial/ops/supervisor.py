@@ -138,7 +138,7 @@ class Supervisor:
             raise StartError(f"{name} was not up within {child.service.patience:g} s; see its lines above.")
 
     def watch(self, stop: threading.Event) -> None:
-        """Restart what dies, after a pause that doubles while it keeps dying, until told to stop."""
+        """Restart what dies, after a pause that doubles while it keeps dying, until asked to stop."""
         while not stop.wait(_POLL_SECONDS):
             now = time.monotonic()
             for child in [one for one in self._children if one.process.poll() is not None]:
@@ -171,12 +171,12 @@ class Supervisor:
         child.end()  # of what it had started, something may still hold its port
         self._again(child.service, now, f"ended (exit {code})", steady=steady)
 
-    def _again(self, service: Service, now: float, told: str, *, steady: bool) -> None:
+    def _again(self, service: Service, now: float, message: str, *, steady: bool) -> None:
         """Start a service again after a pause that doubles while it keeps dying."""
         name = service.name
         pause = _FIRST_PAUSE if steady else min(self._pauses.get(name, _FIRST_PAUSE / 2) * 2, _LONGEST_PAUSE)
         self._pauses[name] = pause
-        self._log(name, f"{told}, starts again in {pause:g} s")
+        self._log(name, f"{message}, starts again in {pause:g} s")
         self._due[name] = (now + pause, service)
 
 

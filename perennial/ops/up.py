@@ -25,7 +25,7 @@ _DOWN_SECONDS = 60.0
 
 
 class DeployError(PerennialError):
-    """The server could not be told what to run."""
+    """The server did not accept the deployments."""
 
 
 def up(settings: Settings, tell: Callable[[str], None]) -> None:

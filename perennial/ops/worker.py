@@ -236,7 +236,7 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    """Work until told to stop."""
+    """Work until asked to stop."""
     settings = load_settings()
     prepare(settings)
     asyncio.run(_serve(settings))

@@ -37,7 +37,7 @@ class Feedback:
         places: Where the state and landing folders are.
         configs: The pipelines by name. It may change meanwhile.
         land_seconds: Seconds between two files of a pipeline.
-        most_mebibytes: Most disk that labels which wait may take; beyond, callers are told to try again later.
+        most_mebibytes: Most disk that labels which wait may take; beyond, callers are asked to try again later.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ def _typed(config: PipelineConfig, rows: Sequence[Mapping[str, Any]]) -> dict[st
     columns = config.label_columns
     if not rows:
         raise RequestRejectedError(400, f"No labels; expected rows with {', '.join(columns)}.")
-    # A name is told only if it is the contract's: another one may be anything.
+    # A name is reported only if it is the contract's: another one may be anything.
     wrong = [
         FieldError(
             name if name in config.contract.columns else "?", row, f"none of labels; expected {', '.join(columns)}"

@@ -42,7 +42,7 @@ def file_name(source: Source, tag: str) -> str:
     if _form(source, name) in (None, "excel"):
         raise UsageError(
             f"labels: files named {source.pattern!r} can't be written for labels that come by key; expected csv, "
-            "jsonl, parquet or feather, told by the pattern's ending or by `format`."
+            "jsonl, parquet or feather, given by the pattern's ending or by `format`."
         )
     return name
 

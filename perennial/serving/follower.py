@@ -64,7 +64,7 @@ class Follower:
     Args:
         settings: Says where the registry is.
         serve: How often to look, and within what grace a move must be in force.
-        metrics: Is told of swaps.
+        metrics: Counts swaps.
         only: The pipelines to serve; all that have a YAML by default.
         changed: Called after each swap, in the follower's thread.
 
@@ -181,7 +181,7 @@ class Follower:
         return loaded, (None if loaded is None else exposure)
 
     def _load(self, slot: PipelineSlot, named: AliasedVersion, alias: str) -> LoadedModel | None:
-        """A version in memory; None where it can't be served, which is told."""
+        """A version in memory; None where it can't be served, which is reported."""
         key = (named.version, named.location)
         if key in slot.loaded:
             return slot.loaded[key]

@@ -36,7 +36,7 @@ class Guard:
     Args:
         app: What answers.
         serve: The bounds, and the token.
-        metrics: Is told of each answer.
+        metrics: Counts each answer.
         allowed: The hosts and pages that it answers; None where a token, or whoever publishes its port, decides that.
     """
 

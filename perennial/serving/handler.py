@@ -46,7 +46,7 @@ class RequestHandler:
 
     Args:
         serve: Bounds.
-        metrics: Is told of each.
+        metrics: Counts each.
         log: Keeps each.
         loop: The process's event loop.
     """

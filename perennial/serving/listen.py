@@ -1,4 +1,4 @@
-"""Where the service listens: loopback unless told otherwise."""
+"""Where the service listens: loopback unless set otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller is told that did something wrong: where, what was expected, never what was sent."""
+"""The response to a caller that did something wrong: where, what was expected, never what was sent."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _RECENT = timedelta(minutes=1)
 
 
 def report_rejected(settings: Settings, pipeline: str, version: int, alias: str, reason: str, *, fetched: bool) -> None:
-    """Tell that a version was refused, once for several processes. What can't be told is in the log at least.
+    """Tell that a version was refused, once for several processes. What can't be determined is in the log at least.
 
     Args:
         settings: Where the state is.

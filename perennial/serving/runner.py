@@ -37,7 +37,7 @@ class Runner:
         batch_rows: Most single rows of one batch.
         wait: Seconds that a batch waits for more rows, where the one before had several.
         most: Most rows that wait.
-        batched: Told of each batch's rows.
+        batched: Receives a message for each batch's rows.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Runner:
         self._batched(float(sum(job.rows for job in jobs)))
         try:
             output = self._predict_batch(jobs)
-        except Exception as error:  # a model is anything: whoever asked is told
+        except Exception as error:  # a model is anything: whoever asked gets the error
             if len(jobs) == 1:
                 self._call_in_loop(_set_exception, jobs[0].done, error)
             else:

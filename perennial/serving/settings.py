@@ -29,11 +29,11 @@ class ServeSettings(BaseSettings):
         batch_milliseconds: What single rows wait at most for others, under load, to be predicted together.
         batch_rows: Most single rows that are predicted together.
         canary_seconds: What a canary's answer may take; then the champion answers in its place.
-        drain_seconds: What requests in work have to end in once the service is told to stop.
+        drain_seconds: What requests in work have to end in once the service is asked to stop.
         log_lose_rows: Most answers that a kill -9 of one process can lose from the prediction log.
         log_ship_seconds, log_hurry_seconds: Between two commits of the log to the lake; the latter during a rollout.
         log_spill_mebibytes: Most disk that the log may take while the lake is away; then answers are not logged.
-        access_log: Which requests are told in the log; never what they hold.
+        access_log: Which requests are reported in the log; never what they hold.
     """
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_SERVE_", frozen=True, extra="ignore")

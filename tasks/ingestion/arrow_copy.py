@@ -28,7 +28,7 @@ def main(source: str, target: str, max_bytes: int) -> int:
         max_bytes: The most bytes that it may have.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))  # what asks for more is told, not killed
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))  # what asks for more is reported, not killed
     try:
         return _copy(source, target, max_bytes)
     except OSError as error:

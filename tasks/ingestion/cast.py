@@ -1,4 +1,4 @@
-"""Values into the contract's types. What can't be cast becomes missing and is told, cell by cell."""
+"""Values into the contract's types. What can't be cast becomes missing and is reported, cell by cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a file that was seen landing is complete enough to be told of. Pure: looks and clock are passed in."""
+"""When a file that was seen landing is complete enough to be reported. Pure: looks and clock are passed in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _PendingFile:
 
 
 class Debouncer:
-    """The files of one feed, from their first look until they were told of.
+    """The files of one feed, from their first look until they were reported.
 
     Args:
         seconds: How long a file must stay as it is.
@@ -31,7 +31,7 @@ class Debouncer:
         self._reported: dict[str, Stamp] = {}
 
     def observe(self, path: str, stamp: Stamp, now: float, *, complete: bool = False) -> bool:
-        """A look at a file; whether it is settled now. One that was told of as it is now is left alone.
+        """A look at a file; whether it is settled now. One that was reported as it is now is left alone.
 
         Args:
             path: The file's.
@@ -68,11 +68,11 @@ class Debouncer:
         ]
 
     def stable(self) -> dict[str, Stamp]:
-        """Files that stayed as they are for long enough and were not told of yet."""
+        """Files that stayed as they are for long enough and were not reported yet."""
         return {path: pending.stamp for path, pending in self._waiting.items() if pending.stable}
 
     def mark_reported(self, files: Iterable[tuple[str, Stamp]]) -> None:
-        """Files were told of, or are known from elsewhere, as they are."""
+        """Files were reported, or are known from elsewhere, as they are."""
         for path, stamp in files:
             self._reported[path] = stamp
             if path in self._waiting and self._waiting[path].stamp == stamp:

@@ -38,7 +38,7 @@ class DownloadCache:
 
     @contextmanager
     def writer(self, size: int) -> Iterator[BinaryIO | None]:
-        """Takes the bytes of one file of this size; None where there is no room for it. It is to be kept or dropped."""
+        """Takes the bytes of one file of this size; None where there is no space for it. To be kept or dropped."""
         self.discard()
         if size > self._free_bytes:
             yield None

@@ -1,4 +1,4 @@
-"""Lines of jsonl one by one: what can be read of each is, and what can't is told with its line."""
+"""Lines of jsonl one by one: what can be read of each is, and what can't is reported with its line."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Reader(Protocol):
 
     @property
     def lines(self) -> int | None:
-        """What makes a data row's number its line's, once all rows are read; None where that can't be told."""
+        """What makes a data row's number its line's, once all rows are read; None where that can't be determined."""
 
     def batches(self, fields: Fields) -> Iterator[RawRows]:
         """Its rows, some at a time."""

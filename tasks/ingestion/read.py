@@ -44,7 +44,7 @@ class StagedRowReader:
 
     @property
     def lines(self) -> int | None:
-        """What makes a data row's number its line's; known once all batches are read. None: it can't be told."""
+        """What makes a data row's number its line's; known once all batches are read. None: it can't be determined."""
         return self._reader.lines
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from tasks.errors import DataRejectedError
 
 _TEXT = frozenset({"csv", "jsonl"})
-# Those that a text might begin with, too, are told by what follows.
+# Those that a text might begin with, too, are reported by what follows.
 _MAGIC: Mapping[bytes, tuple[str, frozenset[str]]] = {
     b"PK\x03\x04": ("a zip or Excel file", frozenset({"zip", "excel"})),
     b"PK\x05\x06": ("a zip file without anything in it", frozenset({"zip", "excel"})),

@@ -26,10 +26,10 @@ _T = TypeVar("_T")
 
 
 class Search:
-    """The files of one place, held against what is known already.
+    """The files of one place, compared with what is known already.
 
     A file of a path, size and time that the ledger knows is not read; nor is one that was read before and holds the
-    same as one that the ledger knows. What was refused under other rules is new: a mended configuration takes it.
+    same as one that the ledger knows. What was refused under other rules is new: a repaired configuration takes it.
 
     Attributes:
         incomplete: Whether a file that lies there could not be had.
@@ -39,7 +39,7 @@ class Search:
         settings: Where the state is.
         location: Where to look.
         ledger: The batches known.
-        emit: Told of what can't be had now, and of what is refused for its name.
+        emit: Receives a message for what can't be had now, and of what is refused for its name.
 
     Raises:
         LandingError: any look, where the place can't be reached.

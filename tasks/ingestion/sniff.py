@@ -1,4 +1,4 @@
-"""How a csv file is written: told by the source, else found in its first rows."""
+"""How a csv file is written: given by the source, else found in its first rows."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _try_header(text: str, delimiter: str, quote: str | bool) -> tuple[str, ...]
     try:
         return _header(text, delimiter, quote)[0]
     except DataRejectedError:
-        return ()  # the one that is taken in the end is told of
+        return ()  # the one that is taken in the end is reported
 
 
 def _decimal(
@@ -168,5 +168,5 @@ def _decimal(
             commas = commas or any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells)
             points = points or any("." in cell for cell in cells)
     except csv.Error:
-        return "."  # told with its row when the rows are read
+        return "."  # reported with its row when the rows are read
     return "," if commas and not points else "."

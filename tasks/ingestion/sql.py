@@ -71,7 +71,7 @@ class SqlFeed:
         """Fetch what is new into files that land. The data lock is held, and the landing folder is there.
 
         Args:
-            emit: Told of each file, and of rows that are never fetched.
+            emit: Receives a message for each file, and of rows that are never fetched.
 
         Raises:
             UsageError: the address or the query is wrong.

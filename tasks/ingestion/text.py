@@ -22,10 +22,10 @@ _UTF_16 = " If it is UTF-16, set source.encoding: utf-16-le or utf-16-be."
 
 
 def encoding_of(path: Path, source: Source) -> str:
-    """A text file's encoding, by Python's name: as told, by its byte order mark, else UTF-8.
+    """A text file's encoding, by Python's name: as given, by its byte order mark, else UTF-8.
 
     Raises:
-        DataRejectedError: the one told is none.
+        DataRejectedError: the one given is none.
     """
     if source.encoding is None:
         with path.open("rb") as handle:

@@ -68,7 +68,7 @@ def evaluation_parts(
         config: The pipeline.
         model: What is judged.
         holdout: Digest of the training set that the holdout belongs to.
-        champion: The version that it is held against.
+        champion: The version that it is compared with.
         moment: The run's clock.
     """
     inputs: dict[str, JsonValue] = {"model": model.run_id, "holdout": holdout, "champion": champion}

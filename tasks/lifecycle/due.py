@@ -55,8 +55,8 @@ def due(config: PipelineConfig, settings: Settings, now: datetime | None = None)
         return  # what comes in leads to the rest
     waiting = undeployed(config, settings, moment)
     if waiting:
-        told = f"to be released: {_count(waiting, 'candidate')}"
-        yield Due(flow="deploy", pipeline=config.name, reason=told, state=digest(waiting))
+        message = f"to be released: {_count(waiting, 'candidate')}"
+        yield Due(flow="deploy", pipeline=config.name, reason=message, state=digest(waiting))
     lake = Lake(settings, config)
     if lake.ledger() and not decided(config, settings, moment):
         yield Due(

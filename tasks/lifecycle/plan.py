@@ -1,4 +1,4 @@
-"""What a run would do, stage by stage, and why: told from the stores alone, no pandas, MLflow or Prefect."""
+"""What a run would do, stage by stage, and why: decided by the stores alone, no pandas, MLflow or Prefect."""
 
 from __future__ import annotations
 
@@ -97,18 +97,18 @@ class _Planner:
     # -------------------------------------------------------------------------------------------- what comes in
     def ingestion(self) -> bool:
         files, rows = landed(self.config, self.settings), fetchable(self.config, self.settings)
-        told = []
+        message = []
         if files:
             names = [one.split(":", 2)[2].rsplit(":", 2)[0] for one in files]
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            told.append(f"{_count(len(names), 'file')} landed: {', '.join(names[:_SHOWN])}{more}")
+            message.append(f"{_count(len(names), 'file')} landed: {', '.join(names[:_SHOWN])}{more}")
         if rows:
-            told.append("the database has new rows")
+            message.append("the database has new rows")
         before = self.manifests.newest("ingestion")
-        if told and before is not None:
-            told += config_changes(before.parts.config, judged_by(self.config))
-        if told:
-            self.add("ingestion", "run", *told)
+        if message and before is not None:
+            message += config_changes(before.parts.config, judged_by(self.config))
+        if message:
+            self.add("ingestion", "run", *message)
             return True
         known = f"; {_count(len(self.ledger), 'file')} known" if self.ledger else ""
         self.add("ingestion", "reuse", f"nothing landed that is new{known}")
@@ -138,22 +138,24 @@ class _Planner:
         policy = self.config.retrain
         asked = f"{policy.new_rows} new labelled rows make a new model due (retrain.new_rows)"
         if not ingests:
-            told = "no row has come in yet"
+            message = "no row has come in yet"
         elif decision is None or self.last is None:
-            told = "what ingestion brings: the first labelled rows make a model due"
+            message = "what ingestion brings: the first labelled rows make a model due"
         elif policy.new_share:
-            told = f"what ingestion brings: {asked}, and {policy.new_share:.0%} of those trained on (retrain.new_share)"
+            message = (
+                f"what ingestion brings: {asked}, and {policy.new_share:.0%} of those trained on (retrain.new_share)"
+            )
         else:
-            told = f"what ingestion brings: {asked}; {decision.new_rows} wait already"
+            message = f"what ingestion brings: {asked}; {decision.new_rows} wait already"
         for stage in STAGES[1:]:
-            self.add(stage, "depends", told)
+            self.add(stage, "depends", message)
 
     def calm(self, decision: RetrainDecision) -> None:
         """The stages after ingestion, where the policy asks for no new model."""
         same = self.last is not None and dataset_digest(self.ledger) == self.last.model.dataset_digest
-        told = "same data, configuration and code" if same else decision.reasons[0]
+        message = "same data, configuration and code" if same else decision.reasons[0]
         for step in TRAINING_STAGES:
-            self.add(step, "depends" if self.last is None else "reuse", told)
+            self.add(step, "depends" if self.last is None else "reuse", message)
         self.release(runs=False)
 
     # -------------------------------------------------------------------------------------------- the training
@@ -176,26 +178,26 @@ class _Planner:
         if ref is not None and not missing:
             self.add("features", "reuse", "same data, configuration and code")
             return ref
-        told = [missing] if missing else self.differences(before, parts)
-        self.add("features", "run", *(told or decision.reasons))
+        message = [missing] if missing else self.differences(before, parts)
+        self.add("features", "run", *(message or decision.reasons))
         return None
 
     def differences(self, before: Manifest | None, now: StageDependencies) -> list[str]:
         """What is another for the training set than the last time."""
         if before is None:
             return ["it never ran"]
-        told = [*changes(before.parts, now)]
+        message = [*changes(before.parts, now)]
         if before.parts.inputs["dataset"] != now.inputs["dataset"]:
-            told.append(self.grown(self.manifests.output(before, TrainingSetRef)))
+            message.append(self.grown(self.manifests.output(before, TrainingSetRef)))
         if before.parts.inputs["champion_columns"] != now.inputs["champion_columns"]:
-            told.append("the champion takes other columns")
-        return told
+            message.append("the champion takes other columns")
+        return message
 
     def grown(self, before: TrainingSetRef) -> str:
         new = [one for one in self.ledger if one.verdict == "accepted" and one.seq > before.dataset.through_seq]
         feeds = {"observations": "observations", "labels": "labels"}
-        told = [_added(name, [one for one in new if one.feed == feed]) for feed, name in feeds.items()]
-        return ", ".join(one for one in told if one) or "other files are accepted"
+        message = [_added(name, [one for one in new if one.feed == feed]) for feed, name in feeds.items()]
+        return ", ".join(one for one in message if one) or "other files are accepted"
 
     def fit(self, made: TrainingSetRef | None) -> ModelRef | None:
         before = self.manifests.newest("training")
@@ -214,8 +216,8 @@ class _Planner:
         if model is not None and not missing:
             self.add("training", "reuse", "same training set, configuration and code")
             return model
-        told = [missing] if missing else ["it never ran"] if before is None else [*changes(before.parts, parts)]
-        self.add("training", "run", *(told or ["another training set"]))
+        message = [missing] if missing else ["it never ran"] if before is None else [*changes(before.parts, parts)]
+        self.add("training", "run", *(message or ["another training set"]))
         return None
 
     def judge(self, made: TrainingSetRef | None, model: ModelRef | None) -> str:
@@ -235,8 +237,8 @@ class _Planner:
         if found is not None:
             self.add("evaluation", "reuse", "same model, champion, configuration and code")
             return parts.fingerprint
-        told = ["it never ran"] if before is None else [*changes(before.parts, parts), *_inputs(before.parts, parts)]
-        self.add("evaluation", "run", *told)
+        message = ["it never ran"] if before is None else [*changes(before.parts, parts), *_inputs(before.parts, parts)]
+        self.add("evaluation", "run", *message)
         return ""
 
     def release(self, *, runs: bool) -> None:
@@ -244,10 +246,10 @@ class _Planner:
         if waiting:
             self.add("release", "run", f"{_count(len(waiting), 'candidate')} to be released")
         elif runs:
-            self.add("release", "run", "a candidate is put forward")
+            self.add("release", "run", "a candidate is submitted")
         else:
-            told = "no champion yet" if self.champion is None else f"version {self.champion} is champion"
-            self.add("release", "reuse", told)
+            message = "no champion yet" if self.champion is None else f"version {self.champion} is champion"
+            self.add("release", "reuse", message)
 
     def reigning(self) -> ModelRef | None:
         """The champion as the audit knows it."""
@@ -258,10 +260,10 @@ class _Planner:
 
 def _inputs(before: StageDependencies, now: StageDependencies) -> list[str]:
     """What a judgement is given that is another than the last time."""
-    told = {"model": "another model", "holdout": "another holdout", "too_old": "the data's age"}
-    found = [words for name, words in told.items() if before.inputs.get(name) != now.inputs.get(name)]
+    message = {"model": "another model", "holdout": "another holdout", "too_old": "the data's age"}
+    found = [words for name, words in message.items() if before.inputs.get(name) != now.inputs.get(name)]
     if before.inputs.get("champion") != now.inputs.get("champion"):
-        found.append(f"held against: {_named(before.inputs.get('champion'))} → {_named(now.inputs.get('champion'))}")
+        found.append(f"compared with: {_named(before.inputs.get('champion'))} → {_named(now.inputs.get('champion'))}")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Whether there is anything to do, told from the state alone: no pandas, MLflow or Prefect is imported for it."""
+"""Whether there is anything to do, decided by the state alone: no pandas, MLflow or Prefect is imported for it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tasks.stores.state.approvals import Approvals
 from tasks.stores.state.audit import Audit
 from tasks.stores.state.candidates import UP_TO_DATE, pending_moves, ready
 
-# How the lake is kept, what a run costs, what people are told, and how versions are served decide nothing.
+# How the lake is kept, what a run costs, what people read, and how versions are served decide nothing.
 _IDLE = {"upkeep", "cost", "description", "serving", "rollout", "enabled"}
 
 

@@ -32,7 +32,7 @@ def column_distances(
 
     Args:
         current: The newest rows, shape (n_rows, n_columns).
-        reference: The rows it is held against.
+        reference: The rows it is compared with.
         numeric: Columns of numbers.
         categorical: Columns of categories.
     """

@@ -33,7 +33,7 @@ class PerformanceState(NamedTuple):
 
 
 def needed_columns(config: PipelineConfig) -> list[str]:
-    """Columns of `observations` that predictions are held against, and those that the bootstrap's unit goes by."""
+    """Columns of `observations` that predictions are compared with, and those that the bootstrap's unit goes by."""
     unit = config.evaluation.comparison.unit
     wanted = [ROW_ID, SEQ]
     if config.labels is None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @task(name="check-drift", cache_policy=NO_CACHE, **RETRIES)
 def check_drift(config: PipelineConfig, champion: ModelRef | None, now: datetime) -> DriftVerdict:
-    """Hold the newest batches against what the champion was trained on."""
+    """Compare the newest batches with what the champion was trained on."""
     lake = Lake(load_settings(), config)
     window = newest_batches(lake.ledger(), champion, config.monitoring.window_batches)
     if champion is None:
@@ -121,7 +121,7 @@ def stored_drift(config: PipelineConfig, champion: ModelRef) -> DriftVerdict | N
 
 @task(name="check-performance", cache_policy=NO_CACHE, **RETRIES)
 def check_performance(config: PipelineConfig, champion: ModelRef | None, now: datetime) -> PerformanceVerdict:
-    """Hold the champion's predictions against the labels that have come since."""
+    """Compare the champion's predictions with the labels that have come since."""
     settings = load_settings()
     lake = Lake(settings, config)
     ledger = lake.ledger()

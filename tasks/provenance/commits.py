@@ -13,7 +13,7 @@ _MOST = 200
 def commits_between(before: str, now: str, paths: Sequence[str]) -> tuple[str, ...] | None:
     """Short hash and subject of each commit that touched some paths, newest first.
 
-    None where it can't be told: no checkout, no git, or a commit that the repository does not have.
+    None where it can't be determined: no checkout, no git, or a commit that the repository does not have.
 
     Args:
         before: The commit before; `-dirty` at its end is passed over.

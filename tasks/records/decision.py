@@ -82,7 +82,7 @@ class Verdict(StoredRecord):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it was turned down; empty where it passed."""
+        """Why it was rejected; empty where it passed."""
         return tuple(f"{gate.code} {gate.title}: {gate.reason}" for gate in self.gates if gate.blocks)
 
 
@@ -105,7 +105,7 @@ class TrainingOutcome(Record):
 
     Attributes:
         verdict: The judgement; None where the run ended before it.
-        put_forward: Whether a candidate was put forward that was not known.
+        put_forward: Whether a candidate was submitted that was not known.
     """
 
     verdict: Verdict | None = None

@@ -1,4 +1,4 @@
-"""The names of stages, wherever one is told or asked for: reports, options, manifests, OpenLineage jobs."""
+"""The names of stages, wherever one is reported or asked for: reports, options, manifests, OpenLineage jobs."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def model_card(config: PipelineConfig, candidate: Candidate) -> str:
     model, verdict = candidate.model, candidate.verdict
     newest = f", newest event {model.newest_event:%Y-%m-%d %H:%M} UTC" if model.newest_event else ""
     champion = verdict.champion_metrics.values if verdict.champion_metrics else {}
-    outcome = "passed every gate" if verdict.passed else "turned down"
+    outcome = "passed every gate" if verdict.passed else "rejected"
     lines = [
         f"{config.name}, {outcome}: {verdict.primary} {verdict.metrics.values.get(verdict.primary, float('nan')):.4g}",
         "",
@@ -71,7 +71,7 @@ def approval_page(config: PipelineConfig, candidate: Candidate, request: Approva
     lines = [
         f"# {config.name}: version {request.version} waits for a person",
         "",
-        f"Put forward by {request.requested_by} on {request.requested_at:%Y-%m-%d %H:%M} UTC. {champion}",
+        f"Submitted by {request.requested_by} on {request.requested_at:%Y-%m-%d %H:%M} UTC. {champion}",
         "",
         f"**Answer before {request.deadline:%Y-%m-%d %H:%M} UTC.** If nobody does, the champion stays.{who}",
         "",
@@ -95,7 +95,7 @@ def rollout_page(config: PipelineConfig, rollout: Rollout, decision: RolloutDeci
     lines = [
         f"# {config.name}: {'rolling out' if ending is None else ending.outcome.replace('_', ' ')}",
         "",
-        f"Version {rollout.version}, held against champion {rollout.champion}.",
+        f"Version {rollout.version}, compared with champion {rollout.champion}.",
         "",
         *(f"- {cell(reason)}" for reason in reasons),
         "",
@@ -121,7 +121,7 @@ def rollback_page(done: Rollback) -> str:
     known = "by personal token" if done.verified else "identity not verified"
     what = "It was being rolled out; the champion is as before." if done.rollout else "It was champion."
     lines = [
-        f"# {done.pipeline}: version {done.version} taken back",
+        f"# {done.pipeline}: version {done.version} rolled back",
         "",
         f"{what} Champion: version {done.champion}.",
         "",

@@ -94,7 +94,7 @@ def decide_promotion(
 
 
 def _keep_champion(candidate: Candidate, champion: int) -> Promotion:
-    """The champion was held against other gates: it stays, whatever they say, until another is better."""
+    """The champion was evaluated by other gates: it stays, whatever they say, until another is better."""
     failures = "; ".join(candidate.verdict.reasons)
     reason = f"version {champion} is champion already, and passes the gates as they are now"
     if failures:

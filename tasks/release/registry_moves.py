@@ -37,7 +37,7 @@ _EVENTS: dict[RolloutOutcome, EventName] = {
 
 @dataclass(frozen=True)
 class ReleaseContext:
-    """Where a pipeline's aliases are moved, and who is told: `tell` takes an event and what it says."""
+    """Where a pipeline's aliases are moved, and who is reported: `tell` takes an event and what it says."""
 
     tracking: Tracking
     audit: Audit
@@ -101,7 +101,7 @@ def close_rollout(context: ReleaseContext, rollout: Rollout, at: datetime) -> Ro
 
 
 def _move_champion(context: ReleaseContext, rollout: Rollout, at: datetime) -> Rollout:
-    """Move the champion, if that is how it ends and the champion is still the one that it was held against."""
+    """Move the champion, if that is how it ends and the champion is still the one that it was compared with."""
     ending = rollout.ending
     if ending is None or ending.outcome != "promoted":
         return rollout
@@ -126,7 +126,7 @@ def _move_champion(context: ReleaseContext, rollout: Rollout, at: datetime) -> R
 def supersede(audit: Audit, rollout: Rollout, champion: int | None, at: datetime, by: str) -> Rollout:
     """Write down that a rollout ends because another became champion; the rollout as it is now."""
     now = "no champion" if champion is None else f"champion {champion}"
-    reason = f"it was held against champion {rollout.champion}, but now there is {now}"
+    reason = f"it was compared with champion {rollout.champion}, but now there is {now}"
     return rollouts.record_outcome(audit, rollout, Ending(outcome="superseded", reasons=(reason,), by=by, at=at))
 
 

@@ -1,4 +1,4 @@
-"""A person takes a version back: one that is rolled out, or the champion, for an earlier one. Alias lock held."""
+"""A person rolls a version back: one that is rolled out, or the champion, for an earlier one. Alias lock held."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Rollback(Record):
     """What a rollback came to.
 
     Attributes:
-        version: The version that was taken back.
+        version: The version that was rolled back.
         champion: The champion now.
         rollout: Whether it was only being rolled out: then the champion is as before.
         healed: Whether it was begun by a run that was killed, and only ended now.
@@ -56,8 +56,8 @@ def roll_back(
 ) -> Rollback:
     """Take a version back; what it came to.
 
-    Without `to`, a version that is rolled out is taken back; if there is none, the champion goes back to the latest
-    earlier one that was not taken back itself.
+    Without `to`, a version that is rolled out is rolled back; if there is none, the champion goes back to the latest
+    earlier one that was not rolled back itself.
 
     Raises:
         UsageError: there is nothing to go back to, or `to` is no version that may serve.
@@ -84,14 +84,14 @@ def roll_back(
         if target is None or target == champion:
             return _result(config, rollout.version, rollout.champion, request, rollout=True)
     if champion is None or target is None:
-        raise UsageError(f"{config.name} has no champion yet: there is nothing to take back.")
+        raise UsageError(f"{config.name} has no champion yet: there is nothing to roll back.")
     return _roll_back_champion(config, context, champion, target, request)
 
 
 def _target(config: PipelineConfig, audit: Audit, champion: int | None, to: int | None) -> int:
     """The version to go back to."""
     if champion is None:
-        raise UsageError(f"{config.name} has no champion yet: there is nothing to take back.")
+        raise UsageError(f"{config.name} has no champion yet: there is nothing to roll back.")
     if to is not None:
         return to
     marked = rollouts.rolled_back(audit, config.name)
@@ -100,7 +100,7 @@ def _target(config: PipelineConfig, audit: Audit, champion: int | None, to: int 
     if free:
         return free[-1]
     rolled_back = sorted({one for one in earlier if one in marked})
-    excluded = f"; taken back before: {', '.join(map(str, rolled_back))}" if rolled_back else ""
+    excluded = f"; rolled back before: {', '.join(map(str, rolled_back))}" if rolled_back else ""
     raise UsageError(
         f"{config.name}: there is no earlier champion than version {champion} to go back to{excluded}. "
         f"`perennial rollback {config.name} --to VERSION` takes any version that passed its gates."

@@ -1,4 +1,4 @@
-"""A person takes a version back: done at once, and told. No Prefect needed."""
+"""A person rolls a version back: done at once, and told. No Prefect needed."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def request_rollback(
     emit: EmitEvent,
     on_wait: Callable[[str], None],
 ) -> Rollback:
-    """Take back the version that is rolled out, or the champion; what it came to.
+    """Roll back the version that is rolled out, or the champion; what it came to.
 
     Args:
         config: The pipeline.
         settings: Where its stores are.
-        to: The version that is to be champion; left out, the latest earlier one that was not taken back.
+        to: The version that is to be champion; left out, the latest earlier one that was not rolled back.
         reason: Why, for whoever asks later.
         who: Who asks.
         emit: Called with each event.
-        on_wait: Told once, in words, when another process moves the aliases.
+        on_wait: Called once, with a message, when another process moves the aliases.
 
     Raises:
         UsageError: a reason too long, or nothing to go back to.
@@ -60,6 +60,6 @@ def summary(rollback: Rollback) -> str:
     what = (
         f"rollout of version {rollback.version} stopped"
         if rollback.rollout
-        else f"version {rollback.version} taken back"
+        else f"version {rollback.version} rolled back"
     )
     return f"{rollback.pipeline}: {what} by {rollback.by} ({known}){note}; champion: version {rollback.champion}"

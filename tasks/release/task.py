@@ -178,7 +178,7 @@ def publish_rollout(config: PipelineConfig, rollout: Rollout, decision: RolloutD
 
 def publish_rollback(config: PipelineConfig, done: Rollback) -> None:
     """Make the page of a rollback."""
-    message = f"version {done.version} taken back"
+    message = f"version {done.version} rolled back"
     create_markdown_artifact(page.rollback_page(done), key=artifact_key(config.name, "rollback"), description=message)
 
 

@@ -35,7 +35,7 @@ class World:
         return Settings(home=self.home)
 
     def pipeline(self, name: str, changes: Mapping[str, Any] | None = None, *, drop: str = "") -> PipelineConfig:
-        """Write a small pipeline's YAML, changed as told (mappings are merged), less the dotted field `drop`."""
+        """Write a small pipeline's YAML, changed as given (mappings are merged), less the dotted field `drop`."""
         from configs.load import read
 
         document = merged({**deepcopy(REGRESSION), "name": name, "source": {"landing": name}}, changes or {})

@@ -1,4 +1,4 @@
-"""prefect.yaml: every mistake told with its line before anything is deployed, and the lines of a further pipeline."""
+"""prefect.yaml: every mistake with its line before anything is deployed, and the lines of a further pipeline."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def refuse_mistakes() -> dict[str, str]:
 
 
 def _deployed_file(words: list[str]) -> Path:
-    """The file that `prefect deploy` was told of: Prefect does not tell its steps."""
-    told = "prefect.yaml"
+    """The file that `prefect deploy` was reported: Prefect does not tell its steps."""
+    message = "prefect.yaml"
     for index, word in enumerate(words):
         if word == _OPTION and index + 1 < len(words):
-            told = words[index + 1]
+            message = words[index + 1]
         elif word.startswith(f"{_OPTION}="):
-            told = word.partition("=")[2]
-    return Path(told).absolute()
+            message = word.partition("=")[2]
+    return Path(message).absolute()
 
 
 @cache
@@ -56,16 +56,16 @@ def _mistakes(path: Path, _changed: int) -> tuple[str, ...]:
 
 
 def mistakes(path: Path = FILE) -> list[str]:
-    """What is wrong with a deployment file, each with file and line; what an anchor says wrongly is told once."""
+    """What is wrong with a deployment file, each with file and line; what an anchor says wrongly is reported once."""
     node, data, found = parse(path)
     if not found:
         if node is None or not isinstance(data, dict):
             return [f"{path}:1: found no mapping; expected `deployments:` and more"]
         first: dict[tuple[int, str], str] = {}
-        for where, told in content_mistakes(data):
-            first.setdefault((line_of(node, where), told), dotted(where))
-        found = [(line, f"{where}: {told}") for (line, told), where in first.items()]
-    return [f"{path}:{line}: {told}" for line, told in found]
+        for where, message in content_mistakes(data):
+            first.setdefault((line_of(node, where), message), dotted(where))
+        found = [(line, f"{where}: {message}") for (line, message), where in first.items()]
+    return [f"{path}:{line}: {message}" for line, message in found]
 
 
 def add(name: str, path: Path = FILE) -> bool:
@@ -75,8 +75,8 @@ def add(name: str, path: Path = FILE) -> bool:
         UsageError: no such pipeline, or the file has a mistake, as it is or with these lines at its end.
     """
     if name not in names():
-        told = no_pipeline(name)
-        raise UsageError(f"{told[:1].upper()}{told[1:]}.")
+        message = no_pipeline(name)
+        raise UsageError(f"{message[:1].upper()}{message[1:]}.")
     found = mistakes(path)
     if found:
         raise MistakeError("\n".join(found))

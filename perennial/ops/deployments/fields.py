@@ -1,4 +1,4 @@
-"""A mapping held against one of Prefect's models: keys that it would pass over, values that it would refuse."""
+"""A mapping compared with one of Prefect's models: keys that it would pass over, values that it would refuse."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def wrong_values(model: type[BaseModel], found: object, where: Where) -> Found:
     try:
         model.model_validate(found)
     except ValidationError as error:
-        all_of_them = [(_inside(one["loc"], found), told(error, index)) for index, one in enumerate(error.errors())]
+        all_of_them = [(_inside(one["loc"], found), message(error, index)) for index, one in enumerate(error.errors())]
         for path, text in all_of_them:
             if not any(other[: len(path)] == path and len(other) > len(path) for other, _ in all_of_them):
                 yield (*where, *path), text
@@ -44,7 +44,7 @@ def _inside(location: Iterable[str | int], data: Any) -> Where:
     return tuple(path)
 
 
-def told(error: ValidationError, index: int = 0) -> str:
+def message(error: ValidationError, index: int = 0) -> str:
     """One of pydantic's errors in a line."""
     one = error.errors(include_url=False)[index]
     text = one["msg"].removeprefix("Value error, ")

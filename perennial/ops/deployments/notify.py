@@ -1,4 +1,4 @@
-"""People are told of failures and of what waits for them: Prefect automations that post to a webhook.
+"""People are notified of failures and of what waits for them: Prefect automations that post to a webhook.
 
     PERENNIAL_NOTIFY_URL=https://... python -m perennial.ops.deployments.notify
 

@@ -24,7 +24,7 @@ from prefect.cli.deploy._schedules import _schedule_config_to_deployment_schedul
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 from pydantic import TypeAdapter, ValidationError
 
-from perennial.ops.deployments.fields import Found, near, no_pipeline, told, unknown_keys, wrong_values
+from perennial.ops.deployments.fields import Found, message, near, no_pipeline, unknown_keys, wrong_values
 from perennial.ops.deployments.lines import Where
 from perennial.ops.deployments.triggers import trigger as trigger_mistakes
 
@@ -53,7 +53,7 @@ def mistakes(data: Mapping[str, Any]) -> Found:
 
 def _deployment(one: Mapping[str, Any], where: Where) -> Found:
     yield from unknown_keys(one, DeploymentConfig, where)
-    # Schedules have their own check: told by this model, a mistake is told once for each kind of schedule there is.
+    # Schedules have their own check: by this model, a mistake is reported once for each kind of schedule there is.
     yield from wrong_values(DeploymentConfig, {key: one[key] for key in one if key != "schedules"}, where)
     for key, model in (("work_pool", WorkPoolConfig), ("concurrency_limit", ConcurrencyLimitSpec)):
         if isinstance(one.get(key), dict):
@@ -90,7 +90,7 @@ def _schedules(found: object, where: Where) -> Found:
         try:
             deployment_schedule(schedule)  # as `prefect deploy` does, after it has deployed what stands before
         except ValidationError as error:
-            yield here, told(error)
+            yield here, message(error)
         except ValueError as error:
             yield here, f"found {schedule!r}; {error}"
 
@@ -122,7 +122,7 @@ def _flow_of(one: Mapping[str, Any], where: Where) -> Found:
     yield from _parameters(flow, one.get("parameters") or {}, (*where, "parameters"))
     found = one.get("triggers")
     if found is not None and not isinstance(found, list):
-        return  # told with the values
+        return  # reported with the values
     for index, trigger in enumerate(found or []):
         here: Where = (*where, "triggers", index)
         yield from trigger_mistakes(trigger, here)
@@ -175,8 +175,8 @@ def _later(value: object) -> bool:
 
 def _wrong(kind: Any, value: object) -> str:
     try:
-        # Strictly and as JSON, as the server holds parameters against the flow's schema.
+        # Strictly and as JSON, as the server compares parameters with the flow's schema.
         TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
-        return told(error)
+        return message(error)
     return ""

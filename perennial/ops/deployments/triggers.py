@@ -68,16 +68,16 @@ def _match(found: Mapping[str, Any], where: Where) -> Found:
         yield where, "has no match: it would fire for every resource"
         return
     if not isinstance(match, dict):
-        return  # told with the values
+        return  # reported with the values
     here: Where = (*where, "match")
     resources = _listed(match.get("prefect.resource.id"))
     ours = any(str(name).startswith(_OURS) for name in _listed(found.get("expect")))
     if ours and not resources:
         yield here, "has no prefect.resource.id: it would fire for every pipeline"
     for resource in resources:
-        told = _resource(str(resource), ours)
-        if told:
-            yield (*here, "prefect.resource.id"), told
+        message = _resource(str(resource), ours)
+        if message:
+            yield (*here, "prefect.resource.id"), message
     for label in match if ours else ():
         if label not in _LABELS:
             yield (*here, str(label)), f"our events have no such label, so it would never fire{near(label, _LABELS)}"

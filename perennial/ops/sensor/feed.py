@@ -24,7 +24,7 @@ log = logging.getLogger("perennial.sensor")
 
 
 class Problems:
-    """What is wrong, each told once and once more when it is over."""
+    """What is wrong, each reported once and once more when it is over."""
 
     def __init__(self) -> None:
         self._told: dict[str, str] = {}
@@ -38,7 +38,7 @@ class Problems:
     def over(self, what: str) -> None:
         """Nothing is wrong with `what`."""
         if self._told.pop(what, None):
-            log.info("%s: well again", what)
+            log.info("%s: recovered", what)
 
 
 class Listing(threading.Thread):

@@ -64,7 +64,7 @@ class PipelineWatch:
         return {one: files for one, files in found.items() if files}
 
     def _learn(self) -> None:
-        """Take what the ledger knows for told of."""
+        """Take what the ledger knows as reported."""
         ledger = self._lake.ledger()
         for one in self.feeds:
             batches = processed_batches(ledger, one.feed, self._rules)
@@ -142,7 +142,7 @@ class Sensor:
     def work(self, now: float, *, listing: bool = False) -> int:
         """Look at files, and put an event into the outbox for each pipeline that has news; how many events.
 
-        Whatever befalls one pipeline is told, and it is tried again later; the others go on.
+        Whatever befalls one pipeline is reported, and it is tried again later; the others go on.
         """
         events = 0
         for one in self._pipelines.values():

@@ -1,4 +1,4 @@
-"""What the prediction log is told, and what it tells the service's meters."""
+"""What the prediction log receives, and what it reports to the service's metrics."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class PredictionLog:
         settings: Bounds and rhythms.
         places: Where the lake is.
         configs: The pipelines by name. It may change while the log works.
-        meters: Told of what happens.
+        meters: Receives a message for what happens.
     """
 
     def __init__(

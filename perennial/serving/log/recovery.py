@@ -1,4 +1,4 @@
-"""What a worker that was killed left behind: its files are closed, and what it lost is told."""
+"""What a worker that was killed left behind: its files are closed, and what it lost is reported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MESSAGES = {
 def recover_files(root: Path, pipeline: str) -> int:
     """Close the files of dead workers, cut what they had not written whole; how many rows they lost.
 
-    One process at a time may. Killed meanwhile, the next one goes on, and nothing is told twice.
+    One process at a time may. Killed meanwhile, the next one goes on, and nothing is reported twice.
 
     Args:
         root: The log's folder.

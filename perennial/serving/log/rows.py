@@ -1,4 +1,4 @@
-"""Files of answers as Arrow tables of the lake's `served`; what does not fit is told apart."""
+"""Files of answers as Arrow tables of the lake's `served`; what does not fit is reported apart."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ _UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)
 
 
 def _valid_rows(columns: dict[str, list[Any]], kinds: dict[str, pa.DataType], unfit: list[dict[str, Any]]) -> list[int]:
-    """Numbers of the rows whose every cell is of its type; the others are told."""
+    """Numbers of the rows whose every cell is of its type; the others are reported."""
     kept = []
     for row in range(len(columns[REQUEST])):
         wrong = [name for name, values in columns.items() if not _fits(values[row], kinds[name])]

@@ -28,7 +28,7 @@ class Shipper:
         settings: The rhythms.
         places: Where the lake is.
         configs: The pipelines by name.
-        meters: Told of what is shipped and lost.
+        meters: Receives a message for what is shipped and lost.
         rotate: Closes this worker's file of a pipeline where that is due; it must not raise.
     """
 

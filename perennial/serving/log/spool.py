@@ -26,7 +26,7 @@ class Spool:
         config: The pipeline.
         worker: The worker's name.
         bound: Most rows that it can lose.
-        meters: Told of what is written and dropped.
+        meters: Receives a message for what is written and dropped.
 
     Raises:
         OSError: the disk does not take it.
@@ -140,7 +140,7 @@ class Spool:
         if self._open is None:
             return None
         old, handle = self._open, self._handle
-        # How many rows are settled must be told by a file of this worker, also should it be killed right now.
+        # How many rows are settled must be given by a file of this worker, also should it be killed right now.
         self._begin()
         self._unrenamed = old
         try:

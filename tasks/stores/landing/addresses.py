@@ -1,4 +1,4 @@
-"""Files told by their address: a local path, or a URL that fsspec reaches."""
+"""Files given by their address: a local path, or a URL that fsspec reaches."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Landing(Protocol):
     def files(self, warn: Warn) -> Iterator[FileStat]:
         """All files, also in folders below, sorted by path; a link counts where it leads to a file of this place.
 
-        What is refused for its name, or for where its link leads, is told.
+        What is refused for its name, or for where its link leads, is reported.
         """
 
     def stat(self, path: str) -> FileStat:
@@ -96,7 +96,7 @@ def printable(path: str) -> str:
 
 
 def is_url(place: str) -> bool:
-    """Whether a landing place is told as a URL."""
+    """Whether a landing place is given as a URL."""
     return "://" in place
 
 
@@ -130,7 +130,7 @@ class Folder:
         except OSError as error:
             raise UsageError(
                 f"{self.root} can't be made ({error.strerror or error}); expected a folder that files land in. "
-                "Mend the landing of the pipeline's YAML, or the folder's rights."
+                "Fix the landing of the pipeline's YAML, or the folder's rights."
             ) from None
 
     def files(self, warn: Warn) -> Iterator[FileStat]:

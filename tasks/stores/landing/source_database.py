@@ -124,7 +124,7 @@ class SourceDatabase:
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
-        """A connection that only reads; what goes wrong is told in our words, without the address."""
+        """A connection that only reads; what goes wrong is reported in our words, without the address."""
         try:
             with self._engine.connect() as connection:
                 if connection.dialect.name == "postgresql":
@@ -134,11 +134,11 @@ class SourceDatabase:
             if _unreachable(error):
                 raise SourceDatabaseError(
                     f"{self._key}: the database of {self._sql.connection} can't be reached ({self._reason(error)}). "
-                    "Start it or mend the address, then run this again: what has landed is still there."
+                    "Start it or fix the address, then run this again: what has landed is still there."
                 ) from error
             raise UsageError(
                 f"{self._key}.query: the database of {self._sql.connection} refused it: {self._reason(error)}. "
-                "Mend the query or the watermark."
+                "Fix the query or the watermark."
             ) from None
 
     def _reason(self, error: sa.exc.DBAPIError) -> str:

@@ -109,7 +109,7 @@ def channel(settings: Settings, pipeline: str, parent: tuple[str, str] | None, o
 
 
 class StageRun:
-    """A stage that is running. `made` is told what it made."""
+    """A stage that is running. `made` receives what it made."""
 
     def __init__(self, data: StageData) -> None:
         self.data = data
@@ -121,7 +121,7 @@ class StageRun:
 
 @contextmanager
 def emit_stage(config: PipelineConfig, stage: StageName, data: StageData, *, at: datetime) -> Iterator[StageRun]:
-    """Tell that a stage begins, and that it ended well or failed. Only inside of `channel`; else nothing is told.
+    """Tell that a stage begins, and that it ended well or failed. Only inside of `channel`; else nothing is reported.
 
     Args:
         config: The pipeline.
@@ -144,7 +144,7 @@ def emit_stage(config: PipelineConfig, stage: StageName, data: StageData, *, at:
 
 
 class _StageEmitter:
-    """The events of one stage's run. What can't be told is said once, and the run goes on."""
+    """The events of one stage's run. What can't be determined is said once, and the run goes on."""
 
     def __init__(self, opened: Channel, config: PipelineConfig, stage: StageName, at: datetime) -> None:
         self._channel, self._config, self._stage, self._at = opened, config, stage, at
@@ -181,7 +181,7 @@ class _StageEmitter:
 
     def _emit_end(self, data: StageData, error: BaseException | None) -> None:
         if self._events is None:
-            return  # that it began could not be told, which was said
+            return  # that it began could not be reported, which was said
         now, events = datetime.now(UTC), self._events
         traffic = self._datasets(data, self._statistics(data).model_copy(update={"before": self._before.tables}))
         run_events = events.complete(now, traffic, data.verdict) if error is None else events.fail(now, traffic, error)

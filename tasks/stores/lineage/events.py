@@ -36,7 +36,7 @@ _DOES: dict[StageName, str] = {
     "ingestion": "Takes in what landed: reads, validates, puts aside what is refused.",
     "features": "Joins observations and labels, and splits them into training and holdout rows.",
     "training": "Fits the Pipeline, from the feature row to the prediction, on the training rows.",
-    "evaluation": "Holds the candidate against the gates and the champion on the holdout rows.",
+    "evaluation": "Compares the candidate with the gates and the champion on the holdout rows.",
     "release": "Registers the candidate, and makes it champion if its verdict allows.",
 }
 _STATUS: dict[GateOutcome, str] = {
@@ -79,7 +79,7 @@ class StageEvents:
         return self._events(RunState.COMPLETE, now, traffic, {} if verdict is None else gates(verdict))
 
     def fail(self, now: datetime, traffic: StageDatasets, error: BaseException) -> Iterator[RunEvent]:
-        """It failed, or was told to stop."""
+        """It failed, or was asked to stop."""
         state = RunState.FAIL if isinstance(error, Exception) else RunState.ABORT
         message = str(error) or type(error).__name__
         return self._events(state, now, traffic, {"errorMessage": ErrorMessageRunFacet(message, "python")})

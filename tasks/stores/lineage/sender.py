@@ -23,7 +23,7 @@ def disabled() -> bool:
 
 
 def has_endpoint() -> bool:
-    """Whether OpenLineage's own settings may name an endpoint; told without importing its library."""
+    """Whether OpenLineage's own settings may name an endpoint; decided without importing its library."""
     if os.environ.get("OPENLINEAGE_URL") or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in os.environ):
         return True
     config = os.environ.get("OPENLINEAGE_CONFIG")
@@ -80,7 +80,7 @@ class EventSender:
         try:
             client = _client()
         except Exception as error:
-            # Whatever is wrong with the user's own settings of OpenLineage: told at the end, and no reason to fail.
+            # Whatever is wrong with the user's own settings of OpenLineage: reported at the end, and no reason to fail.
             self._problem = _error_text(error)
             return
         while (event := self._waiting.get()) is not None and not self._abandoned.is_set():
@@ -91,7 +91,7 @@ class EventSender:
                 client.emit(event)
                 self._delivered += 1
             except Exception as error:
-                # Any transport, any library: told at the end, and no reason to fail.
+                # Any transport, any library: reported at the end, and no reason to fail.
                 self._problem = _error_text(error)
         if client is not None:
             client.close(0)

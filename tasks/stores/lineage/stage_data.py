@@ -18,7 +18,7 @@ class StageData(Record):
     Attributes:
         files, batches: Landed files, and what became of them.
         dataset, training_set: The data.
-        model, champion: The candidate, and the model that it is held against.
+        model, champion: The candidate, and the model that it is compared with.
         promotion: What became of the candidate.
     """
 

@@ -29,7 +29,7 @@ _TREE_COUNTERS = slice(7, 11)  # how often a KDTree or BallTree was asked
 
 
 class FittedError(PerennialError):
-    """An object whose content can't be told."""
+    """An object whose content can't be determined."""
 
 
 def fitted_digest(model: Any) -> str:
@@ -39,7 +39,7 @@ def fitted_digest(model: Any) -> str:
     bytes between fields are whatever memory held; dictionaries and sets count whatever their order.
 
     Raises:
-        FittedError: it holds something whose content can't be told, such as an open file or a lambda.
+        FittedError: it holds something whose content can't be determined, such as an open file or a lambda.
     """
     return _Walk().digest(model, "model").hex()
 
@@ -172,7 +172,7 @@ def _name(value: Any, where: str) -> str:
 def _unsupported_message(value: Any, where: str, why: str) -> str:
     kind = type(value)
     return (
-        f"{where} is a {kind.__module__}.{kind.__qualname__}, whose content can't be told ({why}): the model could "
+        f"{where} is a {kind.__module__}.{kind.__qualname__}, whose content is unknown ({why}): the model could "
         "never be shown to be rebuilt equal. Expected numbers, texts, arrays, and objects that can be pickled; use an "
         "estimator that keeps no such thing."
     )

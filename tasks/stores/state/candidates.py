@@ -18,7 +18,7 @@ UP_TO_DATE = "lifecycle"
 
 
 def submit(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> int | None:
-    """Keep a judged candidate until it is released or turned down; its id in the audit, None if it was known."""
+    """Keep a judged candidate until it is released or rejected; its id in the audit, None if it was known."""
     if known(audit, candidate.model, candidate.evaluation):
         return None
     return audit.write(
@@ -33,7 +33,7 @@ def submit(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> i
 
 
 def known(audit: Audit, model: ModelRef, evaluation: str) -> bool:
-    """Whether a candidate was put forward before: the same model, judged in the same way.
+    """Whether a candidate was submitted before: the same model, judged in the same way.
 
     Args:
         audit: Where candidates are kept.
@@ -75,7 +75,7 @@ def rollback_reason(audit: Audit, candidate: Candidate, version: int) -> str:
 
 
 def incumbent(audit: Audit, pipeline: str, run_id: str, champion: int | None) -> int | None:
-    """The version that a model is held against: the champion; for the champion itself, what it took the place of."""
+    """The version that a model is compared with: the champion; for the champion itself, what it took the place of."""
     own = [
         one for _, one, _, version in evaluated(audit, pipeline) if one.model.run_id == run_id and version == champion
     ]
@@ -83,7 +83,7 @@ def incumbent(audit: Audit, pipeline: str, run_id: str, champion: int | None) ->
 
 
 def waiting(audit: Audit, pipeline: str) -> list[tuple[int, Candidate]]:
-    """Candidates that were judged and neither released nor turned down, oldest first."""
+    """Candidates that were judged and neither released nor rejected, oldest first."""
     return [(entry.id, _read(entry)) for entry in audit.open_intents(pipeline, _ACTION)]
 
 

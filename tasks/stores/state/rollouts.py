@@ -48,7 +48,7 @@ class RolloutStart(StoredRecord):
     """What is written down of a rollout when it begins.
 
     Attributes:
-        champion: The version that it is held against.
+        champion: The version that it is compared with.
         candidate: Id of the candidate's intent in the audit.
         plan: As it was configured then.
     """
@@ -64,7 +64,7 @@ class Rollout(StoredRecord):
 
     Attributes:
         id: Of its intent in the audit.
-        champion: The version that it is held against.
+        champion: The version that it is compared with.
         candidate: Id of the candidate's intent in the audit.
         plan: As it was configured when it began.
         moved: Its steps so far; the last is the present one.

@@ -1,4 +1,4 @@
-"""What people do between runs: mend a YAML, drop a column, change a type, land labels late, take a file away."""
+"""What people do between runs: fix a YAML, drop a column, change a type, land labels late, take a file away."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ LATE = {"labels": {"landing": "late_labels"}, "retrain": {"new_rows": 100_000, "
 
 
 def test_a_mended_delimiter_takes_the_file_that_was_refused(world: World) -> None:
-    world.pipeline("mended", {"source": {"delimiter": ";"}})
-    world.land("mended", "a.csv", trips(0, 150, seed=1))
-    assert world.run("mended").outcome == "data_rejected"
-    assert world.run("mended").outcome == "nothing_to_do"
-    world.pipeline("mended", {"source": {"delimiter": ","}})
-    assert world.run("mended").outcome == "promoted"
-    assert world.ledger("mended")["a.csv"].verdict == "accepted"
-    assert len(world.row_ids("mended")) == 150
+    world.pipeline("repaired", {"source": {"delimiter": ";"}})
+    world.land("repaired", "a.csv", trips(0, 150, seed=1))
+    assert world.run("repaired").outcome == "data_rejected"
+    assert world.run("repaired").outcome == "nothing_to_do"
+    world.pipeline("repaired", {"source": {"delimiter": ","}})
+    assert world.run("repaired").outcome == "promoted"
+    assert world.ledger("repaired")["a.csv"].verdict == "accepted"
+    assert len(world.row_ids("repaired")) == 150
 
 
 def test_a_column_that_the_champion_takes_can_be_dropped(world: World) -> None:

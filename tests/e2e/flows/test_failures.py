@@ -1,4 +1,4 @@
-"""Damaged data and wrong use: each told in words, none changes the champion or what came in before."""
+"""Damaged data and wrong use: each given in words, none changes the champion or what came in before."""
 
 from __future__ import annotations
 
@@ -219,12 +219,12 @@ def test_a_good_file_comes_in_beside_bad_ones(champion: World, cli: Cli) -> None
 
 def test_a_refused_file_is_not_judged_again_and_its_mended_content_comes_in(champion: World, cli: Cli) -> None:
     rows = trips(70_000, 20, seed=81)
-    champion.land(NAME, "mended.csv", csv(rows.drop(columns="x1")))
+    champion.land(NAME, "repaired.csv", csv(rows.drop(columns="x1")))
     assert cli("run", NAME).code == 3
     again = cli("run", NAME, "--json")
     assert (again.code, again.json()["outcome"]) == (0, "nothing_to_do")
     before = champion.row_ids(NAME)
-    champion.land(NAME, "mended.csv", csv(rows))
+    champion.land(NAME, "repaired.csv", csv(rows))
     assert cli("run", NAME, "--json").json()["rows"]["accepted"] == 20
     assert len(champion.row_ids(NAME)) == len(before) + 20
 

@@ -31,7 +31,7 @@ def pipeline(world: World, alpha: float = 1.0, **more: Any) -> None:
 
 @pytest.fixture(scope="module")
 def story(module_world: World) -> World:
-    """More data, with a refused file; another parameter, which is worse; a gate that turns everything down."""
+    """More data, with a refused file; another parameter, which is worse; a gate that rejects everything."""
     world = module_world
     pipeline(world)
     world.land(NAME, "a.csv", trips(0, 300, seed=1, weak=True))
@@ -110,7 +110,7 @@ def test_the_effect_is_the_gate_s_own_comparison(story: World) -> None:
 
 
 def test_where_the_champion_is_another_than_the_version_before_both_are_told(story: World) -> None:
-    """Version 4 follows the rejected 3, and was held against 2: the effect is to be read beside what changed since."""
+    """Version 4 follows the rejected 3, and was compared with 2: the effect is to be read beside what changed since."""
     before, rival = one(story, 4).changes
     assert (before.against, rival.against) == (3, 2)
     gate = {"evaluation.bounds[0].maximum": (None, 0.0001), "evaluation.bounds[0].metric": (None, "mae")}
@@ -152,7 +152,7 @@ def test_text_and_markdown_say_it(story: World, cli: Cli) -> None:
     said = cli("history", NAME, "--version", "3")
     assert said.code == 0
     assert "    config   training.parameters.alpha: 1.0 → 2000.0" in said.out
-    assert "held against version 2, the champion then, on" in said.out
+    assert "compared with version 2, the champion then, on" in said.out
     page = cli("history", NAME, "--markdown").out
     assert page.startswith(f"# {NAME}: history\n")
     assert "- config: training.parameters.alpha: 1.0 → 2000.0" in page

@@ -71,7 +71,7 @@ def edited(path: Path, change: Callable[[dict[str, str]], dict[str, str] | None]
     """A repaired copy of an exported csv file, each row changed or left out."""
     with path.open(encoding="utf-8", newline="") as handle:
         rows = [new for row in csv.DictReader(handle) if (new := change(row)) is not None]
-    copy = path.with_name(f"mended-{path.name}")
+    copy = path.with_name(f"repaired-{path.name}")
     with copy.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.DictWriter(handle, rows[0])
         writer.writeheader()
@@ -162,28 +162,28 @@ def test_wrong_ids_are_told_with_what_is_near(module_world: World, cli: Cli) -> 
 def test_a_corrected_contract_readmits_and_links_to_the_original(
     module_world: World, cli: Cli, say: Callable[..., dict[str, Any]]
 ) -> None:
-    module_world.pipeline("mend")
-    module_world.land("mend", "a.csv", spoilt())
-    ingest("mend")
-    a = batch_of(module_world, "mend", "a.csv")
-    assert sorted(give("mend")["refused"]) == sorted([f"{a}:4", f"{a}:8", f"{a}:10"])  # nothing was corrected yet
-    assert open_ids(module_world, "mend") == sorted([f"{a}:4", f"{a}:8", f"{a}:10"])
-    module_world.pipeline("mend", BOATS)
-    assert ingest("mend") == {}  # nobody said so
-    assert give("mend", expectation="in_set") == {"accepted": [f"{a}:8"]}
-    assert values(module_world, "mend", "kind")[7] == "boat"
-    assert open_ids(module_world, "mend") == sorted([f"{a}:4", f"{a}:10"])
-    shown = say("show", "mend", f"{a}:8")
+    module_world.pipeline("fix")
+    module_world.land("fix", "a.csv", spoilt())
+    ingest("fix")
+    a = batch_of(module_world, "fix", "a.csv")
+    assert sorted(give("fix")["refused"]) == sorted([f"{a}:4", f"{a}:8", f"{a}:10"])  # nothing was corrected yet
+    assert open_ids(module_world, "fix") == sorted([f"{a}:4", f"{a}:8", f"{a}:10"])
+    module_world.pipeline("fix", BOATS)
+    assert ingest("fix") == {}  # nobody said so
+    assert give("fix", expectation="in_set") == {"accepted": [f"{a}:8"]}
+    assert values(module_world, "fix", "kind")[7] == "boat"
+    assert open_ids(module_world, "fix") == sorted([f"{a}:4", f"{a}:10"])
+    shown = say("show", "fix", f"{a}:8")
     into = shown["resolved"]["into"]
-    assert module_world.settings.state.joinpath("readmitted/mend/observations").is_dir()
-    assert next(one for one in module_world.ledger("mend").values() if one.batch == into).accepted == 1
-    states = {one["expectation"]: one["state"] for one in say("list", "mend", "--all")["groups"]}
+    assert module_world.settings.state.joinpath("readmitted/fix/observations").is_dir()
+    assert next(one for one in module_world.ledger("fix").values() if one.batch == into).accepted == 1
+    states = {one["expectation"]: one["state"] for one in say("list", "fix", "--all")["groups"]}
     assert states["expect_column_values_to_be_in_set(kind)"] == "readmitted"
-    assert ingest("mend") == {}
-    module_world.pipeline("mend", {**BOATS, "validation": {"max_quarantined_share": 0.9}})
-    assert ingest("mend") == {}
-    assert len(values(module_world, "mend", "kind")) == 28
-    said = cli("quarantine", "readmit", "mend", f"{a}:8")
+    assert ingest("fix") == {}
+    module_world.pipeline("fix", {**BOATS, "validation": {"max_quarantined_share": 0.9}})
+    assert ingest("fix") == {}
+    assert len(values(module_world, "fix", "kind")) == 28
+    said = cli("quarantine", "readmit", "fix", f"{a}:8")
     assert (said.code, "no open entry matches" in said.err) == (2, True)
 
 
@@ -196,11 +196,11 @@ def test_a_repaired_export_comes_in_where_it_is_right(module_world: World, say: 
     path = module_world.home / "refused.csv"
     assert say("export", "repair", "--to", str(path))["rows"] == 3
 
-    def mend(row: dict[str, str]) -> dict[str, str]:
+    def fix(row: dict[str, str]) -> dict[str, str]:
         fixes = {"4": {"x1": "-0.1"}, "8": {"id": "0", "kind": "bus"}, "10": {"x1": "6000"}}
         return {**row, **fixes[row["_quarantine"].rpartition(":")[2]]}
 
-    came = give("repair", edited(path, mend))
+    came = give("repair", edited(path, fix))
     assert came == {"accepted": [f"{a}:4"], "duplicate": [f"{a}:8"], "refused": [f"{a}:10"]}
     assert values(module_world, "repair", "x1")[3] == -0.1
     (again,) = open_ids(module_world, "repair")
@@ -209,7 +209,7 @@ def test_a_repaired_export_comes_in_where_it_is_right(module_world: World, say: 
     new = say("show", "repair", again)
     assert (old["again"], new["was"].split(",")[0], new["cells"]["x1"]) == (again, f"{a}:10", 6000.0)
     # The same file once more tells what came of it; one with an entry that is not open any more is refused.
-    assert give("repair", path.with_name("mended-refused.csv")) == came
+    assert give("repair", path.with_name("repaired-refused.csv")) == came
     with pytest.raises(Exception, match=rf"no longer open: readmitted with .*rejected again as {again}"):
         give("repair", edited(path, lambda row: row if row["id"] == "9" else None))
     with pytest.raises(Exception, match=r"Rows 1 and 2 both name the entry"):

@@ -1,4 +1,4 @@
-"""A version is rebuilt from its lineage and proved equal; what is not as it was then is told, and nothing pretended."""
+"""A version is rebuilt from its lineage and proved equal; what differs is reported."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def provenance(home: Path, name: str, version: int) -> Path:
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Change a provenance as told; what it was."""
+    """Change a provenance as given; what it was."""
     known = json.loads(path.read_text(encoding="utf-8"))
     changed = json.loads(json.dumps(known))
     change(changed)
@@ -93,7 +93,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> dict[str, A
 
 
 def not_equal(said: Said) -> dict[str, dict[str, Any]]:
-    """The checks that are not equal, of a command that told of some."""
+    """The checks that are not equal, of a command that reported some."""
     assert said.code == 1, said
     assert "Traceback" not in said.err
     found = said.json()

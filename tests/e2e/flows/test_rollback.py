@@ -1,4 +1,4 @@
-"""A person takes a version back: the rollout, or the champion, step by step, and takes that back again."""
+"""A person rolls a version back: the rollout, or the champion, step by step, and takes that back again."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ def test_rolling_back_twice_goes_further_back(three: World, cli: Cli) -> None:
     assert {"kind": "rollback", "outcome": "rolled_back"} in rows
 
     again = cli("rollback", NAME)
-    assert again.out.startswith("back: version 2 taken back by tests (identity not verified); champion: version 1\n")
+    assert again.out.startswith("back: version 2 rolled back by tests (identity not verified); champion: version 1\n")
     assert (three.alias(NAME), marked(three)) == (1, [2, 3])
 
     nothing = cli("rollback", NAME)
     assert nothing.code == 2
-    assert "no earlier champion than version 1 to go back to; taken back before: 2, 3" in nothing.err
+    assert "no earlier champion than version 1 to go back to; rolled back before: 2, 3" in nothing.err
     assert three.alias(NAME) == 1
 
 
@@ -127,7 +127,7 @@ def test_a_rollback_is_taken_back_and_marks_nobody(three: World, cli: Cli) -> No
     assert cli("rollback", NAME, "--to", "3", "--reason", "it was the network").code == 0
     assert (three.alias(NAME), marked(three)) == (3, [2])
     assert "perennial.rolled_back" not in tags(three, NAME, 3)
-    assert cli("rollback", NAME).code == 0, "2 is passed over: it was taken back itself"
+    assert cli("rollback", NAME).code == 0, "2 is passed over: it was rolled back itself"
     assert (three.alias(NAME), marked(three)) == (1, [2, 3])
     assert cli("rollback", NAME, "--to", "2").code == 0
     assert (three.alias(NAME), marked(three)) == (2, [3])
@@ -140,7 +140,7 @@ def test_it_works_from_the_form_and_makes_a_page(three: World) -> None:
     assert isinstance(back, Rollback)
     assert (back.version, back.champion, back.by) == (2, 1, "Prefect UI")
     told = page("back-rollback")
-    assert "# back: version 2 taken back" in told
+    assert "# back: version 2 rolled back" in told
     assert "- Why: from the form" in told
     failed: Any = rollback_flow(NAME, return_state=True)
     assert (failed.is_failed(), three.alias(NAME)) == (True, 1)

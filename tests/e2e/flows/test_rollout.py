@@ -225,7 +225,7 @@ def test_another_champion_meanwhile_ends_it(calm: World) -> None:
     assert (found.outcome, exposed(calm)) == ("superseded", None)
     assert ended(calm, one.version, NAME) == (
         "kept_champion",
-        f"it was held against champion {champion}, but now there is champion 1",
+        f"it was compared with champion {champion}, but now there is champion 1",
     )
     assert one.version not in rollouts.rolled_back(Audit(calm.settings), NAME)
 

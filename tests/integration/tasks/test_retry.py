@@ -99,7 +99,7 @@ def test_there_are_three_more_tries(server: str) -> None:
 
 
 def test_waits_grow(server: str) -> None:
-    """What Prefect makes of the options: it waits as long as it is told for each try."""
+    """What Prefect makes of the options: it waits as long as it is reported for each try."""
 
     @task(**RETRIES)
     def work() -> None:

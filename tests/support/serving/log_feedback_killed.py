@@ -1,6 +1,6 @@
 """A process whose children put labels, and land them, until it kills them. Arguments: home, a YAML, kills, a seed.
 
-It prints, as JSON, the keys that each child was told are kept.
+It prints, as JSON, the keys that each child was reported are kept.
 """
 
 from __future__ import annotations

@@ -215,7 +215,7 @@ def test_a_server_that_stops_meanwhile_is_noticed(postgres_server: Postgres, tmp
 
 
 def refused(settings: Settings) -> DatabaseError:
-    """What a new connection is told, once the server has stopped."""
+    """What a new connection is reported, once the server has stopped."""
     for _ in range(100):
         try:
             with hold(settings, "other.data"):

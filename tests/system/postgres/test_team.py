@@ -34,7 +34,7 @@ SHIPPED = "breast_cancer"
 
 
 def environment(server: str, settings: Settings) -> dict[str, str]:
-    """What a process of a team is told, as compose.yaml does."""
+    """What a process of a team is reported, as compose.yaml does."""
     return {
         "PREFECT_API_URL": server,
         "PERENNIAL_STATE_URL": settings.audit_url,

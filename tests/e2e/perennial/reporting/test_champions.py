@@ -36,7 +36,7 @@ moves = st.lists(st.integers(0, 500), min_size=1, max_size=8).map(sorted)
 
 @given(moves, st.integers(0, 600))
 def test_exactly_one_version_is_live_from_the_first_move_on(hours: list[int], asked: int) -> None:
-    """The last one moved there until then: told by going through the moves one by one."""
+    """The last one moved there until then: given by going through the moves one by one."""
     at = START + timedelta(hours=hours[0] + asked)
     expected = 0
     for version, hour in enumerate(hours, start=1):

@@ -1,4 +1,4 @@
-"""A mistake in an expectation is told with its line before any file lands, and fast from the second time on."""
+"""A mistake in an expectation is reported with its line before any file lands, and fast from the second time on."""
 
 from __future__ import annotations
 

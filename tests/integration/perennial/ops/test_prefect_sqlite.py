@@ -14,7 +14,7 @@ SERVERS = 4
 
 
 class Application:
-    """An ASGI application as Prefect's is: it prepares the database, says so, and is told to end later."""
+    """An ASGI application as Prefect's is: it prepares the database, says so, and is reported to end later."""
 
     def __init__(self, log: list[str], *, fails: bool = False) -> None:
         self.log, self.fails = log, fails

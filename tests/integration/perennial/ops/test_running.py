@@ -1,4 +1,4 @@
-"""Whether `up` runs in a home: told by a lock, which goes when its process does."""
+"""Whether `up` runs in a home: given by a lock, which goes when its process does."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ with only_one(load_settings(), record):
 
 def test_nothing_runs_in_a_new_home(settings: Settings) -> None:
     assert running(settings) is None
-    assert health(None).told == "nothing runs here; `perennial up` starts it"
+    assert health(None).message == "nothing runs here; `perennial up` starts it"
 
 
 def test_one_that_runs_is_seen_as_it_tells_of_itself_and_not_once_it_has_ended(settings: Settings) -> None:
@@ -92,5 +92,5 @@ def test_health_tells_which_server_answers(settings: Settings, server: str) -> N
     assert answers(f"{server}/health")
     found = health(up)
     assert found.states == {"prefect": "up", "mlflow": "no answer", "serving": "no answer", "up": "ready"}
-    assert found.told.startswith("up since 2026-01-01 00:00 UTC (process 7); prefect http://127.0.0.1:")
-    assert found.told.endswith("mlflow http://127.0.0.1:9 no answer; serving http://127.0.0.1:9 no answer")
+    assert found.message.startswith("up since 2026-01-01 00:00 UTC (process 7); prefect http://127.0.0.1:")
+    assert found.message.endswith("mlflow http://127.0.0.1:9 no answer; serving http://127.0.0.1:9 no answer")

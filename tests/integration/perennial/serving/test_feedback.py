@@ -1,4 +1,4 @@
-"""Labels by key: kept before the caller is told so, landed once, taken in by the ordinary ingest, or refused."""
+"""Labels by key: kept before the caller is reported so, landed once, taken in by the ordinary ingest, or refused."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_kept_labels_land_exactly_once_though_who_lands_them_is_killed(world: Wo
     assert len(kept) > KILLS
     assert len(ids) == len(set(ids))
     assert set(kept) <= set(ids)
-    assert len(set(ids) - set(kept)) <= 2 * KILLS  # of each child at most what it was not told of any more
+    assert len(set(ids) - set(kept)) <= 2 * KILLS  # of each child at most what it was not reported any more
     folder = world.settings.state / "served" / "feedback" / "labelled"
     assert not [path for path in folder.iterdir() if path.suffix == ".json"]
 

@@ -1,4 +1,4 @@
-"""Commits between two, told by a repository of its own."""
+"""Commits between two, given by a repository of its own."""
 
 from __future__ import annotations
 

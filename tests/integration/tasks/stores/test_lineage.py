@@ -330,7 +330,7 @@ def test_a_registry_is_named_without_its_password(uri: str, namespace: str) -> N
 
 # ------------------------------------------------------------------------------------------------ where they go
 def emit(settings: Settings, config: PipelineConfig) -> list[str]:
-    """Two stages, the second fails; what was told meanwhile."""
+    """Two stages, the second fails; what was reported meanwhile."""
     said: list[str] = []
     with channel(settings, config.name, PARENT, said.append):
         with emit_stage(config, "features", StageData(dataset=EMPTY), at=NOW) as running:

@@ -82,7 +82,7 @@ ARGUMENTS = {
 def test_what_can_not_be_used_is_refused() -> None:
     named = {name for name, (title, _) in rows().items() if title == UNUSABLE}
     assert named == {*ARGUMENTS, "unexpected_rows_expectation"}  # whose name no YAML takes
-    asked = [Expectation.model_validate({"type": name, "arguments": given}) for name, given in ARGUMENTS.items()]
+    asked = [Expectation.model_validate({"type": name, "arguments": told}) for name, told in ARGUMENTS.items()]
     assert [number for number, _ in invalid_expectations(asked, TYPES)] == list(range(len(asked)))
     with pytest.raises(ValueError, match="pattern"):
         Expectation(type="unexpected_rows_expectation")

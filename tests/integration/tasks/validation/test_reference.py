@@ -22,7 +22,7 @@ KL = "expect_column_kl_divergence_to_be_less_than"
 def compared(
     reference: pd.Series[Any], current: pd.Series[Any], kind: ColumnType, threshold: float = 0.1
 ) -> ExpectationOutcome:
-    """What Great Expectations itself says of `current`, held against `reference`."""
+    """What Great Expectations itself says of `current`, compared with `reference`."""
     columns = {"x": Column(type=kind, nullable=True)}
     asked = Expectation(type=KL, arguments={"column": "x", "threshold": threshold}, reference="champion")
     (filled,), notes = with_reference([asked], pd.DataFrame({"x": reference}), columns)

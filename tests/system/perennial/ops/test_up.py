@@ -45,7 +45,7 @@ class System:
     process: subprocess.Popen[str]
     ports: tuple[int, int, int]
     log: Path
-    heard: list[str] = field(default_factory=list)  # what the webhook was told
+    heard: list[str] = field(default_factory=list)  # what the webhook was reported
 
     @property
     def settings(self) -> Settings:
@@ -132,7 +132,7 @@ def free_port() -> int:
 
 @contextmanager
 def webhook() -> Iterator[tuple[str, list[str]]]:
-    """A webhook on loopback that takes what Slack's take; its address and what it was told."""
+    """A webhook on loopback that takes what Slack's take; its address and what it was reported."""
     heard: list[str] = []
 
     class Hook(BaseHTTPRequestHandler):
@@ -324,7 +324,7 @@ def test_failures_and_rejected_data_are_told_to_the_webhook_with_a_link(system: 
     system.heard.clear()
     failed = system.prefect("deployment", "run", "score/any", "--param", "pipeline=breast_cancer")  # it has no champion
     assert failed.returncode == 0, failed.stderr
-    until(lambda: any("no champion yet" in text for text in system.heard), "the failed run is told", system, 60)
+    until(lambda: any("no champion yet" in text for text in system.heard), "the failed run is reported", system, 60)
     text = next(text for text in system.heard if "no champion yet" in text)
     assert "score-breast_cancer ended as Failed" in text
     assert f"http://127.0.0.1:{system.ports[0]}/runs/flow-run/" in text

@@ -84,7 +84,7 @@ def load_and_kill(service: Running, load: Load, seconds: float) -> None:
 
 
 def await_told(service: Running, folder: Path, entries: int) -> list[int]:
-    """How many rows each killed process lost: told once their files are adopted, in `lost.jsonl` and as a metric."""
+    """How many rows each killed process lost, in `lost.jsonl` and as a metric, once their files are adopted."""
     until = time.monotonic() + 15.0
     while len(list(folder.glob(f"{NAME}/*.count"))) > WORKERS:
         assert time.monotonic() < until, "nobody adopts what the dead left"

@@ -1,4 +1,4 @@
-"""kill -9 of workers under load, at any moment: what they lost is told, within the bound, and no row comes twice."""
+"""kill -9 of workers under load: what they lost is reported, within the bound; no row comes twice."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_what_killed_workers_lose_is_told_and_nothing_comes_twice(world: World) 
     for child in children:
         assert told[child["pid"]] <= LOSE_ROWS
         assert child["done"] <= shipped[child["pid"]] + told[child["pid"]] <= child["began"]
-    assert len(lost_rows(root)) == len(told)  # each worker is told of once
+    assert len(lost_rows(root)) == len(told)  # each worker is reported of once
     assert sum(told.values()) > 0, "no kill hit answers in memory: the test shows nothing"
     assert len(shipped) > KILLS / 2
     assert not [path for path in (root / "served").iterdir() if path.is_file()]

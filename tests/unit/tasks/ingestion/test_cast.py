@@ -1,4 +1,4 @@
-"""Values become their contract's type or are told; a cell's fate never hangs on its neighbours."""
+"""Values become their contract's type or are reported; a cell's fate never hangs on its neighbours."""
 
 import math
 from datetime import UTC, date, datetime, timedelta

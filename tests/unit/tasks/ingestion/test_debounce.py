@@ -1,4 +1,4 @@
-"""When a file is told of: its clock is told, nothing is slept for."""
+"""When a file is reported of: its clock is reported, nothing is slept for."""
 
 from __future__ import annotations
 

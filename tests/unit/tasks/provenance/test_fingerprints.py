@@ -206,7 +206,7 @@ def test_ones_own_estimator_counts_with_what_it_imports(tmp_path: Path, monkeypa
     assert "mine/aside.py" not in before.code
     (package / "inner.py").write_text("def half(x):\n    return x / 2.0\n", encoding="utf-8")
     assert fingerprints.stage_dependencies(own(), "training").static_fingerprint != before.static_fingerprint
-    assert "mine" not in sys.modules, "told without importing it"
+    assert "mine" not in sys.modules, "decided without importing it"
 
 
 def test_an_installed_estimator_counts_by_its_version() -> None:

@@ -1,4 +1,4 @@
-"""prefect.yaml: what ships is right, and each mistake is told with its line before anything is deployed."""
+"""prefect.yaml: what ships is right, and each mistake is reported with its line before anything is deployed."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ BREAKS = {
     "a trigger that is none": (f"[{{<<: *changed, match: {BIKE}}}]", "[5]", "triggers[0]", "5", "dictionary"),
     "a flow's needs": ("    parameters: {pipeline: bike_demand}\n", "", "needs pipeline"),
 }  # fmt: skip
-# Where the mistake is told, if not in the first line that has what was put there.
+# Where the mistake is reported, if not in the first line that has what was put there.
 PLACES = {
     "no expect": "triggers: [{<<: *any, w",
     "a key twice": "name: bikes",

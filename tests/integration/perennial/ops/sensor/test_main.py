@@ -63,7 +63,7 @@ class Endpoint:
             self._server = None
 
     def names(self) -> list[str]:
-        """Files told of, as far as events name them."""
+        """Files reported, as far as events name them."""
         return [name for _, one in self.events for name in one["payload"]["names"]]
 
     def count(self) -> int:
@@ -230,7 +230,7 @@ def test_events_are_kept_while_prefect_is_down_and_sent_when_it_is_back(
     told = [one.message for one in caplog.records if one.message.startswith("Prefect")]
     assert len(told) == 2, told
     assert "kept and sent later" in told[0]
-    assert told[1] == "Prefect: well again"
+    assert told[1] == "Prefect: recovered"
 
 
 def test_a_new_pipeline_is_watched_and_a_broken_one_told_and_skipped(

@@ -103,7 +103,7 @@ def test_a_ledger_that_can_not_be_read_is_told_once_and_stops_no_other(
     assert [one["pipeline"] for one in told(world)] == ["good", "bad"]
     lines = [one.message for one in caplog.records if one.message.startswith("bad files: ")]
     assert len(lines) == 2, lines
-    assert lines[1] == "bad files: well again"
+    assert lines[1] == "bad files: recovered"
 
 
 def test_a_changed_contract_makes_what_it_refused_news_again(world: World, sensor: Sensor) -> None:

@@ -1,4 +1,4 @@
-"""Which version was current when, and which can still be read, told in the same words every time."""
+"""Which version was current when, and which can still be read, given in the same words every time."""
 
 from __future__ import annotations
 

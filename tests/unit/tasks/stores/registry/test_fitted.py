@@ -250,6 +250,6 @@ def test_what_can_not_be_told_is_an_error_with_its_place(make: Callable[[], Any]
 
 
 def test_digests_stay_what_they_are() -> None:
-    """A stored model is held against its digest years later: a change here makes every one of them differ."""
+    """A stored model is compared with its digest years later: a change here makes every one of them differ."""
     known = {"a": [1, 2.5, None, "x"], "b": np.arange(3.0), "c": {True, "y"}, "d": np.array([("p", 1)], "U1,i4")}
     assert fitted_digest(known) == "b95264ddda7edc8d3d0acb7964d08d308e8a621e1f692acab1833226e8594c0e"
