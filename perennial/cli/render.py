@@ -134,8 +134,8 @@ def detail(one: PipelineHistory) -> str:
         )
         parts += [message, ""]
     parts += _rollouts(one)
-    if one.waits:
-        parts += ["waits for a person", *(f"  {message}" for message in one.waits), ""]
+    if one.pending_messages:
+        parts += ["waits for a person", *(f"  {told}" for told in one.pending_messages), ""]
     watched = {"drift": (one.drift, one.drift_reason), "performance": (one.performance, one.performance_reason)}
     parts += [f"{name}: {state}{f' ({reason})' if reason else ''}" for name, (state, reason) in watched.items()]
     return "\n".join(parts)

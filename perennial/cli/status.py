@@ -35,17 +35,17 @@ def status(
 
 def _live(name: str | None, at: str, as_json: bool) -> None:
     from flows.context import open_pipeline
-    from perennial.reporting.champions import live_at, moment, text
+    from perennial.reporting.champions import champion_at, parse_time, text
     from tasks.stores.state.audit import Audit
 
     if name is None:
         raise UsageError("--at tells of one pipeline: say which, as in `perennial status NAME --at 2026-03-01T12:00`.")
     now = datetime.now(UTC)
-    moment(at, datetime.max.replace(tzinfo=UTC))  # a wrong one is reported before anything is opened
+    parse_time(at, datetime.max.replace(tzinfo=UTC))  # a wrong one is told before anything is opened
     config, settings = open_pipeline(name)
     reigns = Audit(settings).champion_periods(config.name)
-    when = moment(at, max([now, *(one.since for one in reigns)]))  # runs have clocks of their own
-    one = live_at(config.name, reigns, when)
+    when = parse_time(at, max([now, *(one.since for one in reigns)]))  # runs have clocks of their own
+    one = champion_at(config.name, reigns, when)
     print_result(as_json, one.model_dump(mode="json"), text(one))
 
 

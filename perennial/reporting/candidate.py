@@ -34,7 +34,7 @@ class Point(Record):
     baseline: float | None
 
 
-class JudgedData(Record):
+class CandidateData(Record):
     """What a candidate was trained and judged on.
 
     Attributes:
@@ -69,10 +69,10 @@ class CandidateReport(Record):
     compared_with: int | None
     comparison: Interval | None
     gates: tuple[GateResult, ...]
-    data: JudgedData
+    data: CandidateData
 
 
-class Report(Record):
+class PipelineCandidateReport(Record):
     """A pipeline's champion now, one of its candidates (None: none was judged yet), and where to read more."""
 
     pipeline: str
@@ -84,7 +84,7 @@ class Report(Record):
     links: tuple[Link, ...]
 
 
-def read(config: PipelineConfig, settings: Settings, version: int | None = None) -> Report:
+def read(config: PipelineConfig, settings: Settings, version: int | None = None) -> PipelineCandidateReport:
     """What the stores know of the newest candidate, or of a version.
 
     Args:
@@ -96,39 +96,39 @@ def read(config: PipelineConfig, settings: Settings, version: int | None = None)
         UsageError: there is no such version.
     """
     lake, audit = Lake(settings, config), Audit(settings)
-    found = evaluated(audit, config.name)
-    place = _place(config.name, found, version)
+    history = evaluated(audit, config.name)
+    index = _candidate_index(config.name, history, version)
     ledger = lake.ledger()
-    return Report(
+    return PipelineCandidateReport(
         pipeline=config.name,
         description=config.description,
         champion=audit.champion(config.name),
-        candidate=None if place is None else _candidate(found, place, ledger),
+        candidate=None if index is None else _candidate(history, index, ledger),
         drift=newest_drift(lake),
-        points=tuple(_point(*one) for one in found),
-        links=() if place is None else links(settings, config.name, found[place][1], found[place][3]),
+        points=tuple(_point(*one) for one in history),
+        links=() if index is None else links(settings, config.name, history[index][1], history[index][3]),
     )
 
 
-_Judged = list[tuple[datetime, Candidate, str, int | None]]
+_Evaluated = list[tuple[datetime, Candidate, str, int | None]]
 
 
-def _place(pipeline: str, found: _Judged, version: int | None) -> int | None:
+def _candidate_index(pipeline: str, history: _Evaluated, version: int | None) -> int | None:
     if version is None:
-        return len(found) - 1 if found else None
-    places = [place for place, one in enumerate(found) if one[3] == version]
-    if not places:
-        known = ", ".join(str(one[3]) for one in found if one[3] is not None) or "none yet"
+        return len(history) - 1 if history else None
+    indices = [place for place, one in enumerate(history) if one[3] == version]
+    if not indices:
+        known = ", ".join(str(one[3]) for one in history if one[3] is not None) or "none yet"
         raise UsageError(
             f"{pipeline} has no version {version}; known here: {known}. Leave --version out for the newest."
         )
-    return places[-1]
+    return indices[-1]
 
 
-def _candidate(found: _Judged, place: int, ledger: list[BatchRecord]) -> CandidateReport:
-    at, candidate, outcome, version = found[place]
+def _candidate(history: _Evaluated, index: int, ledger: list[BatchRecord]) -> CandidateReport:
+    at, candidate, outcome, version = history[index]
     model, verdict = candidate.model, candidate.verdict
-    before = found[place - 1][1].model.through_seq if place else 0
+    before = history[index - 1][1].model.through_seq if index else 0
     return CandidateReport(
         at=at,
         version=version,
@@ -142,21 +142,21 @@ def _candidate(found: _Judged, place: int, ledger: list[BatchRecord]) -> Candida
         compared_with=verdict.champion_version,
         comparison=verdict.comparison,
         gates=verdict.gates,
-        data=_data(candidate, [one for one in ledger if before < one.seq <= _until(found, place, ledger)]),
+        data=_data(candidate, [one for one in ledger if before < one.seq <= _until(history, index, ledger)]),
     )
 
 
-def _until(found: _Judged, place: int, ledger: list[BatchRecord]) -> int:
+def _until(history: _Evaluated, index: int, ledger: list[BatchRecord]) -> int:
     """The newest candidate answers for all that came in so far: a refused file is told with it."""
-    newest = place == len(found) - 1
-    return max((one.seq for one in ledger), default=0) if newest else found[place][1].model.through_seq
+    newest = index == len(history) - 1
+    return max((one.seq for one in ledger), default=0) if newest else history[index][1].model.through_seq
 
 
-def _data(candidate: Candidate, batches: list[BatchRecord]) -> JudgedData:
+def _data(candidate: Candidate, batches: list[BatchRecord]) -> CandidateData:
     model = candidate.model
     seen = [one for one in batches if one.verdict == "accepted" and one.seq <= model.through_seq]
-    refused = [one for one in batches if one.verdict == "rejected"]
-    return JudgedData(
+    rejected = [one for one in batches if one.verdict == "rejected"]
+    return CandidateData(
         digest=model.dataset_digest,
         labelled=model.labelled,
         train_rows=model.train_rows,
@@ -165,17 +165,17 @@ def _data(candidate: Candidate, batches: list[BatchRecord]) -> JudgedData:
         newest_event=model.newest_event,
         files=tuple(one.path for one in seen),
         rows=sum(one.accepted for one in seen if one.feed == "observations"),
-        refused=tuple(f"{one.path}: {'; '.join(one.reasons)}" for one in refused),
+        refused=tuple(f"{one.path}: {'; '.join(one.reasons)}" for one in rejected),
     )
 
 
 def _point(_at: datetime, candidate: Candidate, _outcome: str, version: int | None) -> Point:
     verdict = candidate.verdict
-    held = verdict.champion_metrics.values if verdict.champion_metrics else {}
+    champion = verdict.champion_metrics.values if verdict.champion_metrics else {}
     return Point(
         label="new" if version is None else str(version),
         candidate=verdict.metrics.values.get(verdict.primary),
-        champion=held.get(verdict.primary),
+        champion=champion.get(verdict.primary),
         baseline=verdict.baseline.values.get(verdict.primary),
     )
 
@@ -186,7 +186,7 @@ def links(settings: Settings, pipeline: str, candidate: Candidate, version: int 
     url = settings.mlflow_page
     if url is None:
         file = settings.artifacts / pipeline / run / "artifacts" / "verdict.md"
-        return (Link(title="verdict", target=_near(file)),) if file.is_file() else ()
+        return (Link(title="verdict", target=_relative(file)),) if file.is_file() else ()
     pages = [
         Link(title="MLflow run", target=f"{url}/#/runs/{run}"),
         Link(title="verdict", target=f"{url}/get-artifact?path=verdict.md&run_uuid={run}"),
@@ -196,6 +196,6 @@ def links(settings: Settings, pipeline: str, candidate: Candidate, version: int 
     return tuple(pages)
 
 
-def _near(file: Path) -> str:
+def _relative(file: Path) -> str:
     """A path as a reader in this folder follows it."""
     return os.path.relpath(file) if file.is_relative_to(Path.cwd()) else str(file)

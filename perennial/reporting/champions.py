@@ -10,7 +10,7 @@ from tasks.records.base import Record
 from tasks.stores.state.audit import ChampionPeriod
 
 
-class Live(Record):
+class ChampionAt(Record):
     """The version that was champion at a moment.
 
     Attributes:
@@ -29,7 +29,7 @@ class Live(Record):
     reason: str
 
 
-def moment(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime) -> datetime:
     """A time as people write it, in UTC; a date alone is its first moment.
 
     Args:
@@ -40,8 +40,8 @@ def moment(text: str, now: datetime) -> datetime:
         UsageError: it is no time, or yet to come.
     """
     try:
-        found = datetime.fromisoformat(text.strip())
-        utc = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        parsed = datetime.fromisoformat(text.strip())
+        utc = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError(
             f"--at: found {text!r}; expected a time, such as 2026-03-01 or 2026-03-01T12:00 (UTC), or with a zone: "
@@ -49,68 +49,70 @@ def moment(text: str, now: datetime) -> datetime:
         ) from None
     if utc > now:
         raise UsageError(
-            f"--at: {told(utc)} is yet to come, now it is {told(now)}. Which version is champion now is told without "
-            "--at."
+            f"--at: {format_time(utc)} is in the future, now it is {format_time(now)}. Leave --at out for the current "
+            "champion."
         )
     return utc
 
 
-def live_at(pipeline: str, reigns: Sequence[ChampionPeriod], at: datetime) -> Live:
+def champion_at(pipeline: str, periods: Sequence[ChampionPeriod], at: datetime) -> ChampionAt:
     """The champion of a moment. A move counts from its own moment on; of two at the same, the later one.
 
     Args:
         pipeline: Its name.
-        reigns: Who was champion when, in the order of the moves.
+        periods: Who was champion when, in the order of the moves.
         at: The moment.
 
     Raises:
         UsageError: no model was live then.
     """
-    begun = [place for place, one in enumerate(reigns) if one.since <= at]
-    if not begun:
-        raise UsageError(_none_yet(pipeline, reigns, at))
-    reign = reigns[begun[-1]]
-    following = min(reversed(reigns[begun[-1] + 1 :]), key=lambda one: one.since, default=None)
-    return Live(
+    started = [place for place, one in enumerate(periods) if one.since <= at]
+    if not started:
+        raise UsageError(_no_champion_message(pipeline, periods, at))
+    period = periods[started[-1]]
+    following = min(reversed(periods[started[-1] + 1 :]), key=lambda one: one.since, default=None)
+    return ChampionAt(
         pipeline=pipeline,
         at=at,
-        version=reign.version,
-        since=reign.since,
+        version=period.version,
+        since=period.since,
         until=None if following is None else following.since,
         next_version=None if following is None else following.version,
-        actor=reign.actor,
-        reason=reign.reason,
+        actor=period.actor,
+        reason=period.reason,
     )
 
 
-def _none_yet(pipeline: str, reigns: Sequence[ChampionPeriod], at: datetime) -> str:
-    if not reigns:
+def _no_champion_message(pipeline: str, periods: Sequence[ChampionPeriod], at: datetime) -> str:
+    if not periods:
         return (
-            f"{pipeline}: no model was live at {told(at)}, and none has become champion since. "
+            f"{pipeline}: no model was live at {format_time(at)}, and none has become champion since. "
             f"`perennial run {pipeline}` trains the first once enough has landed."
         )
-    first = min(reigns, key=lambda one: one.since)
+    first = min(periods, key=lambda one: one.since)
     return (
-        f"{pipeline}: no model was live at {told(at)} yet: the first, version {first.version}, became champion at "
-        f"{told(first.since)}. Ask for that time or a later one."
+        f"{pipeline}: no model was live at {format_time(at)} yet: the first, version {first.version}, became "
+        f"champion at {format_time(first.since)}. Use that time or a later one."
     )
 
 
-def text(one: Live) -> str:
-    """The answer in a few lines."""
-    until = "now: it still is" if one.until is None else f"{told(one.until)}, when version {one.next_version} came"
+def text(champion: ChampionAt) -> str:
+    """The champion at a time, in a few lines."""
+    until = "now"
+    if champion.until is not None:
+        until = f"{format_time(champion.until)}, replaced by version {champion.next_version}"
     return "\n".join(
         [
-            f"{one.pipeline}: version {one.version} was live at {told(one.at)}",
-            f"  since  {told(one.since)}",
+            f"{champion.pipeline}: version {champion.version} was live at {format_time(champion.at)}",
+            f"  since  {format_time(champion.since)}",
             f"  until  {until}",
-            f"  by     {one.actor}",
-            f"  why    {one.reason}",
+            f"  by     {champion.actor}",
+            f"  why    {champion.reason}",
         ]
     )
 
 
-def told(at: datetime) -> str:
+def format_time(at: datetime) -> str:
     """A moment for people, in UTC, to the second where it is no whole minute."""
     utc = at.astimezone(UTC)
     return f"{utc:%Y-%m-%d %H:%M:%S} UTC" if utc.second or utc.microsecond else f"{utc:%Y-%m-%d %H:%M} UTC"

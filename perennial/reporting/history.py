@@ -37,14 +37,14 @@ class CandidateLine(Record):
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """As text."""
+        """The cells of its row in a table."""
         numbers = tuple("–" if one is None else f"{one:.4g}" for one in (self.metric, self.champion, self.baseline))
         version = "–" if self.version is None else str(self.version)
         return (f"{self.at:%Y-%m-%d %H:%M}", version, self.verdict, str(self.train_rows), *numbers, self.reason)
 
 
 class RolloutLine(Record):
-    """One rollout: the version, what it was held against, where it is or how it ended, and why.
+    """One rollout: the version, what it was compared with, where it is or how it ended, and why.
 
     Attributes:
         state: rolling_out, or how it ended.
@@ -67,7 +67,7 @@ class RolloutLine(Record):
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """As text."""
+        """The cells of its row in a table."""
         until = "now" if self.until is None else f"{self.until:%Y-%m-%d %H:%M}"
         step = f"{self.step + 1} of {self.steps}: {self.kind}{f' {self.share:.3g}' if self.share else ''}"
         since = f"{self.since:%Y-%m-%d %H:%M}"
@@ -82,7 +82,7 @@ class PipelineHistory(Record):
         quarantine: Rows and files that wait in quarantine.
         pending: Versions that a person may approve or reject now.
         rollouts: Versions that were shown step by step.
-        rolled_back: Versions that were taken back, and why; none becomes champion by itself.
+        rolled_back: Versions that were rolled back, and why; none becomes champion by itself.
     """
 
     pipeline: str
@@ -106,7 +106,7 @@ class PipelineHistory(Record):
     performance_reason: str
 
     @property
-    def waits(self) -> tuple[str, ...]:
+    def pending_messages(self) -> tuple[str, ...]:
         """What waits for a person, until when, and how to answer."""
         return tuple(request.pending_message() for request in self.pending)
 
@@ -119,10 +119,12 @@ class PipelineHistory(Record):
 def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
     """All that is known of a pipeline."""
     lake, audit = Lake(settings, config), Audit(settings)
-    found, now = evaluated(audit, config.name), datetime.now(UTC)
-    asked = _asked(settings, config.name, [number for _, _, outcome, number in found if outcome == "awaiting_approval"])
+    history, now = evaluated(audit, config.name), datetime.now(UTC)
+    requests = _open_requests(
+        settings, config.name, [number for _, _, outcome, number in history if outcome == "awaiting_approval"]
+    )
     reasons = close_reasons(audit, config.name) | {
-        one.version: one.describe(now) for one in asked if one.state(now) != "pending"
+        one.version: one.describe(now) for one in requests if one.state(now) != "pending"
     }
     ledger = lake.ledger()
     accepted = [one for one in ledger if one.verdict == "accepted"]
@@ -137,10 +139,10 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
         rejected=len(ledger) - len(accepted),
         quarantine=open_entries(Quarantine(lake), EntryFilter()),
         batches=tuple(ledger),
-        versions=tuple(versions(audit, config.name, found, reasons)),
-        candidates=tuple(_line(*one, reasons.get(one[3] or 0, "")) for one in found),
+        versions=tuple(versions(audit, config.name, history, reasons)),
+        candidates=tuple(_line(*one, reasons.get(one[3] or 0, "")) for one in history),
         reigns=tuple(audit.champion_periods(config.name)),
-        pending=tuple(one for one in asked if one.state(now) == "pending"),
+        pending=tuple(one for one in requests if one.state(now) == "pending"),
         rollouts=tuple(_rollout(settings, one) for one in rollouts.history(audit, config.name)),
         rolled_back=rollouts.rolled_back(audit, config.name),
         drift="–" if drift is None else drift.state,
@@ -151,25 +153,25 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
 
 
 def _rollout(settings: Settings, one: Rollout) -> RolloutLine:
-    shown, ending = one.exposure, one.ending
-    found = last_check(settings, one) if one.closed is None else None
+    exposure, ending = one.exposure, one.ending
+    check = last_check(settings, one) if one.closed is None else None
     return RolloutLine(
         version=one.version,
         champion=one.champion,
         state="rolling_out" if ending is None else ending.outcome,
         step=one.step,
         steps=len(one.plan.steps),
-        kind=shown.kind,
-        share=shown.share,
+        kind=exposure.kind,
+        share=exposure.share,
         since=one.began,
         until=one.closed,
         told=one.status,
-        reasons=ending.reasons if ending else found.decision.reasons if found else (),
-        found=found,
+        reasons=ending.reasons if ending else check.decision.reasons if check else (),
+        found=check,
     )
 
 
-def _asked(settings: Settings, pipeline: str, versions: list[int | None]) -> list[ApprovalRequest]:
+def _open_requests(settings: Settings, pipeline: str, versions: list[int | None]) -> list[ApprovalRequest]:
     """Requests for approval that are not carried out yet."""
     approvals = Approvals(settings)
     requests = [approvals.of_version(pipeline, version) for version in versions if version is not None]
@@ -179,7 +181,7 @@ def _asked(settings: Settings, pipeline: str, versions: list[int | None]) -> lis
 def _line(at: datetime, candidate: Candidate, outcome: str, version: int | None, reason: str) -> CandidateLine:
     verdict = candidate.verdict
     name = verdict.primary
-    held = verdict.champion_metrics.values.get(name) if verdict.champion_metrics else None
+    champion = verdict.champion_metrics.values.get(name) if verdict.champion_metrics else None
     passed = "; ".join(gate.reason for gate in verdict.gates if gate.code == "Q02")
     return CandidateLine(
         at=at,
@@ -187,7 +189,7 @@ def _line(at: datetime, candidate: Candidate, outcome: str, version: int | None,
         verdict=outcome,
         train_rows=candidate.model.train_rows,
         metric=verdict.metrics.values.get(name),
-        champion=held,
+        champion=champion,
         baseline=verdict.baseline.values.get(name),
         reason=reason or "; ".join(verdict.reasons) or passed,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from perennial.reporting.candidate import Link, Point, Report
+from perennial.reporting.candidate import Link, PipelineCandidateReport, Point
 from tasks.errors import UsageError
 from tasks.records.decision import ColumnDrift, DriftVerdict
 
@@ -15,7 +15,7 @@ _SERIES = (("candidate", "#1565c0"), ("champion", "#2e7d32"), ("baseline", "#9e9
 _MOST_COLUMNS, _MOST_POINTS = 20, 30
 
 
-def draw(report: Report, folder: Path) -> tuple[Link, ...]:
+def draw(report: PipelineCandidateReport, folder: Path) -> tuple[Link, ...]:
     """Write the plots that there is something to show for; links to them.
 
     Args:
@@ -25,20 +25,20 @@ def draw(report: Report, folder: Path) -> tuple[Link, ...]:
     Raises:
         UsageError: the folder can't be written.
     """
-    found = {}
+    plots = {}
     if report.candidate is not None:
-        found["metric.svg"] = metric_plot(report.pipeline, report.candidate.primary, report.points)
+        plots["metric.svg"] = metric_plot(report.pipeline, report.candidate.primary, report.points)
     if report.drift is not None and report.drift.columns:
-        found["drift.svg"] = drift_plot(report.pipeline, report.drift)
+        plots["drift.svg"] = drift_plot(report.pipeline, report.drift)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, svg in found.items():
+        for name, svg in plots.items():
             (folder / name).write_text(svg, encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"--plots {folder} can't be written ({error.strerror or error}); name another folder."
         ) from None
-    return tuple(Link(title=f"plot: {Path(name).stem}", target=(folder / name).as_posix()) for name in found)
+    return tuple(Link(title=f"plot: {Path(name).stem}", target=(folder / name).as_posix()) for name in plots)
 
 
 def metric_plot(pipeline: str, metric: str, points: Sequence[Point]) -> str:
@@ -47,8 +47,8 @@ def metric_plot(pipeline: str, metric: str, points: Sequence[Point]) -> str:
     lines = [[getattr(point, name) for point in points] for name, _ in _SERIES]
     known = [number for line in lines for number in line if number is not None]
     low, high = min(known, default=0.0), max(known, default=1.0)
-    room = (high - low) * 0.08 or abs(high) * 0.08 or 1.0
-    low, high = low - room, high + room
+    margin = (high - low) * 0.08 or abs(high) * 0.08 or 1.0
+    low, high = low - margin, high + margin
     body = [_axis(low, high)]
     body += [_label(_x(place, len(points)), _HEIGHT - 12, point.label) for place, point in enumerate(points)]
     for (name, colour), line in zip(_SERIES, lines, strict=True):
@@ -98,11 +98,11 @@ def _bar(place: int, column: ColumnDrift, widest: float) -> str:
     top, left = _TOP + 24 * place, 220
     colour = "#c62828" if column.drifted else "#90a4ae"
     width = (_WIDTH - left - 170) * column.effect / widest
-    told = f"{column.effect:.3g} {column.measure.replace('_', '-')}"
+    label = f"{column.effect:.3g} {column.measure.replace('_', '-')}"
     return (
         f'<text x="{left - 8}" y="{top + 12}" text-anchor="end">{escape(column.column)}</text>'
         f'<rect x="{left}" y="{top}" width="{width:.1f}" height="16" fill="{colour}"/>'
-        f'<text x="{left + width + 6:.1f}" y="{top + 12}">{told}</text>'
+        f'<text x="{left + width + 6:.1f}" y="{top + 12}">{label}</text>'
     )
 
 

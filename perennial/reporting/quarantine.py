@@ -14,29 +14,29 @@ from tasks.quarantine.readmit_report import OutcomeKind, ReadmitOutcome, Readmit
 from tasks.quarantine.select import short_id
 from tasks.quarantine.show import EntryDetail
 
-_MOMENT = "%Y-%m-%d %H:%M"
+_TIME_FORMAT = "%Y-%m-%d %H:%M"
 _WIDEST = 100
-_TOLD = 20
+_MOST_SHOWN = 20
 
 
 def groups(name: str, found: Sequence[EntryGroup], dropped: Sequence[EntryResolution]) -> str:
     """Entries by file and expectation."""
-    waits = open_in_groups(found)
-    lines = [f"{name}: {waits.description} in quarantine"]
+    waiting_total = open_in_groups(found)
+    lines = [f"{name}: {waiting_total.description} in quarantine"]
     if found:
         head = ("file", "id", "expectation", "rows", "first line", "state", "last (UTC)")
         lines += ["", table([head, *(_group(one) for one in found)])]
     lines += [f"{one.path}: {_cut(one.reason)}" for one in found if one.kind == "file" and one.state == "open"]
-    lines += [f"{one.entry}: {one.description}" for one in dropped[:_TOLD]]
-    if len(dropped) > _TOLD:
-        lines.append(f"{len(dropped) - _TOLD} more were dropped; --json tells all")
+    lines += [f"{one.entry}: {one.description}" for one in dropped[:_MOST_SHOWN]]
+    if len(dropped) > _MOST_SHOWN:
+        lines.append(f"{len(dropped) - _MOST_SHOWN} more were dropped; --json shows all")
     return "\n".join(lines)
 
 
 def _group(one: EntryGroup) -> tuple[str, ...]:
     first = "whole file" if one.kind == "file" else "–" if one.line is None else str(one.line)
     state = one.became or one.state
-    return (one.path, short_id(one.batch), one.expectation, str(one.rows), first, state, f"{one.at:{_MOMENT}}")
+    return (one.path, short_id(one.batch), one.expectation, str(one.rows), first, state, f"{one.at:{_TIME_FORMAT}}")
 
 
 def entries(name: str, page: EntryPage, offset: int) -> str:
@@ -76,7 +76,7 @@ def duplicates(name: str, found: Sequence[RecordedDuplicate]) -> str:
             str(one.first_row),
             _cut(", ".join(f"{key}={_text(value)}" for key, value in one.first_key.items()) or "as kept"),
             one.kept,
-            f"{one.at:{_MOMENT}}",
+            f"{one.at:{_TIME_FORMAT}}",
         )
         for one in found
     ]
@@ -92,22 +92,24 @@ def place(entry: Entry) -> str:
 
 def detail(one: EntryDetail) -> str:
     """Everything about one entry."""
-    told: list[tuple[str, str]] = [("entry", one.id)]
+    facts: list[tuple[str, str]] = [("entry", one.id)]
     entry, batch = one.entry, one.batch
     if entry is not None:
-        told += [("file", entry.path), ("place", place(entry))]
-        told += [("feed", entry.feed), ("expectation", entry.expectation), ("reason", entry.reason)]
-        told += [("key", json.dumps(entry.key, ensure_ascii=False))] if entry.key else []
-        told += [("was", one.was)] if one.was else []
+        facts += [("file", entry.path), ("place", place(entry))]
+        facts += [("feed", entry.feed), ("expectation", entry.expectation), ("reason", entry.reason)]
+        facts += [("key", json.dumps(entry.key, ensure_ascii=False))] if entry.key else []
+        facts += [("was", one.was)] if one.was else []
         again = f", and refused again as {one.again}" if one.again else ""
-        told += [("refused", f"{entry.at:{_MOMENT}} UTC"), ("state", f"{entry.became or entry.state}{again}")]
+        facts += [("refused", f"{entry.at:{_TIME_FORMAT}} UTC"), ("state", f"{entry.became or entry.state}{again}")]
     elif one.resolved is not None:
-        told += [("state", f"{one.resolved.description}, {one.resolved.at:{_MOMENT}} UTC; its values are deleted")]
+        facts += [
+            ("state", f"{one.resolved.description}, {one.resolved.at:{_TIME_FORMAT}} UTC; its values are deleted")
+        ]
     if batch is not None:
         rows = f"{batch.accepted} accepted, {batch.quarantined} in quarantine, {batch.duplicates} duplicates"
-        told += [("batch", batch.batch), ("verdict", f"{batch.verdict}: {batch.rows} rows, {rows}")]
-        told += [("lies", one.lies)]
-    lines = [f"{name:<12}{text}" for name, text in told]
+        facts += [("batch", batch.batch), ("verdict", f"{batch.verdict}: {batch.rows} rows, {rows}")]
+        facts += [("lies", one.lies)]
+    lines = [f"{name:<12}{text}" for name, text in facts]
     if one.torn:
         return "\n".join([*lines, "", "could not be cut into fields:", one.torn])
     cells = [
@@ -126,18 +128,18 @@ def readmitted(report: ReadmitReport) -> str:
         "duplicate": "duplicates",
         "waits": "still waiting",
     }
-    told = ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts[name])
+    summary = ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts[name])
     count = len(report.outcomes)
-    lines = [f"{report.pipeline}: {count} entr{'y' if count == 1 else 'ies'}: {told or 'nothing came of them'}"]
+    lines = [f"{report.pipeline}: {count} entr{'y' if count == 1 else 'ies'}: {summary or 'nothing came of them'}"]
     alike: dict[tuple[str, str, str], list[ReadmitOutcome]] = {}
     for one in report.outcomes:
         if one.outcome != "accepted" or one.reason:
             alike.setdefault((one.outcome, one.reason, one.again), []).append(one)
-    for several in list(alike.values())[:_TOLD]:
+    for several in list(alike.values())[:_MOST_SHOWN]:
         more = f" and {len(several) - 1} more" if len(several) > 1 else ""
         lines.append(f"  {several[0].entry}{more}: {' '.join(several[0].description.split())}")
-    if len(alike) > _TOLD:
-        lines.append(f"  and {sum(map(len, list(alike.values())[_TOLD:]))} entries more; --json tells all")
+    if len(alike) > _MOST_SHOWN:
+        lines.append(f"  and {sum(map(len, list(alike.values())[_MOST_SHOWN:]))} entries more; --json shows all")
     return "\n".join([*lines, *(f"  {note}" for note in report.notes)])
 
 
@@ -146,5 +148,5 @@ def _text(value: JsonValue) -> str:
 
 
 def _cut(text: str) -> str:
-    one = " ".join(text.split())
-    return one if len(one) <= _WIDEST else f"{one[: _WIDEST - 1]}…"
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 1]}…"

@@ -21,7 +21,7 @@ class VersionLine(Record):
     Attributes:
         aliases: Of `champion` and `challenger`, those that it has now.
         state: What became of it.
-        trained_at: The clock of the run that put it forward.
+        trained_at: The clock of the run that submitted it.
         metrics, champion_metrics, baseline: On its holdout, as it was judged last: its own, those of the version that
             it was compared with, and those of the baseline.
         reason: Why it is in its state; empty where nothing was noted.
@@ -52,7 +52,7 @@ def versions(
     Args:
         audit: Says which version is champion, and which were.
         pipeline: The pipeline's name.
-        judged: Its candidates, oldest first: when each was put forward, what became of it, its version.
+        judged: Its candidates, oldest first: when each was submitted, what became of it, its version.
         reasons: Why versions are what they are, by number.
     """
     periods = audit.champion_periods(pipeline)
@@ -61,7 +61,7 @@ def versions(
     for version in sorted({number for *_, number in judged if number is not None}):
         own = [(at, candidate, outcome) for at, candidate, outcome, number in judged if number == version]
         _, candidate, outcome = own[-1]  # judged anew, perhaps under other gates
-        verdict, rival = candidate.verdict, candidate.verdict.champion_metrics
+        verdict, champion_metrics = candidate.verdict, candidate.verdict.champion_metrics
         aliases = {"champion": champion, "challenger": None if rollout is None else rollout.version}
         closed: State = "former_champion" if version in champions else "rejected"
         state = _OPEN.get(outcome, closed)
@@ -77,7 +77,7 @@ def versions(
             holdout_rows=verdict.metrics.rows,
             metrics=verdict.metrics.values,
             compared_with=verdict.champion_version,
-            champion_metrics={} if rival is None else rival.values,
+            champion_metrics={} if champion_metrics is None else champion_metrics.values,
             baseline=verdict.baseline.values,
             reason=rolled_back.get(version) or reasons.get(version) or "; ".join(verdict.reasons),
         )

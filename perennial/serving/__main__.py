@@ -14,7 +14,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 
 def main() -> int:
-    """Serve until asked to stop."""
+    """Serve until stopped."""
     from perennial.serving.listen import listen, log_address
     from perennial.serving.settings import load_settings as load_serve
     from tasks.errors import PerennialError

@@ -16,7 +16,7 @@ def _end_with_parent() -> None:
 
 
 def main() -> int:
-    """Serve until asked to stop, or until the parent is gone."""
+    """Serve until stopped, or until the parent is gone."""
     from perennial.serving.settings import load_settings as load_serve
     from perennial.serving.worker import run_worker
     from tasks.errors import PerennialError

@@ -84,9 +84,9 @@ class Feedback:
             folder.mkdir(parents=True, exist_ok=True)
             durable(folder / f"{key}{WAITING}", orjson.dumps(columns))
         except OSError as error:
-            _log.error("%s: labels can't be kept: %s", pipeline, error)
+            _log.error("%s: labels can't be stored: %s", pipeline, error)
             raise RequestRejectedError(
-                503, "Labels can't be kept: the disk does not take them.", retry_after=60
+                503, "Labels can't be stored: the disk can't be written.", retry_after=60
             ) from None
         return key
 

@@ -48,7 +48,7 @@ def land(folder: Path, config: PipelineConfig, places: Settings) -> int:
 
     Raises:
         PerennialError: the landing place can't be reached, or no file can be written for it.
-        OSError: the disk does not take it.
+        OSError: the disk can't be written.
     """
     source = config.labels
     if source is None:

@@ -102,7 +102,7 @@ class Follower:
         self._thread.start()
 
     def stop(self) -> None:
-        """Follow no more."""
+        """Stop polling."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(5.0)
@@ -112,7 +112,7 @@ class Follower:
             try:
                 self._poll()
             except Exception:  # whatever one look meets, what serves goes on, and the next look comes
-                _log.exception("a look at the registry failed")
+                _log.exception("polling the registry failed")
 
     def _poll(self) -> None:
         self._read_configs()
@@ -120,12 +120,13 @@ class Follower:
         try:
             found = self._registry.read()
             if not self.reachable:
-                _log.info("the registry answers again")
+                _log.info("the registry is reachable again")
             self.reachable = True
         except RegistryError as error:
             if self.reachable:
                 _log.warning(
-                    "the registry can't be asked: served on from the local copy", extra={"problem": str(error)}
+                    "the registry can't be reached: serving continues from the local copy",
+                    extra={"problem": str(error)},
                 )
             self.reachable = False
         self._metrics.reachable.set(1 if self.reachable else 0)
@@ -206,7 +207,7 @@ class Follower:
         if known is not None and known.reason == reason:
             return
         about = {"pipeline": slot.config.name, "version": named.version, "alias": alias, "problem": reason[:500]}
-        _log.error("a version can't be served; what serves goes on", extra=about)
+        _log.error("a version can't be served; the current version stays in service", extra=about)
         self._metrics.refused.labels(slot.config.name).inc()
         arguments = (self._settings, slot.config.name, named.version, alias, reason)
         threading.Thread(
@@ -235,7 +236,7 @@ class Follower:
         }
         _log.info("serves", extra=details)
         if before is not None and seconds + self._serve.poll_seconds > self._serve.grace_seconds:
-            _log.warning("a move took longer than the grace", extra=details)
+            _log.warning("a promotion took effect later than grace_seconds", extra=details)
         self._changed()
 
     def _read_configs(self) -> None:
@@ -252,7 +253,7 @@ class Follower:
                 self._stamps[name] = stamp
                 self._apply_config(load(name))
             except (ConfigError, OSError) as error:
-                _log.error("a YAML can't be taken", extra={"pipeline": name, "problem": str(error)})
+                _log.error("a pipeline's YAML can't be loaded", extra={"pipeline": name, "problem": str(error)})
 
     def _apply_config(self, config: PipelineConfig) -> None:
         self.configs[config.name] = config

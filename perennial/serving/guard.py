@@ -36,7 +36,7 @@ class Guard:
     Args:
         app: What answers.
         serve: The bounds, and the token.
-        metrics: Counts each answer.
+        metrics: Counts each response.
         allowed: The hosts and pages that it answers; None where a token, or whoever publishes its port, decides that.
     """
 
@@ -98,7 +98,7 @@ class Guard:
                 401, "Expected the header `Authorization: Bearer TOKEN` with this service's token."
             )
         if self.in_work > self._serve.most_requests or self.draining:
-            reason = "The service is ending." if self.draining else "Too many requests are in work."
+            reason = "The service is shutting down." if self.draining else "Too many requests are in work."
             raise RequestRejectedError(503, f"{reason} Try again.", retry_after=_RETRY_SECONDS)
         if scope["method"] in ("POST", "PUT", "PATCH"):
             body = await self._body(headers, receive)

@@ -46,7 +46,7 @@ class RequestHandler:
 
     Args:
         serve: Bounds.
-        metrics: Counts each.
+        metrics: Counts each request.
         log: Keeps each.
         loop: The process's event loop.
     """

@@ -1,4 +1,4 @@
-"""Where the service listens: loopback unless set otherwise."""
+"""Where the service listens: loopback by default."""
 
 from __future__ import annotations
 

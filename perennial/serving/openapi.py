@@ -22,7 +22,7 @@ _REFUSALS = {
     "415": "Neither JSON nor csv.",
     "429": "Too many rows wait for the model.",
     "500": "The model failed on the request.",
-    "503": "No model yet, or too many requests in work, or the service is ending.",
+    "503": "No model yet, or too many requests in work, or the service is shutting down.",
 }
 
 

@@ -29,7 +29,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Stop the timer."""
         self._cancel_head_timer()
         super().connection_lost(exc)
 
@@ -42,14 +42,14 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Start counting the head's bytes."""
         super().on_message_begin()
         self._in_head = True
         if self._head_task is None:
             self._start_head_timer()
 
     def on_headers_complete(self) -> None:
-        """A head has come."""
+        """Stop the head's timer."""
         self._in_head = False
         self._cancel_head_timer()
         super().on_headers_complete()
@@ -68,7 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return True
 
     def on_response_complete(self) -> None:
-        """An answer is out."""
+        """Close the connection after the last response."""
         super().on_response_complete()
         if self._last and self.cycle.response_complete and not self.transport.is_closing():
             self.transport.close()

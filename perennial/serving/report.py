@@ -44,4 +44,7 @@ def report_rejected(settings: Settings, pipeline: str, version: int, alias: str,
         outbox.put("perennial.model.refused", pipeline, {**details, "reason": reason})
         outbox.send()  # what can't be sent now, the sweep sends
     except (SQLAlchemyError, PerennialError, OSError) as error:
-        _log.warning("not told", extra={"pipeline": pipeline, "version": version, "problem": str(error)[:300]})
+        _log.warning(
+            "a rejected version can't be reported",
+            extra={"pipeline": pipeline, "version": version, "problem": str(error)[:300]},
+        )

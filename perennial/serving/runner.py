@@ -37,7 +37,7 @@ class Runner:
         batch_rows: Most single rows of one batch.
         wait: Seconds that a batch waits for more rows, where the one before had several.
         most: Most rows that wait.
-        batched: Receives a message for each batch's rows.
+        batched: Called with each batch's number of rows.
     """
 
     def __init__(

@@ -61,13 +61,13 @@ class Service:
         self._changed()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Answer from now on."""
+        """Start handling requests."""
         self._loop = loop
         self.handler = RequestHandler(self.serve, self.metrics, self.log, loop)
         self._gauging = loop.create_task(self._gauge())
 
     async def stop(self) -> None:
-        """Answer no more; what was answered is in the log."""
+        """Stop handling requests; what was predicted is in the log."""
         self.draining = True
         self._gauging.cancel()
         await self.handler.drain(self.serve.drain_seconds)
@@ -177,7 +177,7 @@ class _LogMeters:
     def dropped(self, pipeline: str, rows: int, why: DropReason) -> None:
         """Rows that the log will never have."""
         self._metrics.dropped.labels(pipeline).inc(rows)
-        _log.warning("answers are not logged", extra={"pipeline": pipeline, "rows": rows, "why": why})
+        _log.warning("predictions are not logged", extra={"pipeline": pipeline, "rows": rows, "why": why})
 
     def lost(self, pipeline: str, rows: int) -> None:
         """Rows that a killed process lost."""

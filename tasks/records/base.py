@@ -55,11 +55,11 @@ class StoredRecord(Record):
     upgrades: ClassVar[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 
     def document(self) -> dict[str, JsonValue]:
-        """What is stored."""
+        """The JSON document that is stored."""
         return {SCHEMA: self.schema_number, **self.model_dump(mode="json")}
 
     def stored_json(self, indent: int | None = None) -> str:
-        """The same as text."""
+        """The stored document as JSON text."""
         return to_json(self.document(), indent=indent, inf_nan_mode="null").decode()
 
     @classmethod

@@ -177,6 +177,6 @@ def changes(before: StageDependencies, now: StageDependencies) -> tuple[str, ...
 
 
 def shorten(value: JsonValue) -> str:
-    """A value, short."""
+    """A value as text of at most 60 characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
     return text if len(text) <= 60 else f"{text[:57]}..."

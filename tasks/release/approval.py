@@ -12,21 +12,21 @@ _OUTCOMES: dict[str, GateOutcome] = {"approved": "pass", "pending": "not_applica
 
 
 def refusal(rules: Approval, decision: Decision, by: str, requested_by: str, *, verified: bool) -> str:
-    """Why this person may not give this answer; empty where they may. Anyone may reject.
+    """Why this person may not make this decision; empty where they may. Anyone may reject.
 
     Args:
         rules: The pipeline's.
         decision: What they answer.
         by: Who answers.
-        requested_by: Who put the candidate forward.
+        requested_by: Who submitted the candidate.
         verified: Whether a personal token says who answers.
     """
     if decision == "reject" or not rules.four_eyes:
         return ""
     if not verified:
-        return "four eyes are asked for, and nothing proves who approves: a personal token does"
+        return "four eyes are asked for, and the approver's identity is not verified: use a personal token"
     if by.casefold() == requested_by.casefold():
-        return f"four eyes are asked for, and {by} put it forward: another person has to approve"
+        return f"four eyes are asked for, and {by} submitted it: another person has to approve"
     return ""
 
 

@@ -93,7 +93,7 @@ def _request(approvals: Approvals, audit: Audit, pipeline: str, version: int | N
     known = {number: outcome for _, _, outcome, number in evaluated(audit, pipeline) if number is not None}
     if version in known:
         raise UsageError(
-            f"{pipeline}@{version} waits for no answer: nobody was asked, the outcome was {known[version]}."
+            f"{pipeline}@{version} awaits no decision: no approval was requested, the outcome was {known[version]}."
         )
     listed = ", ".join(str(number) for number in sorted(known)) or "none yet"
     raise UsageError(f"{pipeline} has no version {version}; known here: {listed}.")
@@ -101,8 +101,10 @@ def _request(approvals: Approvals, audit: Audit, pipeline: str, version: int | N
 
 def _only(pending: list[ApprovalRequest], pipeline: str) -> ApprovalRequest:
     if not pending:
-        raise UsageError(f"No version of {pipeline} waits for an answer. `perennial status {pipeline}` shows what did.")
+        raise UsageError(
+            f"No version of {pipeline} awaits a decision. `perennial status {pipeline}` shows the versions."
+        )
     if len(pending) > 1:
         listed = ", ".join(f"{pipeline}@{request.version}" for request in pending)
-        raise UsageError(f"More than one version waits: {listed}. Name the one that is meant.")
+        raise UsageError(f"More than one version awaits a decision: {listed}. Name one of them.")
     return pending[0]

@@ -1,4 +1,4 @@
-"""What people read of a deployment: the model card and the stage's page."""
+"""Pages of a release: the model card and the stage's page."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def approval_page(config: PipelineConfig, candidate: Candidate, request: Approva
         "",
         f"Submitted by {request.requested_by} on {request.requested_at:%Y-%m-%d %H:%M} UTC. {champion}",
         "",
-        f"**Answer before {request.deadline:%Y-%m-%d %H:%M} UTC.** If nobody does, the champion stays.{who}",
+        f"**Decide before {request.deadline:%Y-%m-%d %H:%M} UTC.** If nobody does, the champion stays.{who}",
         "",
         *([f"- [{'Reject' if strict else 'Answer'} in the form]({form})"] if form else []),
         f"- `perennial approve {name} --reason TEXT`",
@@ -127,6 +127,6 @@ def rollback_page(done: Rollback) -> str:
         "",
         f"- By {cell(done.by)} ({known})",
         f"- Why: {cell(done.reason)}",
-        f"- To take it up again: `perennial rollback {done.pipeline} --to {done.version} --reason TEXT`",
+        f"- To promote it again: `perennial rollback {done.pipeline} --to {done.version} --reason TEXT`",
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Registry moves: a candidate becomes a version, a passed one the champion. A crash between is settled later."""
+"""Registry moves: a candidate becomes a version, a passed one the champion. A crash between is recovered later."""
 
 from __future__ import annotations
 
@@ -94,11 +94,11 @@ def decide_promotion(
 
 
 def _keep_champion(candidate: Candidate, champion: int) -> Promotion:
-    """The champion was evaluated by other gates: it stays, whatever they say, until another is better."""
+    """The champion was evaluated with other gates: it stays champion until a better version is promoted."""
     failures = "; ".join(candidate.verdict.reasons)
-    reason = f"version {champion} is champion already, and passes the gates as they are now"
+    reason = f"version {champion} is champion already, and passes the current gates"
     if failures:
-        reason = f"version {champion} stays champion, but does not pass the gates as they are now: {failures}"
+        reason = f"version {champion} stays champion, but does not pass the current gates: {failures}"
     return Promotion(outcome="kept_champion", version=champion, champion=champion, previous=champion, reasons=(reason,))
 
 
@@ -126,7 +126,7 @@ def move_champion(
 
 
 def recover_moves(tracking: Tracking, audit: Audit, *, at: datetime) -> list[str]:
-    """End the moves that a crash left between intent and done, by what the alias says; what was settled, in words."""
+    """Close the moves that a crash left between intent and done, by the alias; a message for each."""
     messages = []
     for entry in audit.open_intents(tracking.pipeline, MOVE_CHAMPION):
         version = int(str(entry.details["version"]))

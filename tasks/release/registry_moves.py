@@ -60,7 +60,7 @@ class Back(StoredRecord):
 
 
 def recover(context: ReleaseContext, at: datetime) -> list[str]:
-    """End what a crash left between two writes; what was done, in words."""
+    """Recover what a crash left between two writes; a message for each."""
     messages = promotion.recover_moves(context.tracking, context.audit, at=at)
     messages += [
         complete_rollback(context, intent, at) for intent in context.audit.open_intents(context.pipeline, ROLLBACK)

@@ -54,7 +54,7 @@ class RollbackError(PerennialError):
 def roll_back(
     config: PipelineConfig, context: ReleaseContext, approvals: Approvals, to: int | None, request: RollbackRequest
 ) -> Rollback:
-    """Take a version back; what it came to.
+    """Roll a version back; what it came to.
 
     Without `to`, a version that is rolled out is rolled back; if there is none, the champion goes back to the latest
     earlier one that was not rolled back itself.
@@ -118,7 +118,7 @@ def _check_target(
     """Refuse a version that must not or can't serve.
 
     Raises:
-        UsageError: it is unknown, did not pass, was not approved, is champion, or is not done with.
+        UsageError: it is unknown, did not pass, was not approved, is champion, or is still open.
         RollbackError: its files do not answer as they should.
     """
     name = f"{config.name}@{target}"
@@ -135,7 +135,7 @@ def _check_target(
     if not served and not candidate.verdict.passed:
         raise UsageError(f"{name} did not pass its gates: {'; '.join(candidate.verdict.reasons)}. It can't serve.")
     if outcome in ("waiting", "awaiting_approval", "rolling_out"):
-        raise UsageError(f"{name} is not done with: its state is {outcome}. `perennial status {config.name}` tells.")
+        raise UsageError(f"{name} is still open: its state is {outcome}. See `perennial status {config.name}`.")
     approval = approvals.of_version(config.name, target)
     if not served and approval is not None and approval.decision != "approve":
         raise UsageError(f"{name} was not approved: it can't serve.")

@@ -38,7 +38,7 @@ def request_rollback(
         reason: Why, for whoever asks later.
         who: Who asks.
         emit: Called with each event.
-        on_wait: Called once, with a message, when another process moves the aliases.
+        on_wait: Called once with a message when another process moves the aliases.
 
     Raises:
         UsageError: a reason too long, or nothing to go back to.

@@ -1,4 +1,4 @@
-"""Prefect tasks of deployment."""
+"""Prefect tasks of the release stage."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tasks.stores.state.rollouts import Rollout
 
 @task(name="recover", cache_policy=NO_CACHE, **RETRIES)
 def recover(config: PipelineConfig, now: datetime, emit: EmitEvent) -> tuple[str, ...]:
-    """End what a crash left between; what was settled, in words. Alias lock held."""
+    """Recover what a crash left between two writes; a message for each. Alias lock held."""
     settings = load_settings()
     if not candidates.pending_moves(Audit(settings), config.name):
         return ()

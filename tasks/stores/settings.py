@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     """Places and addresses.
 
     Attributes:
-        home: Folder of everything below, unless set otherwise.
+        home: Folder of everything below, unless configured otherwise.
         state_dir: What needs transactions: audit, locks, MLflow's and Prefect's databases. A local disk.
         lake_url: The Delta tables: a folder, or any object store that deltalake reaches.
         state_url: SQLAlchemy address of the audit; SQLite in state_dir by default.

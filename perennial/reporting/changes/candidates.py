@@ -15,11 +15,11 @@ from tasks.stores.state.candidates import evaluated
 from tasks.stores.state.manifests import Manifests
 
 
-class Made(NamedTuple):
+class EvaluatedVersion(NamedTuple):
     """One judgement of one model.
 
     Attributes:
-        by: Who or what put it forward.
+        by: Who or what submitted it.
         manifests: Of the stages that made it, those that could be found.
         missing: What could not, in words.
     """
@@ -35,30 +35,34 @@ class Made(NamedTuple):
 
     @property
     def name(self) -> str:
-        """How it is called."""
+        """The version's name in reports."""
         return "a candidate without a number" if self.version is None else f"version {self.version}"
 
 
-def made(settings: Settings, pipeline: str) -> tuple[list[Made], tuple[str, ...]]:
+def evaluated_versions(settings: Settings, pipeline: str) -> tuple[list[EvaluatedVersion], tuple[str, ...]]:
     """All that were judged, oldest first, and what is wrong with manifests that can't be read."""
     audit = Audit(settings)
     entries = audit.entries(pipeline, "candidate")
     intents = [entry for entry in entries if entry.phase == "intent"]
-    ends = {entry.intent: entry.reason for entry in entries if entry.phase == "done"}
+    reasons = {entry.intent: entry.reason for entry in entries if entry.phase == "done"}
     manifests, damaged = Manifests(settings, pipeline).readable()
     found = []
     for entry, (at, candidate, outcome, version) in zip(intents, evaluated(audit, pipeline), strict=True):
-        kept = dict(_of(candidate, manifests))
-        missing = tuple(f"{step}: {_why(step, kept, damaged)}" for step in TRAINING_STAGES if step not in kept)
-        reason = ends.get(entry.id) or _reason(candidate)
-        found.append(Made(at, entry.actor, candidate, outcome, reason, version, kept, missing))
+        found_manifests = dict(_training_manifests(candidate, manifests))
+        missing = tuple(
+            f"{step}: {_missing_reason(step, found_manifests, damaged)}"
+            for step in TRAINING_STAGES
+            if step not in found_manifests
+        )
+        reason = reasons.get(entry.id) or _reason(candidate)
+        found.append(EvaluatedVersion(at, entry.actor, candidate, outcome, reason, version, found_manifests, missing))
     return found, tuple(damaged)
 
 
-def _of(candidate: Candidate, manifests: Sequence[Manifest]) -> Iterator[tuple[StageName, Manifest]]:
+def _training_manifests(candidate: Candidate, manifests: Sequence[Manifest]) -> Iterator[tuple[StageName, Manifest]]:
     """The manifests of the runs of stages that made a candidate: of several alike, the newest."""
     run = candidate.model.run_id
-    for training in _alike("training", candidate.model.training, manifests):
+    for training in _with_fingerprint("training", candidate.model.training, manifests):
         if training.output.get("run_id") == run:
             # Two sets may be one but for columns that a champion takes beside: the one made before the training.
             wanted = training.parts.inputs.get("training_set")
@@ -66,15 +70,15 @@ def _of(candidate: Candidate, manifests: Sequence[Manifest]) -> Iterator[tuple[S
                 if one.stage == "features" and one.output.get("digest") == wanted:
                     yield "features", one
             yield "training", training
-    for evaluation in _alike("evaluation", candidate.evaluation, manifests):
+    for evaluation in _with_fingerprint("evaluation", candidate.evaluation, manifests):
         yield "evaluation", evaluation
 
 
-def _alike(stage: StageName, fingerprint: str, manifests: Sequence[Manifest]) -> list[Manifest]:
+def _with_fingerprint(stage: StageName, fingerprint: str, manifests: Sequence[Manifest]) -> list[Manifest]:
     return [one for one in manifests if one.stage == stage and one.fingerprint == fingerprint]
 
 
-def _why(step: StageName, kept: dict[StageName, Manifest], damaged: Sequence[str]) -> str:
+def _missing_reason(step: StageName, kept: dict[StageName, Manifest], damaged: Sequence[str]) -> str:
     if step == "features" and "training" not in kept:
         return "not known without training's manifest"
     if any(f"({step})" in one for one in damaged):

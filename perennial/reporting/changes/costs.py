@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from configs.schema import CostPrices
-from perennial.reporting.changes.candidates import Made
+from perennial.reporting.changes.candidates import EvaluatedVersion
 from perennial.reporting.changes.records import StageCost
 from tasks.records.provenance import Cost, Manifest
 from tasks.records.stages import TRAINING_STAGES
 
 
-def stage_costs(found: Sequence[Made], prices: CostPrices) -> Iterator[tuple[StageCost, ...]]:
+def stage_costs(found: Sequence[EvaluatedVersion], prices: CostPrices) -> Iterator[tuple[StageCost, ...]]:
     """For each judgement, oldest first, what its stages took. A stage is paid for by the first that it made."""
     payers: dict[str, str] = {}
     for one in found:
@@ -19,7 +19,7 @@ def stage_costs(found: Sequence[Made], prices: CostPrices) -> Iterator[tuple[Sta
         for step in TRAINING_STAGES:
             manifest = one.manifests.get(step)
             if manifest is not None:
-                payer = payers.setdefault(_which(manifest), one.name)
+                payer = payers.setdefault(_run_key(manifest), one.name)
                 paid_by = "" if payer == one.name else payer
                 own.append(
                     StageCost(stage=step, cost=manifest.cost, money=price(manifest.cost, prices), paid_by=paid_by)
@@ -27,7 +27,7 @@ def stage_costs(found: Sequence[Made], prices: CostPrices) -> Iterator[tuple[Sta
         yield tuple(own)
 
 
-def _which(manifest: Manifest) -> str:
+def _run_key(manifest: Manifest) -> str:
     """Which run of a stage a manifest is of."""
     return f"{manifest.stage} {manifest.fingerprint} {manifest.run} {manifest.at.isoformat()}"
 
@@ -46,8 +46,8 @@ def total(stages: Sequence[StageCost]) -> Cost | None:
 
 def money(stages: Sequence[StageCost]) -> float | None:
     """What that comes to; None where no price is configured."""
-    told = [one.money for one in stages if not one.paid_by and one.money is not None]
-    return sum(told) if told else None
+    prices = [one.money for one in stages if not one.paid_by and one.money is not None]
+    return sum(prices) if prices else None
 
 
 def price(cost: Cost, prices: CostPrices) -> float | None:

@@ -5,43 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from perennial.reporting.champions import told as moment
+from perennial.reporting.champions import format_time as moment
 from perennial.reporting.changes.records import (
-    Change,
     CodeChange,
     DataChange,
-    Drift,
+    DriftSummary,
     FieldChange,
     PackageChange,
     StageCost,
+    VersionChange,
 )
 from tasks.records.decision import Interval
 from tasks.records.provenance import Cost, shorten
 
 FIRST = "the first"
-_NAMED = 5
+_MOST_NAMED = 5
 
 
-def title(change: Change) -> str:
+def title(change: VersionChange) -> str:
     """What a change is against."""
     if change.against is None:
         return "made of" if change.why == FIRST else f"changed since a candidate without a number, {change.why}"
     return f"changed since version {change.against}, {change.why}"
 
 
-def lines(change: Change, other: Change | None = None) -> Iterator[tuple[str, str]]:
+def lines(change: VersionChange, other: VersionChange | None = None) -> Iterator[tuple[str, str]]:
     """What kind of thing changed, and how; a line each.
 
     Args:
         change: The change.
         other: One that was told before: where a kind of thing changed alike, that is said in a word.
     """
-    told_before = {} if other is None else _by_kind(other)
+    previous = {} if other is None else _by_kind(other)
     for kind, each in _by_kind(change).items():
-        yield from ((kind, line) for line in (["as above"] if each and told_before.get(kind) == each else each))
+        yield from ((kind, line) for line in (["as above"] if each and previous.get(kind) == each else each))
 
 
-def _by_kind(change: Change) -> dict[str, list[str]]:
+def _by_kind(change: VersionChange) -> dict[str, list[str]]:
     found = {"data": list(_data(change.data))}
     if change.data.drift is not None:
         found["drift"] = [_drift(change.data.drift)]
@@ -53,7 +53,7 @@ def _by_kind(change: Change) -> dict[str, list[str]]:
     return found
 
 
-def code_lines(change: Change) -> list[str]:
+def code_lines(change: VersionChange) -> list[str]:
     """What changed of code and packages; empty where nothing did that a stage depends on."""
     code = [] if change.code is None or not change.code.modules else list(_code(change.code))
     return [*code, *(f"{one.name} {one.before} → {one.now}" for one in change.packages or () if one.matters)]
@@ -68,10 +68,10 @@ def _config(fields: Sequence[FieldChange] | None) -> list[str]:
 def field_line(field: FieldChange) -> str:
     """A field of the configuration: before and now; of a list, what came and went."""
     if isinstance(field.before, list) and isinstance(field.now, list):
-        went = [f"without {shorten(one)}" for one in field.before if one not in field.now]
-        came = [f"with {shorten(one)}" for one in field.now if one not in field.before]
-        if went or came:
-            return f"{field.field}: {', '.join([*went, *came])}"
+        removed = [f"without {shorten(one)}" for one in field.before if one not in field.now]
+        added = [f"with {shorten(one)}" for one in field.now if one not in field.before]
+        if removed or added:
+            return f"{field.field}: {', '.join([*removed, *added])}"
     before = "left out" if field.kind == "added" else shorten(field.before)
     now = "left out" if field.kind == "left out" else shorten(field.now)
     return f"{field.field}: {before} → {now}"
@@ -102,7 +102,7 @@ def _span(first: datetime, last: datetime) -> str:
     return f"{moment(first).removesuffix(' UTC')} to {moment(last)}"
 
 
-def _drift(drift: Drift) -> str:
+def _drift(drift: DriftSummary) -> str:
     return f"{drift.state} at {moment(drift.at)}: {'; '.join(drift.reasons)}"
 
 
@@ -115,9 +115,9 @@ def _code(code: CodeChange | None) -> Iterator[str]:
         yield f"nothing that a stage depends on{moved}"
         return
     yield f"{_named(code.modules)} (commit {commits})"
-    yield from code.commits[:_NAMED]
-    if len(code.commits) > _NAMED:
-        yield f"… and {len(code.commits) - _NAMED} more commits"
+    yield from code.commits[:_MOST_NAMED]
+    if len(code.commits) > _MOST_NAMED:
+        yield f"… and {len(code.commits) - _MOST_NAMED} more commits"
     if not code.commits and code.before != code.now:
         yield "the subjects of the commits between are not known here"
 
@@ -131,7 +131,7 @@ def _short(commit: str) -> str:
 def _packages(packages: Sequence[PackageChange] | None) -> Iterator[str]:
     if packages is None:
         return
-    shown = [one for one in packages if one.matters] or list(packages[:_NAMED])
+    shown = [one for one in packages if one.matters] or list(packages[:_MOST_NAMED])
     for one in shown:
         yield f"{one.name} {one.before or 'not there'} → {one.now or 'not there'}"
     if len(packages) > len(shown):
@@ -140,11 +140,13 @@ def _packages(packages: Sequence[PackageChange] | None) -> Iterator[str]:
         yield "the same"
 
 
-def interval(one: Interval | None) -> tuple[str, str]:
+def interval(improvement: Interval | None) -> tuple[str, str]:
     """An improvement and its interval, in two cells."""
-    if one is None:
+    if improvement is None:
         return "–", "–"
-    return signed(one.estimate), f"{signed(one.low)} to {signed(one.high)} ({one.confidence:.0%})"
+    return signed(
+        improvement.estimate
+    ), f"{signed(improvement.low)} to {signed(improvement.high)} ({improvement.confidence:.0%})"
 
 
 def signed(number: float) -> str:
@@ -166,8 +168,8 @@ def stage_cost(one: StageCost, currency: str) -> tuple[str, ...]:
 
 
 def _named(names: Sequence[str], between: str = ", ") -> str:
-    more = f"{between}… and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return between.join(names[:_NAMED]) + more
+    more = f"{between}… and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return between.join(names[:_MOST_NAMED]) + more
 
 
 def _count(number: int, what: str) -> str:

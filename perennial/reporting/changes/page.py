@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from perennial.cli.render import table
-from perennial.reporting.champions import told
+from perennial.reporting.champions import format_time
 from perennial.reporting.changes import describe
-from perennial.reporting.changes.records import Attribution, Effect, History, Part, VersionStory
+from perennial.reporting.changes.records import Attribution, ChangeEffect, History, MetricEffect, VersionHistory
 from tasks.stores.markdown import cell
 
 _Draw = Callable[[list[tuple[str, ...]]], list[str]]
@@ -19,7 +19,7 @@ def text(history: History) -> str:
     for one in history.versions:
         lines += ["", _title(one), *_body(one, history)]
     if history.attribution is not None:
-        lines += ["", *_attributed(history.attribution, _indented)]
+        lines += ["", *_attribution(history.attribution, _indented)]
     lines += ["", *(f"damaged: {note}" for note in history.notes)] if history.notes else []
     return "\n".join(lines)
 
@@ -33,9 +33,9 @@ def markdown(history: History) -> str:
             lines += [f"{_capital(describe.title(change))}:", ""]
             lines += [f"- {kind}: {cell(line)}" for kind, line in describe.lines(change, other)]
             lines.append("")
-        lines += [f"{_capital(_against(one))}:", "", *_grid(_effects(one)), "", *_cost_lines(one, history, _grid)]
+        lines += [f"{_capital(_comparison(one))}:", "", *_grid(_effects(one)), "", *_cost_lines(one, history, _grid)]
     if history.attribution is not None:
-        lines += ["", "## Each change by itself", "", *_attributed(history.attribution, _grid)]
+        lines += ["", "## Each change by itself", "", *_attribution(history.attribution, _grid)]
     lines += ["", *(f"- damaged: {cell(note)}" for note in history.notes)] if history.notes else []
     return "\n".join(lines)
 
@@ -54,12 +54,12 @@ def _head(history: History) -> str:
     return f"{history.pipeline}: {champion}"
 
 
-def _title(one: VersionStory) -> str:
+def _title(one: VersionHistory) -> str:
     name = "a candidate without a number" if one.version is None else f"version {one.version}"
-    return f"{name}, {told(one.at)} by {one.by}: {one.outcome.replace('_', ' ')}"
+    return f"{name}, {format_time(one.at)} by {one.by}: {one.outcome.replace('_', ' ')}"
 
 
-def _body(one: VersionStory, history: History) -> Iterator[str]:
+def _body(one: VersionHistory, history: History) -> Iterator[str]:
     if one.reason:
         yield f"  {one.reason}"
     for other, change in zip([None, *one.changes], one.changes, strict=False):
@@ -68,30 +68,30 @@ def _body(one: VersionStory, history: History) -> Iterator[str]:
         for kind, line in describe.lines(change, other):
             yield f"    {kind if kind != last else '':<9}{line}"
             last = kind
-    yield f"  {_against(one)}"
+    yield f"  {_comparison(one)}"
     yield from (f"    {line}" for line in table(_effects(one)).splitlines())
     yield from (f"  {line}" for line in _cost_lines(one, history, _indented))
 
 
-def _against(one: VersionStory) -> str:
-    rival = "the baseline" if one.rival is None else f"version {one.rival}, the champion then,"
+def _comparison(one: VersionHistory) -> str:
+    incumbent = "the baseline" if one.rival is None else f"version {one.rival}, the champion then,"
     if not one.compared_rows:
-        return f"not compared with {rival} on any row: {one.reason}"
-    return f"held against {rival} on {one.compared_rows} rows that neither had seen"
+        return f"not compared with {incumbent} on any row: {one.reason}"
+    return f"compared with {incumbent} on {one.compared_rows} rows that neither had seen"
 
 
-def _effects(one: VersionStory) -> list[tuple[str, ...]]:
-    rival = "baseline" if one.rival is None else f"version {one.rival}"
+def _effects(one: VersionHistory) -> list[tuple[str, ...]]:
+    incumbent = "baseline" if one.rival is None else f"version {one.rival}"
     rows = [_effect(effect) for effect in one.effects]
-    return [("metric", "itself", rival, "improvement", "interval"), *rows]
+    return [("metric", "itself", incumbent, "improvement", "interval"), *rows]
 
 
-def _effect(one: Effect) -> tuple[str, ...]:
-    itself, rival = ("–" if number is None else f"{number:.4g}" for number in (one.value, one.rival))
-    return (one.metric, itself, rival, *describe.interval(one.improvement))
+def _effect(one: MetricEffect) -> tuple[str, ...]:
+    itself, incumbent = ("–" if number is None else f"{number:.4g}" for number in (one.value, one.rival))
+    return (one.metric, itself, incumbent, *describe.interval(one.improvement))
 
 
-def _cost_lines(one: VersionStory, history: History, draw: _Draw) -> list[str]:
+def _cost_lines(one: VersionHistory, history: History, draw: _Draw) -> list[str]:
     if one.total is None:
         return [f"cost: not known ({'; '.join(one.notes) or 'no manifest'})"]
     rows = [describe.stage_cost(stage, history.currency) for stage in one.stages]
@@ -99,23 +99,23 @@ def _cost_lines(one: VersionStory, history: History, draw: _Draw) -> list[str]:
     return draw([("cost", "wall", "CPU", "memory", "price"), *rows, total])
 
 
-def _attributed(one: Attribution, draw: _Draw) -> list[str]:
+def _attribution(one: Attribution, draw: _Draw) -> list[str]:
     versions = [f"version {number}" if number is not None else "a candidate" for number in (one.version, one.before)]
     values = f"{one.metric} {one.value:.4g} against {one.before_value:.4g}"
     title = f"each change by itself: {versions[0]} against {versions[1]}, rebuilt: {values} on {one.rows} held-out rows"
-    rows = [_part(part) for part in one.parts]
+    rows = [_change_effect(part) for part in one.parts]
     rows += [("sum of these", describe.signed(one.sum), "")]
     rows += [("all changes together", *describe.interval(one.whole))]
-    rows += [("left: what they do to each other", describe.signed(one.left), "")]
-    told = draw([("change", "improvement", "interval"), *rows])
-    untried = [f"not tried, as both are rebuilt by the code and packages of now: {line}" for line in one.code]
-    return [title, "", *told, "", *(f"  {line}" for line in (*untried, *one.notes))]
+    rows += [("left: their interaction", describe.signed(one.left), "")]
+    table_lines = draw([("change", "improvement", "interval"), *rows])
+    untried = [f"not tried, as both are rebuilt with the current code and packages: {line}" for line in one.code]
+    return [title, "", *table_lines, "", *(f"  {line}" for line in (*untried, *one.notes))]
 
 
-def _part(one: Part) -> tuple[str, ...]:
-    told = one.told[0] if len(one.told) == 1 else f"{one.name} ({len(one.told)} fields)"
-    told = f"{one.name}: {told}" if one.name == "data" else told
-    return (f"{told}: not tried: {one.problem}", "–", "–") if one.problem else (told, *describe.interval(one.effect))
+def _change_effect(one: ChangeEffect) -> tuple[str, ...]:
+    label = one.told[0] if len(one.told) == 1 else f"{one.name} ({len(one.told)} fields)"
+    label = f"{one.name}: {label}" if one.name == "data" else label
+    return (f"{label}: not tried: {one.problem}", "–", "–") if one.problem else (label, *describe.interval(one.effect))
 
 
 def _indented(rows: list[tuple[str, ...]]) -> list[str]:

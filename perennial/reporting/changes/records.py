@@ -24,7 +24,7 @@ class AddedFile(Record):
     last: datetime | None
 
 
-class Drift(Record):
+class DriftSummary(Record):
     """What the newest watch before the training had found; `columns` are those that moved most."""
 
     at: datetime
@@ -54,7 +54,7 @@ class DataChange(Record):
     holdout_rows: int
     before_train_rows: int | None
     before_holdout_rows: int | None
-    drift: Drift | None
+    drift: DriftSummary | None
 
 
 class FieldChange(Record):
@@ -90,12 +90,12 @@ class PackageChange(Record):
     matters: bool
 
 
-class Change(Record):
+class VersionChange(Record):
     """How a version differs from another.
 
     Attributes:
         against: The other's version; None for a first one, or one that never had a number.
-        why: Why it is held against that one.
+        why: Why it is compared with that one.
         config, code, packages: None where it can't be told; `unknown` says why.
         unknown: What can't be told, and why.
     """
@@ -109,7 +109,7 @@ class Change(Record):
     unknown: tuple[str, ...]
 
 
-class Effect(Record):
+class MetricEffect(Record):
     """One metric: its value on the whole holdout, the rival's on the rows compared, and the improvement on these."""
 
     metric: str
@@ -127,14 +127,14 @@ class StageCost(Record):
     paid_by: str = ""
 
 
-class VersionStory(Record):
+class VersionHistory(Record):
     """One judgement of one version.
 
     Attributes:
         at: When it was judged.
-        by: Who or what put it forward.
+        by: Who or what submitted it.
         outcome: What became of it, with the reason.
-        rival: What it was held against; None: the baseline.
+        rival: What it was compared with; None: the baseline.
         compared_rows: Rows that both had not seen.
         changes: Against the version before, and against the rival where that is another.
         total: Sum of what its own stages took; the peak is the greatest. None where nothing is known.
@@ -149,15 +149,15 @@ class VersionStory(Record):
     reason: str
     rival: int | None
     compared_rows: int
-    effects: tuple[Effect, ...]
-    changes: tuple[Change, ...]
+    effects: tuple[MetricEffect, ...]
+    changes: tuple[VersionChange, ...]
     stages: tuple[StageCost, ...]
     total: Cost | None
     money: float | None
     notes: tuple[str, ...]
 
 
-class Part(Record):
+class ChangeEffect(Record):
     """What one change did by itself.
 
     Attributes:
@@ -173,7 +173,7 @@ class Part(Record):
 
 
 class Attribution(Record):
-    """How much of the difference between two versions each change made, all rebuilt by the code of now.
+    """How much of the difference between two versions each change made, all rebuilt with the current code.
 
     Attributes:
         rows: Holdout rows of the newer version that no rebuilt model was trained on.
@@ -193,7 +193,7 @@ class Attribution(Record):
     rows: int
     before_value: float
     value: float
-    parts: tuple[Part, ...]
+    parts: tuple[ChangeEffect, ...]
     whole: Interval
     sum: float
     left: float
@@ -213,6 +213,6 @@ class History(Record):
     primary: str
     champion: int | None
     currency: str
-    versions: tuple[VersionStory, ...]
+    versions: tuple[VersionHistory, ...]
     notes: tuple[str, ...]
     attribution: Attribution | None = None

@@ -18,7 +18,7 @@ from tasks.records.provenance import flat
 _SINGLE = ("split", "seed")
 
 
-class Step(NamedTuple):
+class ConfigChange(NamedTuple):
     """One change: fields of the configuration that go together; none: the data.
 
     Attributes:
@@ -28,42 +28,42 @@ class Step(NamedTuple):
     """
 
     name: str
-    told: tuple[str, ...]
+    description: tuple[str, ...]
     paths: tuple[tuple[str, ...], ...]
 
 
-def steps(before: PipelineConfig, now: PipelineConfig) -> list[Step]:
+def config_changes(before: PipelineConfig, now: PipelineConfig) -> list[ConfigChange]:
     """The changes of the configuration that decide what a model is, each that can be tried alone."""
     was, is_now = _document(before), _document(now)
-    found = [_step((section,), was, is_now) for section in _SINGLE]
-    found += [_step(("features", name), was, is_now) for name in _names(was, is_now, "features")]
+    found = [_config_change((section,), was, is_now) for section in _SINGLE]
+    found += [_config_change(("features", name), was, is_now) for name in _names(was, is_now, "features")]
     found += list(_training(was, is_now))
     if not _reads_alike(before, now):
-        found.append(_step(("contract",), was, is_now))
-    return [one for one in found if one.told]
+        found.append(_config_change(("contract",), was, is_now))
+    return [one for one in found if one.description]
 
 
-def _training(was: dict[str, Any], is_now: dict[str, Any]) -> Iterator[Step]:
+def _training(was: dict[str, Any], is_now: dict[str, Any]) -> Iterator[ConfigChange]:
     """The estimator with all its parameters where it is another; else each parameter by itself."""
     if was["training"]["estimator"] != is_now["training"]["estimator"]:
-        whole = _step(("training",), was, is_now)
+        whole = _config_change(("training",), was, is_now)
         yield whole._replace(name="training.estimator and its parameters")
         return
     for name in _names(was["training"], is_now["training"], "parameters"):
-        yield _step(("training", "parameters", name), was, is_now)
+        yield _config_change(("training", "parameters", name), was, is_now)
     for name in _names(was, is_now, "training"):
         if name not in ("estimator", "parameters", "trusted_types", "threads"):
-            yield _step(("training", name), was, is_now)
+            yield _config_change(("training", name), was, is_now)
 
 
 def _names(was: Mapping[str, Any], is_now: Mapping[str, Any], section: str) -> list[str]:
     return sorted({*was[section], *is_now[section]})
 
 
-def _step(path: tuple[str, ...], was: dict[str, Any], is_now: dict[str, Any]) -> Step:
+def _config_change(path: tuple[str, ...], was: dict[str, Any], is_now: dict[str, Any]) -> ConfigChange:
     name = ".".join(path)
     before, now = (flat(_get(one, path), name) for one in (was, is_now))
-    return Step(name, tuple(field_line(one) for one in field_changes(before, now)), (path,))
+    return ConfigChange(name, tuple(field_line(one) for one in field_changes(before, now)), (path,))
 
 
 def _reads_alike(before: PipelineConfig, now: PipelineConfig) -> bool:
@@ -79,16 +79,16 @@ def _reads_alike(before: PipelineConfig, now: PipelineConfig) -> bool:
     return same and kinds[::2] == kinds[1::2]
 
 
-def together(found: list[Step]) -> Step:
+def combined(found: list[ConfigChange]) -> ConfigChange:
     """Several changes as one."""
-    return Step(
+    return ConfigChange(
         name=" with ".join(one.name for one in found),
-        told=tuple(line for one in found for line in one.told),
+        description=tuple(line for one in found for line in one.description),
         paths=tuple(path for one in found for path in one.paths),
     )
 
 
-def start(before: PipelineConfig, now: PipelineConfig) -> PipelineConfig:
+def base_config(before: PipelineConfig, now: PipelineConfig) -> PipelineConfig:
     """The older configuration, judged by the newer one's rules, with its contract where that reads the same."""
     document = _document(before)
     document["evaluation"] = _document(now)["evaluation"]
@@ -97,7 +97,7 @@ def start(before: PipelineConfig, now: PipelineConfig) -> PipelineConfig:
     return _config(document)
 
 
-def changed(base: PipelineConfig, now: PipelineConfig, step: Step) -> PipelineConfig:
+def apply_change(base: PipelineConfig, now: PipelineConfig, step: ConfigChange) -> PipelineConfig:
     """A configuration with one change taken from another.
 
     Raises:
@@ -107,12 +107,12 @@ def changed(base: PipelineConfig, now: PipelineConfig, step: Step) -> PipelineCo
     for path in step.paths:
         _put(document, path, _get(target, path))
     try:
-        made = _config(document)
+        config = _config(document)
     except ValidationError as error:
         raise ValueError(error.errors(include_url=False)[0]["msg"]) from None
-    for place, found, allowed in problems(made):
+    for place, found, allowed in problems(config):
         raise ValueError(f"{'.'.join(str(part) for part in place)}: found {found}, allowed: {allowed}")
-    return made
+    return config
 
 
 def _document(config: PipelineConfig) -> dict[str, Any]:

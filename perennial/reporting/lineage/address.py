@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from perennial.reporting.champions import live_at, told
+from perennial.reporting.champions import champion_at, format_time
 from tasks.errors import UsageError
 from tasks.stores.state.audit import ChampionPeriod
 
@@ -14,52 +14,52 @@ _FORMS = "a version, such as @3, or @champion, or a time, such as @2026-03-01 or
 _SHOWN = 20
 
 
-class Chosen(NamedTuple):
+class ResolvedVersion(NamedTuple):
     """A version, and which one was asked for, in words."""
 
     version: int
     asked: str
 
 
-def choose(
-    name: str, what: str | None, versions: Sequence[int], reigns: Sequence[ChampionPeriod], now: datetime
-) -> Chosen:
+def resolve_version(
+    name: str, selector: str | None, versions: Sequence[int], periods: Sequence[ChampionPeriod], now: datetime
+) -> ResolvedVersion:
     """The version that an address means.
 
     Args:
         name: The pipeline.
-        what: What stands after the @; None where there is none.
+        selector: What stands after the @; None where there is none.
         versions: The versions there are, ascending.
-        reigns: Who was champion when, oldest first.
+        periods: Who was champion when, oldest first.
         now: The present.
 
     Raises:
         UsageError: there is no such version, nothing was live then, or it is none of an address's forms.
     """
-    if what is None or what == "champion":
-        if not reigns:
+    if selector is None or selector == "champion":
+        if not periods:
             raise UsageError(f"{name} has no champion yet; {_known(name, versions)}")
-        return Chosen(reigns[-1].version, "the champion now")
-    if what.isascii() and what.isdigit():
-        version = int(what)
+        return ResolvedVersion(periods[-1].version, "the champion now")
+    if selector.isascii() and selector.isdigit():
+        version = int(selector)
         if version not in versions:
             raise UsageError(f"{name} has no version {version}; {_known(name, versions)}")
-        return Chosen(version, f"version {version}")
-    moment = _moment(name, what, max([now, *(one.since for one in reigns)]))
-    return Chosen(live_at(name, reigns, moment).version, f"the one that was live at {told(moment)}")
+        return ResolvedVersion(version, f"version {version}")
+    time = _parse_time(name, selector, max([now, *(one.since for one in periods)]))
+    return ResolvedVersion(champion_at(name, periods, time).version, f"the one that was live at {format_time(time)}")
 
 
-def _moment(name: str, text: str, latest: datetime) -> datetime:
+def _parse_time(name: str, text: str, latest: datetime) -> datetime:
     """A time as people write it, in UTC; runs whose clock was set may have made a later one the present."""
     try:
-        found = datetime.fromisoformat(text)
-        utc = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        parsed = datetime.fromisoformat(text)
+        utc = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError(f"{name}@{text}: found {text!r} after the @; expected {_FORMS}.") from None
     if utc > latest:
         raise UsageError(
-            f"{name}@{text}: {told(utc)} is yet to come, now it is {told(latest)}. Ask for {name}@champion, or an "
-            "earlier time."
+            f"{name}@{text}: {format_time(utc)} is in the future (now: {format_time(latest)}). Use {name}@champion, "
+            "or an earlier time."
         )
     return utc
 

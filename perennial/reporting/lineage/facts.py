@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from perennial.reporting.champions import told
+from perennial.reporting.champions import format_time
 from perennial.reporting.lineage.records import Lineage, TableVersion
 from tasks.records.data import Feed
 
@@ -22,7 +22,7 @@ def model(one: Lineage) -> Facts:
     return [
         *([("estimator", str(named))] if named else []),
         ("trained", f"on {ref.train_rows} rows; {split}"),
-        *([("newest event", told(ref.newest_event))] if ref.newest_event else []),
+        *([("newest event", format_time(ref.newest_event))] if ref.newest_event else []),
         ("columns", f"{len(ref.columns)}: {', '.join(ref.columns)}"),
         ("training", ref.training),
         *([("fitted object", one.provenance.fitted)] if one.provenance else []),
@@ -44,17 +44,17 @@ def data(one: Lineage) -> Facts:
     if times:
         first = min(batch.event_time_min for batch in times if batch.event_time_min)
         last = max(batch.event_time_max for batch in times if batch.event_time_max)
-        found.append(("event time", f"{told(first)} to {told(last)}"))
-    away = sum(batch.quarantined for batch in one.accepted)
-    if away:
-        found.append(("quarantined", f"{away} rows of these files"))
+        found.append(("event time", f"{format_time(first)} to {format_time(last)}"))
+    quarantined = sum(batch.quarantined for batch in one.accepted)
+    if quarantined:
+        found.append(("quarantined", f"{quarantined} rows of these files"))
     found.append(("refused", f"{count(len(one.refused), 'file')} until it was judged"))
     return found
 
 
 def _version(one: TableVersion) -> str:
     rows = "" if one.rows is None else f" ({one.rows} rows)"
-    return f"version {one.version}{'' if one.at is None else f' of {told(one.at)}'}{rows}"
+    return f"version {one.version}{'' if one.at is None else f' of {format_time(one.at)}'}{rows}"
 
 
 def code(one: Lineage) -> Facts:
@@ -71,13 +71,13 @@ def commit(one: Lineage) -> str:
 
 def environment(one: Lineage) -> Facts:
     """Where it was trained."""
-    made, found = one.provenance, packages(one)
+    provenance, found = one.provenance, packages(one)
     facts: Facts = []
-    if made:
+    if provenance:
         facts = [
-            ("python", f"{made.python}, {made.platform}"),
-            ("threads", str(made.threads)),
-            ("requirements.lock", made.lock or "not there"),
+            ("python", f"{provenance.python}, {provenance.platform}"),
+            ("threads", str(provenance.threads)),
+            ("requirements.lock", provenance.lock or "not there"),
         ]
     if one.training:
         mattered = (f"{name} {number}" for name, number in one.training.parts.libraries.items())
@@ -106,7 +106,7 @@ def config_yaml(one: Lineage) -> str:
     return _yaml(config(one))
 
 
-def config_first(one: Lineage) -> str:
+def config_summary(one: Lineage) -> str:
     """The same for who reads its first lines: what decides the model comes first, and what is not set is left out."""
     found = config(one)
     ordered = {name: found[name] for name in sorted(found, key=lambda name: name not in _DECISIVE)}
@@ -124,14 +124,15 @@ def _set(value: object) -> object:
     return [_set(inner) for inner in value] if isinstance(value, list) else value
 
 
-def judged(one: Lineage) -> Facts:
-    """How it was judged."""
-    it = one.judged
-    verdict = it.verdict
-    rival = "the baseline" if verdict.champion_version is None else f"version {verdict.champion_version}"
+def evaluation(one: Lineage) -> Facts:
+    """The evaluation and its outcome."""
+    judgement = one.judged
+    verdict = judgement.verdict
+    incumbent = "the baseline" if verdict.champion_version is None else f"version {verdict.champion_version}"
+    at, outcome = format_time(judgement.at), judgement.outcome.replace("_", " ")
     found: Facts = [
-        ("judged", f"{told(it.at)} by {it.by}, against {rival}: {it.outcome.replace('_', ' ')}"),
-        ("why", it.reason),
+        ("evaluated", f"{at} by {judgement.by}, against {incumbent}: {outcome}"),
+        ("why", judgement.reason),
     ]
     if verdict.comparison:
         gain = verdict.comparison
@@ -141,24 +142,28 @@ def judged(one: Lineage) -> Facts:
     if more:
         found.append(("judged again", f"{count(more, 'other time')}; --json tells of each"))
     if one.approval:
-        found.append(("approval", f"asked {told(one.approval.requested_at)}; {one.approval_told}"))
+        found.append(("approval", f"asked {format_time(one.approval.requested_at)}; {one.approval_told}"))
     return found
 
 
-def forward(one: Lineage) -> Facts:
-    """What came of it."""
-    made = one.predictions
+def usage(one: Lineage) -> Facts:
+    """Predictions, labels and successors of the version."""
+    predictions = one.predictions
     found: Facts = [("predictions", "none")]
-    if made.first and made.last:
-        when = f"{told(made.first)} to {told(made.last)}" if made.first != made.last else told(made.first)
-        found = [("predictions", f"{made.rows} rows of {count(len(made.files), 'file')}, scored {when}")]
-        labels = f" from {count(len(made.labels), 'file')}" if made.labels else ""
-        found.append(("labels", f"{made.labelled} of them have a label by now{labels}"))
+    if predictions.first and predictions.last:
+        when = (
+            f"{format_time(predictions.first)} to {format_time(predictions.last)}"
+            if predictions.first != predictions.last
+            else format_time(predictions.first)
+        )
+        found = [("predictions", f"{predictions.rows} rows of {count(len(predictions.files), 'file')}, scored {when}")]
+        labels = f" from {count(len(predictions.labels), 'file')}" if predictions.labels else ""
+        found.append(("labels", f"{predictions.labelled} of them have a label by now{labels}"))
     if one.replaced_by:
         found.append(("replaced by", ", ".join(f"version {each}" for each in one.replaced_by)))
     return found
 
 
 def count(number: int, noun: str) -> str:
-    """A number of things."""
+    """A number with its noun, in the plural where needed."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

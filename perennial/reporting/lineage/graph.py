@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from perennial.reporting.lineage import facts
 from perennial.reporting.lineage.facts import commit, count
 from perennial.reporting.lineage.records import Lineage
-from perennial.reporting.lineage.tables import moment, span
+from perennial.reporting.lineage.tables import time_range, timestamp
 from tasks.records.data import BatchRecord, Feed
 
 Kind = Literal["file", "batch", "table", "set", "model", "verdict", "champion", "after", "bad", "recipe"]
@@ -40,11 +40,11 @@ class Graph(NamedTuple):
 def graph(one: Lineage) -> Graph:
     """The graph of a version."""
     nodes, edges = list[Node](), list[tuple[str, str]]()
-    for part, ways in (_files(one), _made(one), _judged(one), _after(one)):
+    for part, part_edges in (_file_columns(one), _model_nodes(one), _evaluation_nodes(one), _usage_nodes(one)):
         nodes += part
-        edges += ways
+        edges += part_edges
     approval = ("approval",) if one.approval else ()
-    heads = ("files", "taken in", "tables", "made of", "model", "verdict", *approval, "champion", "what came of it")
+    heads = ("files", "taken in", "tables", "made of", "model", "verdict", *approval, "champion", "usage")
     known = {node.key for node in nodes}
     return Graph(tuple(nodes), tuple(way for way in edges if known.issuperset(way)), heads)
 
@@ -53,7 +53,7 @@ _Part = tuple[list[Node], list[tuple[str, str]]]
 
 
 # ------------------------------------------------------------------------------------------------ where data come from
-def _files(one: Lineage) -> _Part:
+def _file_columns(one: Lineage) -> _Part:
     nodes, edges = list[Node](), list[tuple[str, str]]()
     many = len(one.accepted) > _MOST_FILES
     for number, group in enumerate(_groups(one.accepted)):
@@ -99,11 +99,11 @@ def _groups(batches: Sequence[BatchRecord]) -> list[list[BatchRecord]]:
 
 def _batch(key: str, group: Sequence[BatchRecord]) -> Node:
     times = sorted({each.ingested_at for each in group})
-    title = moment(times[0]) if len(times) == 1 else f"{len(times)} runs"
-    when = () if len(times) == 1 else (span(times[0], times[-1]),)
+    title = timestamp(times[0]) if len(times) == 1 else f"{len(times)} runs"
+    when = () if len(times) == 1 else (time_range(times[0], times[-1]),)
     rows = sum(each.accepted for each in group)
-    away = sum(each.quarantined for each in group)
-    quarantined = (f"{away} rows quarantined",) if away else ()
+    quarantined_rows = sum(each.quarantined for each in group)
+    quarantined = (f"{quarantined_rows} rows quarantined",) if quarantined_rows else ()
     return Node(key, 1, "batch", title, (*when, f"{count(len(group), 'file')}, {rows} rows", *quarantined), "data")
 
 
@@ -115,13 +115,13 @@ def _file_nodes(batch: str, feed: Feed, files: Sequence[BatchRecord], many: bool
         return
     for each in files:
         key = f"{batch}-{feed}-{each.seq}"
-        times = span(each.event_time_min, each.event_time_max)
+        times = time_range(each.event_time_min, each.event_time_max)
         about = () if times == "–" else (times,)
         yield key, Node(key, 0, "file", each.path, (f"{feed}: {each.accepted} rows", *about), "data")
 
 
 # ------------------------------------------------------------------------------------------------ what was made of them
-def _made(one: Lineage) -> _Part:
+def _model_nodes(one: Lineage) -> _Part:
     ref = one.model
     rows = (f"{ref.train_rows} training rows", f"{one.holdout_rows} held out, {ref.split.kind}")
     known = one.training.parts.libraries if one.training else {}
@@ -148,13 +148,13 @@ def _day(one: Lineage) -> str:
     return f"{at:%Y-%m-%d}"
 
 
-def _judged(one: Lineage) -> _Part:
+def _evaluation_nodes(one: Lineage) -> _Part:
     verdict = one.judged.verdict
     passed = sum(gate.outcome == "pass" for gate in verdict.gates)
     primary = verdict.metrics.values.get(verdict.primary)
     metric = () if primary is None else (f"{verdict.primary} {primary:.4g}",)
-    rival = verdict.champion_metrics or verdict.baseline
-    held = rival.values.get(verdict.primary)
+    incumbent_metrics = verdict.champion_metrics or verdict.baseline
+    metric_value = incumbent_metrics.values.get(verdict.primary)
     name = "baseline" if verdict.champion_version is None else f"version {verdict.champion_version}"
     nodes = [
         Node(
@@ -162,23 +162,23 @@ def _judged(one: Lineage) -> _Part:
             4,
             "recipe",
             name,
-            ("held against it", *(() if held is None else (f"{verdict.primary} {held:.4g}",))),
+            ("compared with it", *(() if metric_value is None else (f"{verdict.primary} {metric_value:.4g}",))),
             "verdict",
         ),
         Node(
             "verdict",
             5,
             "verdict" if verdict.passed else "bad",
-            "passed" if verdict.passed else "turned down",
+            "passed" if verdict.passed else "rejected",
             (f"{passed} of {len(verdict.gates)} gates pass", *metric),
             "verdict",
         ),
     ]
     edges = [("model", "verdict"), ("rival", "verdict")]
     if one.approval:
-        asked = one.approval
+        request = one.approval
         state = one.approval_state
-        who = (f"by {asked.by}",) if asked.by else (f"until {_short(asked.deadline)}",)
+        who = (f"by {request.by}",) if request.by else (f"until {_minutes(request.deadline)}",)
         kind: Kind = "verdict" if state == "approved" else "recipe" if state == "pending" else "bad"
         nodes.append(Node("approval", 6, kind, state, who, "verdict"))
         edges += [("verdict", "approval"), ("approval", "champion")]
@@ -187,14 +187,16 @@ def _judged(one: Lineage) -> _Part:
     return nodes, edges
 
 
-def _after(one: Lineage) -> _Part:
+def _usage_nodes(one: Lineage) -> _Part:
     column = 7 if one.approval else 6
-    nodes = [_reign(one, column)]
-    made = one.predictions
-    if made.rows:
-        files = f"{made.rows} rows, {count(len(made.files), 'file')}"
+    nodes = [_champion_node(one, column)]
+    predictions = one.predictions
+    if predictions.rows:
+        files = f"{predictions.rows} rows, {count(len(predictions.files), 'file')}"
         nodes.append(Node("predictions", column + 1, "after", "predictions", (files,), "after"))
-        nodes.append(Node("came", column + 1, "after", "labels since", (f"for {made.labelled} of them",), "after"))
+        nodes.append(
+            Node("came", column + 1, "after", "labels since", (f"for {predictions.labelled} of them",), "after")
+        )
     elif one.reigns:
         nodes.append(Node("predictions", column + 1, "recipe", "predictions", ("none yet",), "after"))
     for what in ("drift", "performance"):
@@ -202,8 +204,8 @@ def _after(one: Lineage) -> _Part:
         if seen:
             last = seen[-1]
             kind: Kind = "bad" if last.state == "act" else "after"
-            said = (f"{last.state}, {last.at:%Y-%m-%d}", count(len(seen), "look"))
-            nodes.append(Node(what, column + 1, kind, what, said, "watched"))
+            lines = (f"{last.state}, {last.at:%Y-%m-%d}", count(len(seen), "check"))
+            nodes.append(Node(what, column + 1, kind, what, lines, "watched"))
     came = ("took its place",)
     nodes += [
         Node(f"next{version}", column + 1, "champion", f"version {version}", came, "after")
@@ -212,15 +214,15 @@ def _after(one: Lineage) -> _Part:
     return nodes, [("champion", each.key) for each in nodes[1:]]
 
 
-def _reign(one: Lineage, column: int) -> Node:
+def _champion_node(one: Lineage, column: int) -> Node:
     if not one.reigns:
         return Node("champion", column, "recipe", "never champion", (), "champion")
     last = one.reigns[-1]
-    until = "until now" if last.until is None else f"until {_short(last.until)}"
+    until = "until now" if last.until is None else f"until {_minutes(last.until)}"
     title = "champion" if last.until is None else "was champion"
     times = (count(len(one.reigns), "time"),) if len(one.reigns) > 1 else ()
-    return Node("champion", column, "champion", title, (f"since {_short(last.since)}", until, *times), "champion")
+    return Node("champion", column, "champion", title, (f"since {_minutes(last.since)}", until, *times), "champion")
 
 
-def _short(at: datetime) -> str:
+def _minutes(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files as resources
 
-from perennial.reporting.champions import told
+from perennial.reporting.champions import format_time
 from perennial.reporting.lineage import facts, tables
 from perennial.reporting.lineage.drawing import draw
 from perennial.reporting.lineage.facts import Facts
@@ -43,7 +43,7 @@ def _header(one: Lineage, title: str) -> Iterator[str]:
     badge = '<span class="badge live">champion</span>' if live else f'<span class="badge">{escape(now)}</span>'
     outcome = one.judged.outcome.replace("_", " ")
     yield f"<header><h1>{escape(title)} {badge}</h1>"
-    asked = f"asked for: {one.asked}; judged {told(one.judged.at)}: {outcome}"
+    asked = f"asked for: {one.asked}; judged {format_time(one.judged.at)}: {outcome}"
     yield f"<p>{escape(one.description)}</p><p class='dim'>{escape(asked)}</p></header>"
 
 
@@ -55,20 +55,24 @@ def _problems(one: Lineage) -> Iterator[str]:
 
 def _sections(one: Lineage) -> Iterator[str]:
     metrics = tables.metrics(one)
-    taken = _table(tables.FILES, tables.files(one.accepted), numbers={1}, digest=4)
-    yield _section("data", "Data", _facts(facts.data(one)), taken, wide=True)
+    accepted = _table(tables.FILES, tables.files(one.accepted), numbers={1}, digest=4)
+    yield _section("data", "Data", _facts(facts.data(one)), accepted, wide=True)
     if one.refused:
-        yield _section("refused", "Refused files", _table(tables.REFUSED, tables.refused(one)), wide=True)
+        yield _section("refused", "Refused files", _table(tables.REJECTED, tables.rejected(one)), wide=True)
     yield _section("model", "Model", _facts(facts.model(one)))
-    yield _section("verdict", "Verdict", _facts(facts.judged(one)), _table(metrics[0], metrics[1:], numbers={1, 2, 3}))
+    yield _section(
+        "verdict", "Verdict", _facts(facts.evaluation(one)), _table(metrics[0], metrics[1:], numbers={1, 2, 3})
+    )
     yield _section("gates", "Gates", _table(tables.GATES, tables.gates(one), state=1))
-    yield _section("champion", "Champion", _table(tables.REIGNS, tables.reigns(one)) or "<p>Never.</p>")
+    yield _section(
+        "champion", "Champion", _table(tables.CHAMPION_PERIODS, tables.champion_periods(one)) or "<p>Never.</p>"
+    )
     after = _table(tables.PREDICTED, tables.predicted(one), numbers={1, 2})
-    yield _section("after", "What came of it", _facts(facts.forward(one)), after)
+    yield _section("after", "Usage", _facts(facts.usage(one)), after)
     if one.watched:
-        yield _section("watched", "Watched", _table(tables.WATCHED, tables.watched(one), state=2))
+        yield _section("watched", "Monitoring", _table(tables.MONITORING, tables.monitoring(one), state=2))
     if one.rivals:
-        yield _section("rivals", "Held against it", _table(tables.RIVALS, tables.rivals(one)))
+        yield _section("rivals", "Compared with it", _table(tables.COMPARED, tables.compared(one)))
     yield _section(
         "stages", "Stages", _table(tables.STAGES, tables.stages(one), numbers={2, 3, 4}, digest=5), wide=True
     )

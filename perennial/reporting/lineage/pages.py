@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from perennial.ops.running import running
-from perennial.reporting.lineage.records import Page
+from perennial.reporting.lineage.records import PageLink
 from tasks.records.model import ModelRef
 from tasks.records.provenance import Manifest
 from tasks.records.stages import StageName
@@ -17,19 +17,19 @@ from tasks.stores.settings import Settings
 _PROVENANCE = Path("extra_files") / "provenance.json"
 
 
-def of(
+def pages_of(
     settings: Settings,
     pipeline: str,
     run: str,
     version: int,
     manifests: Mapping[StageName, Manifest],
     release: Manifest | None,
-) -> tuple[Page, ...]:
+) -> tuple[PageLink, ...]:
     """The model's run and version in MLflow, and the flow runs in Prefect that made it."""
     mlflow, prefect = settings.mlflow_page, prefect_page(settings)
     found = [
-        Page(title="MLflow run", name=run, target=f"{mlflow}/#/runs/{run}" if mlflow else ""),
-        Page(
+        PageLink(title="MLflow run", name=run, target=f"{mlflow}/#/runs/{run}" if mlflow else ""),
+        PageLink(
             title="MLflow model",
             name=f"{pipeline} version {version}",
             target=f"{mlflow}/#/models/{pipeline}/versions/{version}" if mlflow else "",
@@ -37,9 +37,9 @@ def of(
     ]
     stages = [*manifests.values(), *([release] if release else [])]
     for flow in dict.fromkeys(one.run for one in stages if one.run):
-        made = ", ".join(one.stage for one in stages if one.run == flow)
+        stages_text = ", ".join(one.stage for one in stages if one.run == flow)
         target = f"{prefect}/runs/flow-run/{flow}" if prefect else ""
-        found.append(Page(title=f"Prefect run: {made}", name=flow, target=target))
+        found.append(PageLink(title=f"Prefect run: {stages_text}", name=flow, target=target))
     return tuple(found)
 
 

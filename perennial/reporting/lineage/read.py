@@ -12,10 +12,18 @@ from itertools import pairwise
 from pydantic import ValidationError
 
 from configs.schema import PipelineConfig
-from perennial.reporting.changes.candidates import Made, made
-from perennial.reporting.lineage import forward, pages
-from perennial.reporting.lineage.address import choose
-from perennial.reporting.lineage.records import Judgement, Lineage, Predictions, Problem, Rival, TableVersion, Watched
+from perennial.reporting.changes.candidates import EvaluatedVersion, evaluated_versions
+from perennial.reporting.lineage import pages, usage
+from perennial.reporting.lineage.address import resolve_version
+from perennial.reporting.lineage.records import (
+    CandidateEvaluation,
+    ComparedCandidate,
+    Lineage,
+    LineageProblem,
+    MonitoringCheck,
+    PredictionSummary,
+    TableVersion,
+)
 from tasks.errors import PerennialError
 from tasks.records.data import BatchRecord, Feed
 from tasks.records.model import ModelRef
@@ -32,20 +40,20 @@ from tasks.stores.state.manifests import Manifests
 _UNREADABLE = (PerennialError, delta.Error, OSError)
 
 
-def read(config: PipelineConfig, settings: Settings, what: str | None, now: datetime) -> Lineage:
+def read(config: PipelineConfig, settings: Settings, selector: str | None, now: datetime) -> Lineage:
     """All that is known of a version. What can't be read is told among the problems, and the rest is there.
 
     Args:
         config: The pipeline.
         settings: Where its stores are.
-        what: What stands after the @ of its address; None: the champion.
+        selector: What stands after the @ of its address; None: the champion.
         now: The present.
 
     Raises:
         UsageError: there is no such version.
         PerennialError: a candidate in the audit is damaged.
     """
-    return _Reader(config, settings, now).read(what)
+    return _Reader(config, settings, now).read(selector)
 
 
 class _Reader:
@@ -54,21 +62,21 @@ class _Reader:
     def __init__(self, config: PipelineConfig, settings: Settings, now: datetime) -> None:
         self.config, self.settings, self.now = config, settings, now
         self.lake = Lake(settings, config)
-        self.problems: list[Problem] = []
+        self.problems: list[LineageProblem] = []
 
-    def read(self, what: str | None) -> Lineage:
+    def read(self, selector: str | None) -> Lineage:
         name, audit = self.config.name, Audit(self.settings)
-        found, damaged = self._candidates()
-        reigns = audit.champion_periods(name)
-        versions = sorted({one.version for one in found if one.version is not None})
-        version, asked = choose(name, what, versions, reigns, self.now)
-        own = [one for one in found if one.version == version]
+        candidates, damaged = self._candidates()
+        periods = audit.champion_periods(name)
+        versions = sorted({one.version for one in candidates if one.version is not None})
+        version, asked = resolve_version(name, selector, versions, periods, self.now)
+        own = [one for one in candidates if one.version == version]
         main = ([one for one in own if one.outcome == "promoted"] or own)[-1]
         model = main.candidate.model
-        self._note_missing(main, damaged)
+        self._add_missing(main, damaged)
         ledger = self._ledger()
         accepted, refused = _files(ledger, model, main.at)
-        self._check_identity(accepted, model)
+        self._check_dataset(accepted, model)
         ingestions, release = self._other_stages(accepted, main)
         request = Approvals(self.settings).of_version(name, version)
         return Lineage(
@@ -76,7 +84,7 @@ class _Reader:
             description=self.config.description,
             asked=asked,
             version=version,
-            champion=reigns[-1].version if reigns else None,
+            champion=periods[-1].version if periods else None,
             model=model,
             accepted=accepted,
             refused=refused,
@@ -87,23 +95,25 @@ class _Reader:
             training=main.manifests.get("training"),
             evaluation=main.manifests.get("evaluation"),
             release=release,
-            judged=_judgement(main),
-            judgements=tuple(_judgement(one) for one in own),
+            judged=_candidate_evaluation(main),
+            judgements=tuple(_candidate_evaluation(one) for one in own),
             approval=request,
             approval_state="" if request is None else request.state(self.now),
             approval_told="" if request is None else request.describe(self.now),
-            reigns=tuple(one for one in reigns if one.version == version),
-            pages=pages.of(self.settings, name, model.run_id, version, main.manifests, release),
+            reigns=tuple(one for one in periods if one.version == version),
+            pages=pages.pages_of(self.settings, name, model.run_id, version, main.manifests, release),
             predictions=self._predictions(ledger, version),
-            watched=self._watched(version),
-            rivals=tuple(_rival(one) for one in found if one.candidate.verdict.champion_version == version),
-            replaced_by=_replaced_by(version, reigns),
+            watched=self._monitoring_checks(version),
+            rivals=tuple(
+                _compared_candidate(one) for one in candidates if one.candidate.verdict.champion_version == version
+            ),
+            replaced_by=_replaced_by(version, periods),
             problems=tuple(self.problems),
         )
 
-    def _candidates(self) -> tuple[list[Made], tuple[str, ...]]:
+    def _candidates(self) -> tuple[list[EvaluatedVersion], tuple[str, ...]]:
         try:
-            return made(self.settings, self.config.name)
+            return evaluated_versions(self.settings, self.config.name)
         except ValidationError as error:
             wrong = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in wrong["loc"])
@@ -112,28 +122,28 @@ class _Reader:
                 "by another release, or the state database is damaged: restore it."
             ) from None
 
-    def _note_missing(self, main: Made, damaged: Sequence[str]) -> None:
-        for told in main.missing:
-            stage, _, why = told.partition(": ")
+    def _add_missing(self, main: EvaluatedVersion, damaged: Sequence[str]) -> None:
+        for missing in main.missing:
+            stage, _, why = missing.partition(": ")
             broken = [one for one in damaged if f"({stage})" in one]
-            self._problem(stage, "; ".join([why, *broken]))
+            self._add_problem(stage, "; ".join([why, *broken]))
 
-    def _problem(self, place: str, message: object) -> None:
-        self.problems.append(Problem(place=place, message=str(message)))
+    def _add_problem(self, place: str, message: object) -> None:
+        self.problems.append(LineageProblem(place=place, message=str(message)))
 
     def _ledger(self) -> list[BatchRecord]:
         try:
             return self.lake.ledger()
         except _UNREADABLE as error:
-            self._problem("data", f"the ledger can't be read: {error}")
+            self._add_problem("data", f"the ledger can't be read: {error}")
             return []
 
-    def _check_identity(self, accepted: Sequence[BatchRecord], model: ModelRef) -> None:
+    def _check_dataset(self, accepted: Sequence[BatchRecord], model: ModelRef) -> None:
         if self.problems and self.problems[-1].place == "data":
             return
         found = dataset_digest(accepted)
         if found != model.dataset_digest:
-            self._problem(
+            self._add_problem(
                 "data",
                 f"the ledger's {len(accepted)} accepted files up to number {model.through_seq} make the dataset "
                 f"{found[:12]}, but the model was trained on {model.dataset_digest[:12]}: files were taken out of the "
@@ -150,31 +160,33 @@ class _Reader:
         try:
             found = snapshot(url, version)
             if found is None:
-                self._problem(table, f"the table {url} is not there; the model was trained on its version {version}.")
+                self._add_problem(
+                    table, f"the table {url} is not there; the model was trained on its version {version}."
+                )
                 return plain
             return plain.model_copy(update={"at": found.at, "rows": found.table.count()})
         except _UNREADABLE as error:
-            self._problem(table, f"version {version} can't be read: {error}")
+            self._add_problem(table, f"version {version} can't be read: {error}")
             return plain
 
     def _other_stages(
-        self, accepted: Sequence[BatchRecord], main: Made
+        self, accepted: Sequence[BatchRecord], main: EvaluatedVersion
     ) -> tuple[tuple[Manifest, ...], Manifest | None]:
         """Manifests of the runs that took the files in, and of the release."""
         manifests, _ = Manifests(self.settings, self.config.name).readable()
-        moments = {one.ingested_at for one in accepted}
+        times = {one.ingested_at for one in accepted}
         model = main.candidate.model.run_id
-        releases = [one for one in _of("release", manifests) if one.parts.inputs.get("model") == model]
+        releases = [one for one in _of_stage("release", manifests) if one.parts.inputs.get("model") == model]
         done = [one for one in releases if one.output.get("outcome") == main.outcome] or releases
-        taken = tuple(one for one in _of("ingestion", manifests) if one.at in moments)
-        return taken, done[-1] if done else None
+        ingestions = tuple(one for one in _of_stage("ingestion", manifests) if one.at in times)
+        return ingestions, done[-1] if done else None
 
     def _provenance(self, model: ModelRef, version: int) -> Provenance | None:
         try:
             file = pages.provenance_file(self.settings, model, version)
             return Provenance.model_validate_json(file.read_bytes())
         except FileNotFoundError as error:
-            self._problem(
+            self._add_problem(
                 "provenance",
                 f"{error.filename} is not there: configuration, packages and commit are told as far as the manifests "
                 "have them.",
@@ -182,27 +194,27 @@ class _Reader:
         except ValidationError as error:
             wrong = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in wrong["loc"]) or "the file"
-            self._problem("provenance", f"{file} is damaged: {where}: {wrong['msg']}.")
+            self._add_problem("provenance", f"{file} is damaged: {where}: {wrong['msg']}.")
         except _UNREADABLE as error:
-            self._problem("provenance", f"it can't be read: {error}")
+            self._add_problem("provenance", f"it can't be read: {error}")
         return None
 
-    def _predictions(self, ledger: Sequence[BatchRecord], version: int) -> Predictions:
+    def _predictions(self, ledger: Sequence[BatchRecord], version: int) -> PredictionSummary:
         try:
-            return forward.predictions(self.config, self.lake, ledger, version)
+            return usage.predictions(self.config, self.lake, ledger, version)
         except _UNREADABLE as error:
-            self._problem("predictions", f"the tables of predictions and labels can't be read: {error}")
-            return Predictions()
+            self._add_problem("predictions", f"the tables of predictions and labels can't be read: {error}")
+            return PredictionSummary()
 
-    def _watched(self, version: int) -> tuple[Watched, ...]:
+    def _monitoring_checks(self, version: int) -> tuple[MonitoringCheck, ...]:
         try:
-            return forward.watched(self.lake, version)
+            return usage.monitoring_checks(self.lake, version)
         except _UNREADABLE as error:
-            self._problem("watched", f"the table of decisions can't be read: {error}")
+            self._add_problem("watched", f"the table of decisions can't be read: {error}")
             return ()
 
 
-def _of(stage: StageName, manifests: Sequence[Manifest]) -> list[Manifest]:
+def _of_stage(stage: StageName, manifests: Sequence[Manifest]) -> list[Manifest]:
     return [one for one in manifests if one.stage == stage]
 
 
@@ -215,9 +227,9 @@ def _files(
     return tuple(accepted), tuple(one for one in refused if one.seq <= model.through_seq or one.ingested_at <= judged)
 
 
-def _judgement(one: Made) -> Judgement:
+def _candidate_evaluation(one: EvaluatedVersion) -> CandidateEvaluation:
     candidate = one.candidate
-    return Judgement(
+    return CandidateEvaluation(
         at=one.at,
         by=one.by,
         outcome=one.outcome,
@@ -227,10 +239,10 @@ def _judgement(one: Made) -> Judgement:
     )
 
 
-def _rival(one: Made) -> Rival:
-    return Rival(version=one.version, at=one.at, outcome=one.outcome, reason=one.reason)
+def _compared_candidate(one: EvaluatedVersion) -> ComparedCandidate:
+    return ComparedCandidate(version=one.version, at=one.at, outcome=one.outcome, reason=one.reason)
 
 
-def _replaced_by(version: int, reigns: Sequence[ChampionPeriod]) -> tuple[int, ...]:
-    following = [after.version for one, after in pairwise(reigns) if one.version == version]
+def _replaced_by(version: int, periods: Sequence[ChampionPeriod]) -> tuple[int, ...]:
+    following = [after.version for one, after in pairwise(periods) if one.version == version]
     return tuple(dict.fromkeys(one for one in following if one != version))

@@ -14,7 +14,7 @@ from tasks.stores.state.approvals import ApprovalRequest
 from tasks.stores.state.audit import ChampionPeriod
 
 
-class Problem(Record):
+class LineageProblem(Record):
     """Something of the lineage that could not be read, and where it belongs."""
 
     place: str
@@ -31,7 +31,7 @@ class TableVersion(Record):
     rows: int | None = None
 
 
-class Judgement(Record):
+class CandidateEvaluation(Record):
     """One time that the version was judged. `outcome` is what became of it then."""
 
     at: datetime
@@ -42,7 +42,7 @@ class Judgement(Record):
     verdict: Verdict
 
 
-class Page(Record):
+class PageLink(Record):
     """A page of a server, on the model or on a run; `target` is empty where no server is known."""
 
     title: str
@@ -69,7 +69,7 @@ class LabelFile(Record):
     rows: int
 
 
-class Predictions(Record):
+class PredictionSummary(Record):
     """All that a version predicted, file by file in the order they came."""
 
     rows: int = 0
@@ -80,7 +80,7 @@ class Predictions(Record):
     labels: tuple[LabelFile, ...] = ()
 
 
-class Watched(Record):
+class MonitoringCheck(Record):
     """One look at a version while it was champion."""
 
     kind: Literal["drift", "performance"]
@@ -89,8 +89,8 @@ class Watched(Record):
     reasons: tuple[str, ...]
 
 
-class Rival(Record):
-    """A candidate that was held against the version. `version` is None while it has none."""
+class ComparedCandidate(Record):
+    """A candidate that was compared with the version. `version` is None while it has none."""
 
     version: int | None
     at: datetime
@@ -112,7 +112,7 @@ class Lineage(Record):
         features, training, evaluation, release: Manifests of the stages that made it; None where none was found.
         judgements: Every time it was judged, oldest first; `judged` is the one that counts.
         approval: The newest request for a person's approval of it; its state as of now, alone and in words.
-        rivals: Candidates that were held against it.
+        rivals: Candidates that were compared with it.
         replaced_by: Versions that took its place as champion, in order.
     """
 
@@ -121,7 +121,7 @@ class Lineage(Record):
     asked: str
     version: int
     champion: int | None
-    problems: tuple[Problem, ...]
+    problems: tuple[LineageProblem, ...]
     model: ModelRef
     accepted: tuple[BatchRecord, ...]
     refused: tuple[BatchRecord, ...]
@@ -132,16 +132,16 @@ class Lineage(Record):
     training: Manifest | None
     evaluation: Manifest | None
     release: Manifest | None
-    judged: Judgement
-    judgements: tuple[Judgement, ...]
+    judged: CandidateEvaluation
+    judgements: tuple[CandidateEvaluation, ...]
     approval: ApprovalRequest | None
     approval_state: str
     approval_told: str
     reigns: tuple[ChampionPeriod, ...]
-    pages: tuple[Page, ...]
-    predictions: Predictions
-    watched: tuple[Watched, ...]
-    rivals: tuple[Rival, ...]
+    pages: tuple[PageLink, ...]
+    predictions: PredictionSummary
+    watched: tuple[MonitoringCheck, ...]
+    rivals: tuple[ComparedCandidate, ...]
     replaced_by: tuple[int, ...]
 
     @property

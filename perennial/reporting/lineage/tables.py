@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from perennial.reporting.champions import told
+from perennial.reporting.champions import format_time
 from perennial.reporting.lineage.records import Lineage
 from tasks.records.data import BatchRecord
 
 Rows = list[tuple[str, ...]]
 FILES = ("file", "rows", "event time", "taken in (UTC)", "sha256")
-REFUSED = ("refused file", "taken in (UTC)", "reason")
+REJECTED = ("refused file", "taken in (UTC)", "reason")
 STAGES = ("stage", "as of (UTC)", "seconds", "CPU s", "MiB", "fingerprint", "flow run")
 GATES = ("gate", "outcome", "reason")
-REIGNS = ("since (UTC)", "until (UTC)", "by", "why")
+CHAMPION_PERIODS = ("since (UTC)", "until (UTC)", "by", "why")
 PREDICTED = ("file", "rows", "with a label", "scored (UTC)")
-WATCHED = ("looked at (UTC)", "what", "state", "reasons")
-RIVALS = ("judged (UTC)", "version", "outcome", "reason")
+MONITORING = ("checked (UTC)", "what", "state", "reasons")
+COMPARED = ("judged (UTC)", "version", "outcome", "reason")
 
 
 def metrics(one: Lineage) -> Rows:
     """The metrics beside the champion's and the baseline's, with a heading."""
     verdict = one.judged.verdict
-    held = verdict.champion_metrics.values if verdict.champion_metrics else {}
+    champion = verdict.champion_metrics.values if verdict.champion_metrics else {}
     names = sorted(verdict.metrics.values, key=lambda name: name != verdict.primary)
-    rival = "champion" if verdict.champion_version is None else f"version {verdict.champion_version}"
-    head = ("metric", f"version {one.version}", rival, "baseline")
-    sets = (verdict.metrics.values, held, verdict.baseline.values)
+    incumbent = "champion" if verdict.champion_version is None else f"version {verdict.champion_version}"
+    head = ("metric", f"version {one.version}", incumbent, "baseline")
+    sets = (verdict.metrics.values, champion, verdict.baseline.values)
     return [head, *((name, *(_number(each.get(name)) for each in sets)) for name in names)]
 
 
@@ -39,14 +39,20 @@ def gates(one: Lineage) -> Rows:
 def files(batches: Iterable[BatchRecord]) -> Rows:
     """A row a file."""
     return [
-        (one.path, str(one.accepted), span(one.event_time_min, one.event_time_max), moment(one.ingested_at), one.batch)
+        (
+            one.path,
+            str(one.accepted),
+            time_range(one.event_time_min, one.event_time_max),
+            timestamp(one.ingested_at),
+            one.batch,
+        )
         for one in batches
     ]
 
 
-def refused(one: Lineage) -> Rows:
+def rejected(one: Lineage) -> Rows:
     """A row a file that was refused."""
-    return [(each.path, moment(each.ingested_at), "; ".join(each.reasons)) for each in one.refused]
+    return [(each.path, timestamp(each.ingested_at), "; ".join(each.reasons)) for each in one.refused]
 
 
 def stages(one: Lineage) -> Rows:
@@ -54,7 +60,7 @@ def stages(one: Lineage) -> Rows:
     return [
         (
             each.stage,
-            moment(each.at),
+            timestamp(each.at),
             f"{each.cost.seconds:.1f}",
             f"{each.cost.cpu_seconds:.1f}",
             f"{each.cost.peak_mebibytes:.0f}",
@@ -65,10 +71,10 @@ def stages(one: Lineage) -> Rows:
     ]
 
 
-def reigns(one: Lineage) -> Rows:
+def champion_periods(one: Lineage) -> Rows:
     """A row for each time that it was champion."""
     return [
-        (moment(each.since), moment(each.until) if each.until else "now", each.actor, each.reason)
+        (timestamp(each.since), timestamp(each.until) if each.until else "now", each.actor, each.reason)
         for each in one.reigns
     ]
 
@@ -76,20 +82,20 @@ def reigns(one: Lineage) -> Rows:
 def predicted(one: Lineage) -> Rows:
     """A row a file that it predicted."""
     return [
-        (each.path or each.batch, str(each.rows), str(each.labelled), span(each.first, each.last))
+        (each.path or each.batch, str(each.rows), str(each.labelled), time_range(each.first, each.last))
         for each in one.predictions.files
     ]
 
 
-def watched(one: Lineage) -> Rows:
+def monitoring(one: Lineage) -> Rows:
     """A row for each look at it."""
-    return [(moment(each.at), each.kind, each.state, "; ".join(each.reasons)) for each in one.watched]
+    return [(timestamp(each.at), each.kind, each.state, "; ".join(each.reasons)) for each in one.watched]
 
 
-def rivals(one: Lineage) -> Rows:
-    """A row for each candidate that was held against it."""
+def compared(one: Lineage) -> Rows:
+    """A row for each candidate that was compared with it."""
     return [
-        (moment(each.at), "–" if each.version is None else str(each.version), _words(each.outcome), each.reason)
+        (timestamp(each.at), "–" if each.version is None else str(each.version), _words(each.outcome), each.reason)
         for each in one.rivals
     ]
 
@@ -102,17 +108,17 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def moment(at: datetime) -> str:
+def timestamp(at: datetime) -> str:
     """A moment in a table, in UTC."""
-    return told(at).removesuffix(" UTC")
+    return format_time(at).removesuffix(" UTC")
 
 
-def span(first: datetime | None, last: datetime | None) -> str:
+def time_range(first: datetime | None, last: datetime | None) -> str:
     """A stretch of time in a table, in UTC."""
     if first is None or last is None:
         return "–"
     if first == last:
-        return moment(first)
+        return timestamp(first)
     return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}" if first.date() != last.date() else f"{first:%Y-%m-%d}"
 
 

@@ -37,21 +37,21 @@ def _sections(one: Lineage) -> Iterator[tuple[str, list[str]]]:
         [line for each in one.problems for line in _wrapped("  ", f"{each.place}: {each.message}")],
     )
     yield "data", [*_facts(facts.data(one)), *_table(tables.FILES, _short_ends(tables.files(one.accepted)))]
-    yield "refused files", _table(tables.REFUSED, tables.refused(one))
+    yield "refused files", _table(tables.REJECTED, tables.rejected(one))
     yield "model", _facts(facts.model(one))
-    yield "configuration", _yaml(facts.config_first(one))
+    yield "configuration", _yaml(facts.config_summary(one))
     yield "code", [*_facts(facts.code(one)), *_table(("module", "digest"), _short_ends([*one.code.items()]))]
     yield "environment", _facts(facts.environment(one))
     yield "stages", _table(tables.STAGES, [_short_stage(row) for row in tables.stages(one)])
     yield "runs", _facts([(page.title, page.target or page.name) for page in one.pages])
     yield (
         "verdict",
-        [*_facts(facts.judged(one)), *_metrics(tables.metrics(one)), *_table(tables.GATES, tables.gates(one))],
+        [*_facts(facts.evaluation(one)), *_metrics(tables.metrics(one)), *_table(tables.GATES, tables.gates(one))],
     )
-    yield "champion", _table(tables.REIGNS, tables.reigns(one)) or ["  never"]
-    yield "what came of it", [*_facts(facts.forward(one)), *_table(tables.PREDICTED, tables.predicted(one))]
-    yield "watched", _table(tables.WATCHED, tables.watched(one))
-    yield "held against it", _table(tables.RIVALS, tables.rivals(one))
+    yield "champion", _table(tables.CHAMPION_PERIODS, tables.champion_periods(one)) or ["  never"]
+    yield "usage", [*_facts(facts.usage(one)), *_table(tables.PREDICTED, tables.predicted(one))]
+    yield "monitoring", _table(tables.MONITORING, tables.monitoring(one))
+    yield "compared with it", _table(tables.COMPARED, tables.compared(one))
 
 
 def _facts(found: Facts) -> list[str]:
@@ -61,8 +61,8 @@ def _facts(found: Facts) -> list[str]:
 
 def _wrapped(head: str, value: str) -> list[str]:
     """A value behind its head, the lines that follow below its first."""
-    room = _WIDTH - len(head)
-    lines = textwrap.wrap(" ".join(value.split()), room, break_on_hyphens=False) or [""]
+    width = _WIDTH - len(head)
+    lines = textwrap.wrap(" ".join(value.split()), width, break_on_hyphens=False) or [""]
     return [(head + lines[0]).rstrip(), *(" " * len(head) + line for line in lines[1:])]
 
 
@@ -76,7 +76,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     if left_out:
         half = _ROWS - _ROWS // 2
         place = 1 + sum(len(_row(row, widths)) for row in shown[:half])
-        lines.insert(place, f"  … and {left_out} more; --json tells all")
+        lines.insert(place, f"  … and {left_out} more; --json shows all")
     return ["", *lines] if len(head) > 2 else lines
 
 
@@ -116,5 +116,5 @@ def _short_stage(row: tuple[str, ...]) -> tuple[str, ...]:
 def _yaml(whole: str) -> list[str]:
     lines = whole.splitlines()
     shown = [textwrap.shorten(line, _WIDTH - 2, placeholder=" …") if len(line) > _WIDTH - 2 else line for line in lines]
-    more = [f"… and {len(lines) - _YAML_LINES} more lines; --json tells all"] if len(lines) > _YAML_LINES else []
+    more = [f"… and {len(lines) - _YAML_LINES} more lines; --json shows all"] if len(lines) > _YAML_LINES else []
     return [f"  {line}" for line in [*shown[:_YAML_LINES], *more]]

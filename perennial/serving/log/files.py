@@ -77,7 +77,7 @@ class Counts:
         """Numbers that begin at 0, for a worker that can lose `bound` rows.
 
         Raises:
-            OSError: the disk does not take them.
+            OSError: the disk can't be written.
         """
         while True:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

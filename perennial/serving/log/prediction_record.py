@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 Role = Literal["champion", "canary", "shadow", "control"]
-# full: no room left for files that wait for the lake. disk: it could not be written. unfit: not of the table's schema.
+# full: the limit for files that wait for the lake. disk: it could not be written. unfit: not of the table's schema.
 DropReason = Literal["full", "disk", "unfit"]
 
 

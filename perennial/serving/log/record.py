@@ -37,7 +37,7 @@ class PredictionLog:
         settings: Bounds and rhythms.
         places: Where the lake is.
         configs: The pipelines by name. It may change while the log works.
-        meters: Receives a message for what happens.
+        meters: Counts what happens.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class PredictionLog:
             _log.error("%s: the prediction log could not be closed: %s", spool.pipeline, error)
 
     def _open_spool(self, config: PipelineConfig) -> Spool | None:
-        """A pipeline's files, made with its first answer; None where the disk does not take them."""
+        """A pipeline's files, made with its first answer; None where the disk can't be written."""
         with self._disk:
             spool = self._spools.get(config.name)
             now = time.monotonic()
@@ -189,7 +189,7 @@ class PredictionLog:
                 self._sync()
                 self._check_disk()
             except Exception:  # whatever it is, the service goes on, and so does the log
-                _log.exception("the prediction log met trouble")
+                _log.exception("the prediction log failed")
 
     def _meter(self) -> None:
         taken = [self._unmetered.popleft() for _ in range(len(self._unmetered))]
@@ -215,9 +215,9 @@ class PredictionLog:
         files, size = waiting(self._settings.folder, list(self._configs))
         over = size >= self._settings.spill_mebibytes * (1 << 20)
         if over and not self._over:
-            _log.error("files of the prediction log take %d bytes, all they may: answers are dropped", size)
+            _log.error("files of the prediction log take %d bytes, the limit: predictions are dropped", size)
         elif self._over and not over:
-            _log.info("there is room for the prediction log again")
+            _log.info("the prediction log has disk space again")
         self._over = over
         self._meters.waiting(files, size)
         now = time.monotonic()

@@ -99,7 +99,7 @@ def record_lost(
     """Tell of rows that will never be in the lake: in the log, and in `lost.jsonl`, there once for each worker.
 
     Raises:
-        OSError: the disk does not take it.
+        OSError: the disk can't be written.
     """
     _log.warning(_MESSAGES[cause], pipeline, worker, rows, extra={"pipeline": pipeline, "worker": worker, "rows": rows})
     path = root / LOST

@@ -32,7 +32,7 @@ def ship(root: Path, config: PipelineConfig, lake: Lake, meters: Meters) -> int:
         root: The log's folder.
         config: The pipeline's.
         lake: Its lake.
-        meters: Receives a message for what was shipped, and of what does not fit.
+        meters: Counts what was shipped, and what does not fit.
 
     Raises:
         Exception: what the lake raises where it can't be reached; the files stay.

@@ -28,7 +28,7 @@ class Shipper:
         settings: The rhythms.
         places: Where the lake is.
         configs: The pipelines by name.
-        meters: Receives a message for what is shipped and lost.
+        meters: Counts what is shipped and lost.
         rotate: Closes this worker's file of a pipeline where that is due; it must not raise.
     """
 
@@ -50,7 +50,7 @@ class Shipper:
         self._thread = threading.Thread(target=self._run, name="served-ship", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def hurry(self, pipelines: frozenset[str]) -> None:
@@ -110,12 +110,14 @@ class Shipper:
         except Exception as error:  # whatever it is: answers wait on disk, other pipelines' are shipped
             tries = self._failures[name] = self._failures.get(name, 0) + 1
             if tries == 1:
-                _log.exception("%s: answers wait on disk: the lake does not take them (%s)", name, type(error).__name__)
+                _log.exception(
+                    "%s: predictions wait on disk: the lake can't be written (%s)", name, type(error).__name__
+                )
             return False
         finally:
             self._attempted_at[name] = time.monotonic()
         if self._failures.pop(name, 0):
-            _log.info("%s: the lake takes answers again", name)
+            _log.info("%s: the lake can be written again", name)
         return True
 
     def _ship(self, name: str) -> None:

@@ -26,10 +26,10 @@ class Spool:
         config: The pipeline.
         worker: The worker's name.
         bound: Most rows that it can lose.
-        meters: Receives a message for what is written and dropped.
+        meters: Counts what is written and dropped.
 
     Raises:
-        OSError: the disk does not take it.
+        OSError: the disk can't be written.
     """
 
     def __init__(self, root: Path, config: PipelineConfig, worker: str, bound: int, meters: Meters) -> None:
@@ -134,7 +134,7 @@ class Spool:
         """Close the open file, so that it can be shipped; its handle, to be synced and closed. None: there is none.
 
         Raises:
-            OSError: the disk does not take the new name.
+            OSError: the file can't be renamed.
         """
         self._rename_closed()
         if self._open is None:

@@ -130,7 +130,7 @@ class Folder:
         except OSError as error:
             raise UsageError(
                 f"{self.root} can't be made ({error.strerror or error}); expected a folder that files land in. "
-                "Fix the landing of the pipeline's YAML, or the folder's rights."
+                "Correct the landing of the pipeline's YAML, or the folder's rights."
             ) from None
 
     def files(self, warn: Warn) -> Iterator[FileStat]:

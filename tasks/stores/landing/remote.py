@@ -79,7 +79,7 @@ class Remote:
             try:
                 listed = system.find(root, detail=True)
             except FileNotFoundError:
-                raise LandingError(f"{self.address} is not there. Make it, or fix the pipeline's YAML.") from None
+                raise LandingError(f"{self.address} is not there. Make it, or correct the pipeline's YAML.") from None
         found = []
         for name, info in listed.items():
             path = str(name).removeprefix(root + "/")

@@ -134,11 +134,11 @@ class SourceDatabase:
             if _unreachable(error):
                 raise SourceDatabaseError(
                     f"{self._key}: the database of {self._sql.connection} can't be reached ({self._reason(error)}). "
-                    "Start it or fix the address, then run this again: what has landed is still there."
+                    "Start it or correct the address, then run this again: what has landed is still there."
                 ) from error
             raise UsageError(
                 f"{self._key}.query: the database of {self._sql.connection} refused it: {self._reason(error)}. "
-                "Fix the query or the watermark."
+                "Correct the query or the watermark."
             ) from None
 
     def _reason(self, error: sa.exc.DBAPIError) -> str:

@@ -33,7 +33,7 @@ class Channel:
         settings: Say where the file is.
         pipeline: Whose events they are.
         parent: Prefect's id of the flow run, and the flow's name.
-        tell: Takes what went wrong, in words.
+        tell: Called with a message for each problem.
     """
 
     def __init__(

@@ -82,7 +82,7 @@ def hold(settings: Settings, name: str, on_wait: Callable[[str], None] = lambda 
     Args:
         settings: Where the state is, and how long to wait for another holder.
         name: The lock's name, for example `bike_demand.data`.
-        on_wait: Called once, with a message, when another process has the lock.
+        on_wait: Called once with a message when another process has the lock.
 
     Raises:
         LockTimeoutError: still held by another after `settings.lock_timeout` seconds.

@@ -174,7 +174,7 @@ class Tracking:
             if not _is_missing(error):
                 first = (str(error).splitlines() or ["no reason was given"])[0]
                 raise RegistryError(
-                    f"the registry {self._settings.tracking_uri} can't be asked: {first[:300]}. Start it, or fix "
+                    f"the registry {self._settings.tracking_uri} can't be asked: {first[:300]}. Start it, or correct "
                     "PERENNIAL_MLFLOW_TRACKING_URI, and run this again."
                 ) from None
             raise UsageError(f"{self.pipeline} has no version {version}; {self._known()}") from None

@@ -44,7 +44,7 @@ class ApprovalRequest(Record):
     Attributes:
         candidate: Id of the candidate's intent in the audit.
         champion: The champion when it was asked.
-        requested_by: Who put the candidate forward.
+        requested_by: Who submitted the candidate.
         decision: The answer; None before one is there. The four fields after it belong to it.
         verified: Whether a personal token said who answered.
         superseded_by: The newer version that was asked for before anyone answered.
@@ -82,7 +82,7 @@ class ApprovalRequest(Record):
             return f"{state} by {self.by} ({known}) on {_format_time(self.at)}: {self.reason}"
         if state == "superseded":
             return f"superseded by version {self.superseded_by}"
-        return f"nobody answered until {_format_time(self.deadline)}" if state == "expired" else self.pending_message()
+        return f"no decision by {_format_time(self.deadline)}" if state == "expired" else self.pending_message()
 
     def pending_message(self) -> str:
         """What a pending request waits for, and how a person answers."""
@@ -154,7 +154,7 @@ class Approvals:
         now = self._reload(request)
         if not recorded:
             raise UsageError(
-                f"{now.pipeline}@{now.version} waits for no answer any more: {now.describe(at)}. Nothing was changed."
+                f"{now.pipeline}@{now.version} no longer awaits a decision: {now.describe(at)}. Nothing was changed."
             )
         return now
 

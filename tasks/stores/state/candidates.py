@@ -71,7 +71,7 @@ def rollback_reason(audit: Audit, candidate: Candidate, version: int) -> str:
         return ""
     same = "it" if found == version else f"its model is that of version {found}, which"
     command = f"perennial rollback {pipeline} --to {found} --reason TEXT"
-    return f"{same} was {marked[found]}; `{command}` takes that back"
+    return f"{same} was {marked[found]}; `{command}` reverts that"
 
 
 def incumbent(audit: Audit, pipeline: str, run_id: str, champion: int | None) -> int | None:
@@ -106,7 +106,7 @@ def pending_moves(audit: Audit, pipeline: str) -> list[int]:
 
 
 def author(audit: Audit, pipeline: str, intent: int) -> str:
-    """Who put a candidate forward."""
+    """Who submitted a candidate."""
     return next(entry.actor for entry in audit.entries(pipeline, _ACTION) if entry.id == intent)
 
 

@@ -81,7 +81,7 @@ def _raise_unreachable(context: sa.ExceptionContext) -> None:
     problem = " ".join(str(context.original_exception).split()) or "no reason was given"
     raise DatabaseError(
         f"PostgreSQL of PERENNIAL_STATE_URL (host {url.host}, port {url.port or 5432}, database {url.database}) can't "
-        f"be reached: {problem}. Start it or fix the address, then run this again: it does what is left."
+        f"be reached: {problem}. Start it or correct the address, then run this again: it does what is left."
     ) from context.sqlalchemy_exception
 
 

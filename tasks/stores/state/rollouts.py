@@ -124,7 +124,7 @@ def describe(plan: Plan, step: int, version: int, champion: int) -> str:
 
 def continuation(pipeline: str) -> str:
     """How a rollout goes on, in words."""
-    return f"`perennial rollout {pipeline}` goes on with it, or by itself under `perennial up`"
+    return f"`perennial rollout {pipeline}` continues it; under `perennial up` it continues by itself"
 
 
 def start(
@@ -209,7 +209,7 @@ def rolled_back(audit: Audit, pipeline: str) -> dict[int, str]:
         elif line.action == ROLLBACK and line.phase == "done" and line.details["marks"]:
             found[version] = f"rolled back by {line.actor} on {line.at:%Y-%m-%d %H:%M} UTC: {line.reason}"
         elif isinstance(ending, dict) and ending["outcome"] in _ROLLED_BACK:
-            found[version] = f"moved back from its rollout on {line.at:%Y-%m-%d %H:%M} UTC: {line.reason}"
+            found[version] = f"rolled back from its rollout on {line.at:%Y-%m-%d %H:%M} UTC: {line.reason}"
     return found
 
 

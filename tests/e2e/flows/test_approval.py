@@ -113,7 +113,7 @@ def test_a_version_that_waits_is_told_everywhere_and_is_no_work(asked: World, cl
     asks = page(f"{NAME}-approval")
     assert f"`perennial approve {NAME}@1 --reason TEXT`" in asks
     assert f"`perennial reject {NAME}@1 --reason TEXT`" in asks
-    assert "Answer before" in asks
+    assert "Decide before" in asks
     assert "## Model card" in asks
     assert "form" not in asks  # this server has no UI
     assert events(asked)[-2:] == [("model.registered", 1), ("approval.requested", 1)]
@@ -181,7 +181,7 @@ def test_a_second_answer_is_told_who_gave_the_first(asked: World, cli: Cli) -> N
     assert asked.alias(NAME) == 1
     none = cli("reject", NAME, "--reason", "too late")
     assert (none.code, none.err.count("\n")) == (2, 1)
-    assert "No version of asked waits for an answer" in none.err
+    assert "No version of asked awaits a decision" in none.err
 
 
 def test_a_rejected_version_leaves_the_champion(asked: World, cli: Cli) -> None:
@@ -204,11 +204,11 @@ def test_nobody_answered_until_the_deadline_and_the_champion_stays(asked: World,
     assert len(undeployed(asked.config(NAME), asked.settings, now + LATER)) == 1
     found = deployed(now=now + LATER)
     assert (found.outcome, found.version, found.champion) == ("kept_champion", version, 1)
-    assert "nobody answered until" in found.reasons[0]
-    assert "nobody answered until" in ended(asked, version)[1]
+    assert "no decision by" in found.reasons[0]
+    assert "no decision by" in ended(asked, version)[1]
     late = cli("approve", f"{NAME}@{version}", "--reason", "ok")
     assert late.code == 2
-    assert "nobody answered until" in late.err
+    assert "no decision by" in late.err
     assert deploy(NAME) is None
     assert asked.alias(NAME) == 1
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from perennial.reporting.changes import describe
 from perennial.reporting.changes.read import read
-from perennial.reporting.changes.records import Change, History, VersionStory
+from perennial.reporting.changes.records import History, VersionChange, VersionHistory
 from tasks.stores.state.database import connect
 from tasks.stores.state.manifests import _manifests
 from tests.support.command import Cli
@@ -51,12 +51,12 @@ def told(world: World, version: int | None = None) -> History:
     return read(world.config(NAME), world.settings, version)
 
 
-def one(world: World, version: int) -> VersionStory:
+def one(world: World, version: int) -> VersionHistory:
     (found,) = told(world, version).versions
     return found
 
 
-def fields(change: Change) -> dict[str, tuple[Any, Any]]:
+def fields(change: VersionChange) -> dict[str, tuple[Any, Any]]:
     assert change.config is not None
     return {field.field: (field.before, field.now) for field in change.config}
 
@@ -303,15 +303,15 @@ def test_a_change_s_effect_is_that_of_a_model_fitted_by_hand(story: World, cli: 
     import numpy as np
 
     from perennial.reporting.changes.read import neighbours
-    from perennial.reporting.changes.rebuild import data, recorded, training_set
+    from perennial.reporting.changes.rebuild import recorded_version, training_set, version_data
     from tasks.stores.lake.tables import Lake
     from tasks.stores.registry.tracking import Tracking
 
     config, tracking = story.config(NAME), Tracking(story.settings, NAME)
     before, now, _ = neighbours(config, story.settings, 4)
-    old, new = (recorded(each, tracking.with_local_files(each.candidate.model)) for each in (before, now))
+    old, new = (recorded_version(each, tracking.with_local_files(each.candidate.model)) for each in (before, now))
     lake = Lake(story.settings, config)
-    sets = [training_set(each.config, data(lake, each, (old.config, new.config))) for each in (old, new)]
+    sets = [training_set(each.config, version_data(lake, each, (old.config, new.config))) for each in (old, new)]
     errors = {
         (place, alpha): np.abs(by_hand(sets[place].train, alpha).predict(matrix(held)) - held["_target"]).mean()
         for held in [sets[1].holdout.to_pandas()]
@@ -339,7 +339,7 @@ def matrix(frame: Any) -> Any:
 def test_what_is_rebuilt_answers_as_what_is_registered(story: World, cli: Cli) -> None:
     notes = attributed(cli)["notes"]
     assert len(notes) == 2
-    assert all(note.endswith("answers every row exactly as the registered one") for note in notes)
+    assert all(note.endswith("predicts every row exactly as the registered model") for note in notes)
 
 
 def test_attributing_writes_nothing(story: World, cli: Cli) -> None:
@@ -359,7 +359,7 @@ def test_attributing_writes_nothing(story: World, cli: Cli) -> None:
 
 def test_the_text_shows_sum_whole_and_what_is_left(story: World, cli: Cli) -> None:
     said = cli("history", NAME, "--attribute", "--version", "4")
-    for line in ("sum of these", "all changes together", "left: what they do to each other"):
+    for line in ("sum of these", "all changes together", "left: their interaction"):
         assert line in said.out
     assert "rebuild data" in said.err
 

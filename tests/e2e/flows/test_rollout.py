@@ -89,7 +89,7 @@ def test_a_version_that_passed_is_shown_first_and_the_champion_stays(calm: World
 
     told = cli("run", NAME, "--json").json()
     assert (told["outcome"], told["version"], told["champion"]) == ("rolling_out", 2, 1)
-    assert "`perennial rollout shown` goes on with it" in told["reasons"][0]
+    assert "`perennial rollout shown` continues it" in told["reasons"][0]
     assert nothing_new(calm.config(NAME), calm.settings)
     assert undeployed(calm.config(NAME), calm.settings) == []
     (work,) = due(calm.config(NAME), calm.settings)
@@ -181,7 +181,7 @@ def test_a_breach_moves_it_back_at_once(calm: World, cli: Cli, answers: dict[str
     told = cli("status", NAME, "--json").json()
     assert (told["rollouts"][-1]["state"], told["rollouts"][-1]["reasons"]) == ("rolled_back", [*found.reasons])
     assert str(one.version) in told["rolled_back"]
-    assert f"  version {one.version} was moved back from its rollout on" in cli("status", NAME).out
+    assert f"  version {one.version} was rolled back from its rollout on" in cli("status", NAME).out
 
 
 def test_one_that_was_moved_back_is_never_promoted_by_itself(calm: World) -> None:
@@ -192,8 +192,8 @@ def test_one_that_was_moved_back_is_never_promoted_by_itself(calm: World) -> Non
     assert candidates.submit(audit, anew, at=datetime.now(UTC), actor="trainer") is not None
     found = deployed(NAME)
     assert (found.outcome, found.version) == ("kept_champion", version)
-    assert found.reasons[0].startswith("it was moved back from its rollout on ")
-    assert f"`perennial rollback shown --to {version} --reason TEXT` takes that back" in found.reasons[0]
+    assert found.reasons[0].startswith("it was rolled back from its rollout on ")
+    assert f"`perennial rollback shown --to {version} --reason TEXT` reverts that" in found.reasons[0]
 
     equal = anew.model_copy(update={"model": anew.model.model_copy(update={"run_id": another_run(calm)})})
     assert candidates.submit(audit, equal, at=datetime.now(UTC), actor="trainer") is not None

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from perennial.reporting import candidate_page, plots
-from perennial.reporting.candidate import Report, read
+from perennial.reporting.candidate import PipelineCandidateReport, read
 from tests.support.command import Cli
 from tests.support.world import ROOT, World, trips
 
@@ -37,7 +37,7 @@ def svg(text: str) -> ElementTree.Element:
     return ElementTree.fromstring(text)  # noqa: S314  # our own drawing
 
 
-def told(world: World, version: int | None = None) -> Report:
+def told(world: World, version: int | None = None) -> PipelineCandidateReport:
     return read(world.config(NAME), world.settings, version)
 
 

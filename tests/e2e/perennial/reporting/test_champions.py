@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.reporting.champions import Live, live_at, moment, text
+from perennial.reporting.champions import ChampionAt, champion_at, parse_time, text
 from tasks.errors import UsageError
 from tasks.stores.state.audit import MOVE_CHAMPION, Audit, ChampionPeriod
 from tests.support.command import Cli
@@ -42,7 +42,7 @@ def test_exactly_one_version_is_live_from_the_first_move_on(hours: list[int], as
     for version, hour in enumerate(hours, start=1):
         if START + timedelta(hours=hour) <= at:
             expected = version
-    found = live_at("p", reigns(*hours), at)
+    found = champion_at("p", reigns(*hours), at)
     assert found.version == expected
     assert found.since <= at
     assert found.until is None or at < found.until
@@ -52,9 +52,9 @@ def test_exactly_one_version_is_live_from_the_first_move_on(hours: list[int], as
 @given(moves)
 def test_reigns_follow_each_other_without_a_gap(hours: list[int]) -> None:
     """Asking at each end leads to the next, until one that still is champion."""
-    told: list[Live] = [live_at("p", reigns(*hours), START + timedelta(hours=hours[0]))]
+    told: list[ChampionAt] = [champion_at("p", reigns(*hours), START + timedelta(hours=hours[0]))]
     while told[-1].until is not None:
-        told.append(live_at("p", reigns(*hours), told[-1].until))
+        told.append(champion_at("p", reigns(*hours), told[-1].until))
     assert [one.version for one in told] == [
         version for version, hour in enumerate(hours, start=1) if hour not in hours[version:]
     ]
@@ -66,12 +66,12 @@ def test_reigns_follow_each_other_without_a_gap(hours: list[int]) -> None:
 def test_before_the_first_move_nothing_was_live(hours: list[int], seconds: int) -> None:
     at = START + timedelta(hours=hours[0]) - timedelta(seconds=seconds)
     with pytest.raises(UsageError, match=r"no model was live at .* yet: the first, version 1, became champion at"):
-        live_at("p", reigns(*hours), at)
+        champion_at("p", reigns(*hours), at)
 
 
 def test_without_any_champion_the_message_says_what_to_do() -> None:
     with pytest.raises(UsageError, match=r"none has become champion since. `perennial run p` trains the first"):
-        live_at("p", [], START)
+        champion_at("p", [], START)
 
 
 @pytest.mark.parametrize(
@@ -85,30 +85,30 @@ def test_without_any_champion_the_message_says_what_to_do() -> None:
     ],
 )
 def test_times_are_read_with_and_without_a_zone(told: str, meant: datetime) -> None:
-    assert moment(told, NOW) == meant
+    assert parse_time(told, NOW) == meant
 
 
 @pytest.mark.parametrize("told", ["", "yesterday", "2026-13-01", "12:00", "0001-01-01T00:00+14:00", "1767225600000"])
 def test_what_is_no_time_is_told(told: str) -> None:
     with pytest.raises(UsageError, match="expected a time, such as 2026-03-01"):
-        moment(told, NOW)
+        parse_time(told, NOW)
 
 
 def test_a_time_to_come_is_told() -> None:
-    with pytest.raises(UsageError, match="2026-11-21 00:01 UTC is yet to come, now it is 2026-11-21 00:00 UTC"):
-        moment("2026-11-21T00:01", NOW)
+    with pytest.raises(UsageError, match="2026-11-21 00:01 UTC is in the future, now it is 2026-11-21 00:00 UTC"):
+        parse_time("2026-11-21T00:01", NOW)
 
 
 def test_the_text_says_since_until_who_and_why() -> None:
-    first, last = (live_at("p", reigns(0, 30), START + timedelta(hours=hour)) for hour in (1, 40))
+    first, last = (champion_at("p", reigns(0, 30), START + timedelta(hours=hour)) for hour in (1, 40))
     assert text(first).splitlines() == [
         "p: version 1 was live at 2026-03-01 05:15 UTC",
         "  since  2026-03-01 04:15 UTC",
-        "  until  2026-03-02 10:15 UTC, when version 2 came",
+        "  until  2026-03-02 10:15 UTC, replaced by version 2",
         "  by     ana",
         "  why    reason 1",
     ]
-    assert "until  now: it still is" in text(last)
+    assert "until  now" in text(last)
 
 
 def test_the_command_asks_the_audit_alone(world: World, cli: Cli) -> None:
@@ -145,7 +145,7 @@ def test_the_command_asks_the_audit_alone(world: World, cli: Cli) -> None:
     [
         (["trip", "--at", "2026-02-01"], "none has become champion since"),
         (["trip", "--at", "soon"], "expected a time"),
-        (["trip", "--at", "2999-01-01"], "is yet to come"),
+        (["trip", "--at", "2999-01-01"], "is in the future"),
         (["--at", "2026-03-01"], "say which"),
     ],
 )

@@ -118,7 +118,7 @@ def test_which_version_an_address_means(story: World) -> None:
     [
         ("9", f"{NAME} has no version 9; known here: 1, 2. Ask for one of them, such as {NAME}@2."),
         ("2001-01-01", "no model was live at 2001-01-01 00:00 UTC yet: the first, version 1, became champion at"),
-        ("2999-01-01T12:00+01:00", "2999-01-01 11:00 UTC is yet to come"),
+        ("2999-01-01T12:00+01:00", "2999-01-01 11:00 UTC is in the future"),
         ("", "found '' after the @; expected a version, such as @3, or @champion, or a time"),
         ("yesterday", "found 'yesterday' after the @"),
     ],
@@ -252,7 +252,7 @@ def test_many_files_are_drawn_as_few_boxes_and_told_in_full(story: World, number
     assert content.count("<td>day-") == number
     said = text(many)
     assert said.count("day-") == min(number, 6)
-    assert ("… and 494 more; --json tells all" in said) == (number == 500)
+    assert ("… and 494 more; --json shows all" in said) == (number == 500)
     assert max(len(line) for line in said.splitlines()) <= 100
 
 
@@ -276,7 +276,7 @@ def test_an_approval_stands_between_verdict_and_champion(copied: World, answered
         )
     one = lived(copied, "2")
     said = "approved by Ann (by personal token) on 2026-01-01 01:00 UTC: seen <it>"
-    assert (said if answered else "nobody answered until 2026-01-01 02:00 UTC") in " ".join(text(one).split())
+    assert (said if answered else "no decision by 2026-01-01 02:00 UTC") in " ".join(text(one).split())
     found = graph.graph(one)
     assert {("verdict", "approval"), ("approval", "champion")} <= set(found.edges)
     assert next(node.title for node in found.nodes if node.key == "approval") == state

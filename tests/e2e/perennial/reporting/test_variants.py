@@ -48,24 +48,24 @@ def config(changes: dict[str, Any]) -> PipelineConfig:
 
 @pytest.mark.parametrize(("changes", "names"), PAIRS.values(), ids=PAIRS)
 def test_the_changes_that_decide_what_a_model_is_are_found(changes: dict[str, Any], names: list[str]) -> None:
-    assert [step.name for step in variants.steps(config({}), config(changes))] == names
+    assert [step.name for step in variants.config_changes(config({}), config(changes))] == names
 
 
 @pytest.mark.parametrize(("changes", "names"), PAIRS.values(), ids=PAIRS)
 def test_all_changes_together_are_the_newer_configuration(changes: dict[str, Any], names: list[str]) -> None:
     before, now = config({}), config(changes)
-    between = variants.start(before, now)
-    for step in variants.steps(before, now):
-        between = variants.changed(between, now, step)
+    between = variants.base_config(before, now)
+    for step in variants.config_changes(before, now):
+        between = variants.apply_change(between, now, step)
     assert between.model_dump(include=DECIDES) == now.model_dump(include=DECIDES), names
 
 
 @pytest.mark.parametrize(("changes", "names"), PAIRS.values(), ids=PAIRS)
 def test_one_change_leaves_all_else_as_it_was(changes: dict[str, Any], names: list[str]) -> None:
     before, now = config({}), config(changes)
-    start = variants.start(before, now)
-    for step in variants.steps(before, now):
-        again = variants.steps(start, variants.changed(start, now, step))
+    start = variants.base_config(before, now)
+    for step in variants.config_changes(before, now):
+        again = variants.config_changes(start, variants.apply_change(start, now, step))
         assert [one.name for one in again] == [step.name], names
 
 
@@ -78,8 +78,8 @@ def test_one_change_leaves_all_else_as_it_was(changes: dict[str, Any], names: li
     ],
 )
 def test_of_a_list_is_told_what_came_and_went(numeric: list[str], told: str) -> None:
-    (step,) = variants.steps(config({}), config({"features": {"numeric": numeric}, **MORE}))
-    assert step.told == (told,)
+    (step,) = variants.config_changes(config({}), config({"features": {"numeric": numeric}, **MORE}))
+    assert step.description == (told,)
 
 
 def test_changes_that_are_not_valid_alone_are_told_and_tried_together() -> None:
@@ -87,10 +87,10 @@ def test_changes_that_are_not_valid_alone_are_told_and_tried_together() -> None:
     before = config({})
     text = {"contract": {"columns": {"x1": {"type": "string", "minimum": None, "maximum": None}}}}
     now = config({**text, "features": {"numeric": ["x2"], "categorical": ["kind", "x1"]}})
-    start, found = variants.start(before, now), variants.steps(before, now)
+    start, found = variants.base_config(before, now), variants.config_changes(before, now)
     assert [step.name for step in found] == ["features.categorical", "features.numeric", "contract"]
     with pytest.raises(ValueError, match=r"features.numeric.*x1"):
-        variants.changed(start, now, found[2])
-    both = variants.together(found[1:])
+        variants.apply_change(start, now, found[2])
+    both = variants.combined(found[1:])
     assert both.name == "features.numeric with contract"
-    assert variants.changed(start, now, both).contract.columns["x1"].type == "string"
+    assert variants.apply_change(start, now, both).contract.columns["x1"].type == "string"

@@ -153,7 +153,7 @@ def test_a_registry_that_is_damaged_is_told_and_served_past(pair: Home, own: Run
             threading.Event().wait(0.05)
         assert own.metric("perennial_registry_reachable") == 0
         assert own.ask(NAME, [ROW]).json() == expected
-        assert own.lines("the registry can't be asked: served on from the local copy")
+        assert own.lines("the registry can't be reached: serving continues from the local copy")
     finally:
         database.write_bytes(kept)
 

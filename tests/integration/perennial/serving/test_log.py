@@ -206,7 +206,7 @@ def test_when_the_disk_share_is_used_up_answers_are_dropped_and_counted(
     log.close()
     assert meters.why == {"full": 4}
     assert [(one["why"], one["rows"]) for one in lost_rows(world.settings.state / "served")] == [("dropped", 4)]
-    assert sum("all they may" in one.message for one in caplog.records) == 1
+    assert sum("the limit: predictions are dropped" in one.message for one in caplog.records) == 1
     log_of(world.home, config, close_seconds=30.0).close()  # and the lake is back
     assert len(rows_of(world.home, config)) == 2 * taken
 
@@ -256,7 +256,7 @@ def test_what_the_lake_does_not_take_waits_and_is_told_once(world: World, caplog
         log.close()
     assert [row["_request"] for row in rows_of(world.home, config)] == ["a", "b"]
     assert sum("answers wait on disk" in one.message for one in caplog.records) == 1
-    assert sum("takes answers again" in one.message for one in caplog.records) == 1
+    assert sum("can be written again" in one.message for one in caplog.records) == 1
 
 
 def test_a_row_that_does_not_fit_is_set_aside_and_holds_up_no_other(world: World) -> None:

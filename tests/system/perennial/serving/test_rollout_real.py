@@ -165,7 +165,7 @@ def test_one_that_misbehaves_is_moved_back_by_itself(
     status = cli("status", NAME, "--json").json()
     assert status["rollouts"][-1]["reasons"] == [*found.reasons]
     assert status["rolled_back"][str(version)].endswith("; ".join(found.reasons))
-    assert f"version {version} was moved back from its rollout on" in cli("status", NAME).out
+    assert f"version {version} was rolled back from its rollout on" in cli("status", NAME).out
 
 
 def test_none_of_them_is_ever_promoted_by_itself(moods: Moods, callers: Callers) -> None:
@@ -205,5 +205,5 @@ def test_a_sound_one_becomes_champion_step_by_step(moods: Moods, service: Runnin
 
     again = cast("Promotion", deploy(NAME))
     assert (again.outcome, again.version) == ("kept_champion", 2)
-    assert again.reasons[0].startswith("it was moved back from its rollout on ")
+    assert again.reasons[0].startswith("it was rolled back from its rollout on ")
     assert moods.world.alias(NAME) == version

@@ -85,7 +85,7 @@ def test_a_newer_request_supersedes_the_older_one_without_an_answer_of_its_own_p
     older = approvals.of_candidate(2)
     assert older is not None
     assert (older.state(START), older.describe(START)) == ("superseded", "superseded by version 40")
-    with pytest.raises(UsageError, match=r"demand@20 waits for no answer any more: superseded by version 40"):
+    with pytest.raises(UsageError, match=r"demand@20 no longer awaits a decision: superseded by version 40"):
         give(approvals, waiting, "approve", "ana")
     approvals.put(request(2))
     assert approvals.pending(NAME, START) == [newest], "an older one that is put again supersedes nothing newer"
@@ -125,7 +125,7 @@ def test_of_answers_given_at_once_one_holds(settings: Settings) -> None:
 
 def test_after_the_deadline_an_answer_is_refused(approvals: Approvals) -> None:
     one = kept(approvals, 1)
-    with pytest.raises(UsageError, match=r"nobody answered until 2026-01-08 12:00 UTC"):
+    with pytest.raises(UsageError, match=r"no decision by 2026-01-08 12:00 UTC"):
         give(approvals, one, "approve", "ana", at=DEADLINE + timedelta(seconds=1))
     assert give(approvals, one, "approve", "ana", at=DEADLINE).state(DEADLINE) == "approved"
 
@@ -168,5 +168,5 @@ def test_the_audit_tells_an_end_without_an_answer_as_abandoned(settings: Setting
     assert (last.phase, last.actor, last.reason) == (
         "abandoned",
         "worker",
-        "nobody answered until 2026-01-08 12:00 UTC",
+        "no decision by 2026-01-08 12:00 UTC",
     )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
-from perennial.reporting.lineage.records import LabelFile, PredictedFile, Predictions, Watched
+from perennial.reporting.lineage.records import LabelFile, MonitoringCheck, PredictedFile, PredictionSummary
 from tasks.records.data import BatchRecord
 from tasks.stores.lake import delta
 from tasks.stores.lake.schemas import BATCH, ROW_ID, SEQ, TableName
@@ -19,19 +19,19 @@ from tasks.stores.lake.tables import Lake
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def predictions(config: PipelineConfig, lake: Lake, ledger: Sequence[BatchRecord], version: int) -> Predictions:
+def predictions(config: PipelineConfig, lake: Lake, ledger: Sequence[BatchRecord], version: int) -> PredictionSummary:
     """What a version predicted, and how much of it has a label by now."""
     wanted = {BATCH: pa.string(), SEQ: pa.int64(), ROW_ID: pa.int64(), "scored_at": pa.int64()}
     rows = _scan(lake, "predictions", wanted, f"model_version = {version}")
     if rows.num_rows == 0:
-        return Predictions()
+        return PredictionSummary()
     paths = {one.batch: one.path for one in ledger}
     labels = _labels(config, lake)
     has = pc.is_in(rows.column(ROW_ID), value_set=labels.column(ROW_ID).combine_chunks())
     each = rows.append_column("labelled", has.cast(pa.int64())).group_by([SEQ, BATCH])
     found = each.aggregate([(ROW_ID, "count"), ("labelled", "sum"), ("scored_at", "min"), ("scored_at", "max")])
     files = tuple(_file(one, paths) for one in found.sort_by(SEQ).to_pylist())
-    return Predictions(
+    return PredictionSummary(
         rows=rows.num_rows,
         labelled=sum(one.labelled for one in files),
         first=min(one.first for one in files),
@@ -47,8 +47,8 @@ def _file(row: Mapping[str, object], paths: Mapping[str, str]) -> PredictedFile:
         path=paths.get(str(row[BATCH]), ""),
         rows=int(str(row[f"{ROW_ID}_count"])),
         labelled=int(str(row["labelled_sum"])),
-        first=_moment(row["scored_at_min"]),
-        last=_moment(row["scored_at_max"]),
+        first=_timestamp(row["scored_at_min"]),
+        last=_timestamp(row["scored_at_max"]),
     )
 
 
@@ -59,13 +59,13 @@ def _labels(config: PipelineConfig, lake: Lake) -> pa.Table:
 
 
 def _label_files(labels: pa.Table, predicted: pa.Table, paths: Mapping[str, str]) -> tuple[LabelFile, ...]:
-    met = labels.filter(pc.is_in(labels.column(ROW_ID), value_set=predicted.column(ROW_ID).combine_chunks()))
-    counts = {one["values"]: one["counts"] for one in met.column(BATCH).value_counts().to_pylist()}
+    matched = labels.filter(pc.is_in(labels.column(ROW_ID), value_set=predicted.column(ROW_ID).combine_chunks()))
+    counts = {one["values"]: one["counts"] for one in matched.column(BATCH).value_counts().to_pylist()}
     ordered = [batch for batch in paths if batch in counts]
     return tuple(LabelFile(batch=batch, path=paths[batch], rows=counts[batch]) for batch in ordered)
 
 
-def watched(lake: Lake, version: int) -> tuple[Watched, ...]:
+def monitoring_checks(lake: Lake, version: int) -> tuple[MonitoringCheck, ...]:
     """Every look at a version while it was champion, oldest first."""
     wanted = {"at": pa.int64(), "kind": pa.string(), "record": pa.string()}
     # A scan has no order, and both looks of a run are of one moment.
@@ -74,7 +74,9 @@ def watched(lake: Lake, version: int) -> tuple[Watched, ...]:
     )
     records = [(row, json.loads(row["record"])) for row in found.to_pylist()]
     return tuple(
-        Watched(kind=row["kind"], at=_moment(row["at"]), state=record["state"], reasons=tuple(record["reasons"]))
+        MonitoringCheck(
+            kind=row["kind"], at=_timestamp(row["at"]), state=record["state"], reasons=tuple(record["reasons"])
+        )
         for row, record in records
         if record["champion"] == version
     )
@@ -89,5 +91,5 @@ def _scan(lake: Lake, table: TableName, columns: Mapping[str, pa.DataType], wher
     return delta.records(opened, schema, where)
 
 
-def _moment(micros: object) -> datetime:
+def _timestamp(micros: object) -> datetime:
     return _EPOCH + timedelta(microseconds=int(str(micros)))
