@@ -51,7 +51,7 @@ features: {numeric: [x]}
 split: {kind: random, holdout: 0.3}
 training: {estimator: sklearn.linear_model.Ridge}
 evaluation: {primary: mae, comparison: {resamples: 100, min_rows: 30}}
-policy: {min_training_rows: 50}
+compliance: {min_training_rows: 50}
 """
 
 

@@ -153,10 +153,10 @@ class Evaluation(Section):
     comparison: Comparison = Field(default=Comparison(), description="How candidate and champion are compared (Q02).")
 
 
-class Policy(Section):
+class Compliance(Section):
     """Policy rules a candidate must keep (gate P01)."""
 
-    profile: Literal["development", "production"] = Field(
+    environment: Literal["development", "production"] = Field(
         default="production", description="production: a broken rule blocks. development: it warns."
     )
     banned_features: tuple[ColumnName, ...] = Field(
@@ -307,7 +307,7 @@ class PipelineConfig(Section):
     split: Split = Field(description="How the holdout is chosen.")
     training: Training = Field(description="What is trained.")
     evaluation: Evaluation = Field(description="What is measured and must be reached.")
-    policy: Policy = Field(default=Policy(), description="Policy rules.")
+    compliance: Compliance = Field(default=Compliance(), description="Rules that a candidate must keep (gate P01).")
     retrain: Retrain = Field(default=Retrain(), description="When new data leads to a new model.")
     approval: Approval = Field(default=Approval(), description="Whether a person must approve.")
     rollout: Rollout = Field(default=Rollout(), description="How a new version comes to serve.")

@@ -74,12 +74,12 @@ class Source(Section):
         description="Folder that files land in, or a URL that fsspec reaches, such as s3://bucket/folder, without "
         "credentials. A relative path is below PERENNIAL_HOME/landing.",
     )
-    ready: Literal["settled", "marker"] = Field(
-        default="settled",
-        description="When a file is complete. settled: once nothing writes to it any more. "
+    ready: Literal["stable", "marker"] = Field(
+        default="stable",
+        description="When a file is complete. stable: once nothing writes to it any more. "
         "marker: once an empty file of its name and the marker's ending stands beside it.",
     )
-    settle_seconds: float = Field(
+    stable_seconds: float = Field(
         default=1.0,
         ge=0.0,
         le=3600.0,

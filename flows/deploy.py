@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from configs.schema import PipelineConfig
 from flows.context import open_pipeline, writing
 from flows.events import emit, following, teller
-from flows.openlineage import telling
+from flows.openlineage import lineage_run
 from flows.stages import keep
 from tasks.records.decision import Candidate, Outcome, Promotion
 from tasks.records.provenance import StageDependencies, flat
@@ -51,7 +51,7 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
     done: list[Promotion] = []
-    with telling(settings, pipeline), writing(settings, pipeline, "model") as lock:
+    with lineage_run(settings, pipeline), writing(settings, pipeline, "model") as lock:
         with writing(settings, pipeline, "alias"):
             recover(config, moment, teller(settings, pipeline))
         while candidates := ready_candidates(

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from configs.schema import PipelineConfig
 from flows.context import open_pipeline, writing
 from flows.events import emit
-from flows.openlineage import telling
+from flows.openlineage import lineage_run
 from flows.progress import say
 from flows.stages import keep
 from tasks.ingestion.task import commit_groups, discover, read
@@ -43,7 +43,7 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
     meter = Meter()
-    with telling(settings, pipeline):
+    with lineage_run(settings, pipeline):
         with writing(settings, pipeline, "data") as lock:
             found = discover(config, moment, only)
             for line in found.messages:

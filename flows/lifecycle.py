@@ -16,14 +16,14 @@ from flows.deploy import deploy
 from flows.events import following
 from flows.ingest import ingest
 from flows.monitor import monitor
-from flows.openlineage import telling
+from flows.openlineage import lineage_run
 from flows.page import report_page
 from flows.progress import collecting, say, stage
 from flows.score import score
 from flows.train import train
 from tasks.errors import DataRejectedError, PerennialError, UsageError
 from tasks.lifecycle.dependencies import gone
-from tasks.lifecycle.up_to_date import mark_settled
+from tasks.lifecycle.up_to_date import mark_up_to_date
 from tasks.monitoring.task import decide_retrain, stored_drift, stored_performance
 from tasks.provenance.fingerprints import recipe
 from tasks.records.base import artifact_key
@@ -107,7 +107,7 @@ class _Life:
             elif self.force:
                 self.renew(next(step for step in TRAINING_STAGES if step in self.force))
             if self.until == "release":
-                mark_settled(self.config, self.settings, at=self.moment, actor=actor())
+                mark_up_to_date(self.config, self.settings, at=self.moment, actor=actor())
         elif start_from != "release":
             Lake(self.settings, self.config).create()
             self.renew(start_from)
@@ -297,7 +297,7 @@ def lifecycle_flow(
     life = _Life(config, settings, clock(now), only, until, force)
     try:
         with (
-            telling(settings, pipeline),
+            lineage_run(settings, pipeline),
             collecting() as life.stages,
             writing(settings, pipeline, "model"),
             following(),

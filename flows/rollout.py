@@ -14,7 +14,7 @@ from prefect.states import Completed
 from configs.schema import PipelineConfig
 from flows.context import open_pipeline, writing
 from flows.events import teller
-from flows.openlineage import telling
+from flows.openlineage import lineage_run
 from flows.progress import say
 from tasks.records.base import Record
 from tasks.records.decision import Promotion
@@ -124,7 +124,7 @@ def rollout(pipeline: str, once: bool = False) -> State[RolloutReport]:
     """
     config, settings = open_pipeline(pipeline)
     watch = _Watch(config, settings)
-    with telling(settings, pipeline):
+    with lineage_run(settings, pipeline):
         last = _watched(watch, once=once)
     return _ended(_report(pipeline, watch, last))
 

@@ -125,10 +125,10 @@ class Steps:
                 return output
             say(f"{step} runs again: {missing}")
         meter = Meter()
-        with emit_stage(self.config, step, work, at=self.moment) as telling:
+        with emit_stage(self.config, step, work, at=self.moment) as stage_run:
             output = make()
             keep(self.manifests, step, parts, output, meter, self.moment, facts)
-            telling.add_output(output)
+            stage_run.add_output(output)
         return output
 
     def _reused(self, step: TrainingStage, why: str, running: Stage) -> None:

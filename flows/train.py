@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from configs.schema import PipelineConfig
 from flows.context import open_pipeline, writing
 from flows.events import emit
-from flows.openlineage import telling
+from flows.openlineage import lineage_run
 from flows.progress import Stage
 from flows.stages import Steps
 from tasks.evaluation.probe import CleanProcess, clean_process
@@ -155,7 +155,7 @@ def train(
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
     Lake(settings, config).create()
-    with telling(settings, pipeline), writing(settings, pipeline, "model"), clean_process() as probe:
+    with lineage_run(settings, pipeline), writing(settings, pipeline, "model"), clean_process() as probe:
         run = _Training(config, settings, Steps(config, settings, moment, start_from, force))
         made = run.make_set()
         if until == "features":

@@ -99,12 +99,12 @@ def overview(histories: Sequence[PipelineHistory]) -> str:
     """All pipelines, a line each."""
     rows = [("pipeline", "champion", "since", "rows", "files", "rejected", "drift", "performance", "rollout")]
     for one in histories:
-        reign = one.reigns[-1] if one.reigns else None
+        period = one.champion_periods[-1] if one.champion_periods else None
         rows.append(
             (
                 one.pipeline,
-                str(reign.version) if reign else "–",
-                f"{reign.since:%Y-%m-%d %H:%M}" if reign else "–",
+                str(period.version) if period else "–",
+                f"{period.since:%Y-%m-%d %H:%M}" if period else "–",
                 str(one.rows),
                 str(one.accepted),
                 str(one.rejected),
@@ -172,7 +172,7 @@ def _champions(one: PipelineHistory) -> list[tuple[str, ...]]:
     moment = "%Y-%m-%d %H:%M:%S"
     rows = [
         (str(r.version), r.since.strftime(moment), r.until.strftime(moment) if r.until else "now", r.actor)
-        for r in one.reigns
+        for r in one.champion_periods
     ]
     return [("version", "since", "until", "by"), *rows]
 

@@ -43,9 +43,9 @@ def _live(name: str | None, at: str, as_json: bool) -> None:
     now = datetime.now(UTC)
     parse_time(at, datetime.max.replace(tzinfo=UTC))  # a wrong one is told before anything is opened
     config, settings = open_pipeline(name)
-    reigns = Audit(settings).champion_periods(config.name)
-    when = parse_time(at, max([now, *(one.since for one in reigns)]))  # runs have clocks of their own
-    one = champion_at(config.name, reigns, when)
+    champion_periods = Audit(settings).champion_periods(config.name)
+    when = parse_time(at, max([now, *(one.since for one in champion_periods)]))  # runs have clocks of their own
+    one = champion_at(config.name, champion_periods, when)
     print_result(as_json, one.model_dump(mode="json"), text(one))
 
 

@@ -96,7 +96,7 @@ class PipelineHistory(Record):
     batches: tuple[BatchRecord, ...]
     versions: tuple[VersionLine, ...]
     candidates: tuple[CandidateLine, ...]
-    reigns: tuple[ChampionPeriod, ...]
+    champion_periods: tuple[ChampionPeriod, ...]
     pending: tuple[ApprovalRequest, ...]
     rollouts: tuple[RolloutLine, ...]
     rolled_back: dict[int, str]
@@ -141,7 +141,7 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
         batches=tuple(ledger),
         versions=tuple(versions(audit, config.name, history, reasons)),
         candidates=tuple(_line(*one, reasons.get(one[3] or 0, "")) for one in history),
-        reigns=tuple(audit.champion_periods(config.name)),
+        champion_periods=tuple(audit.champion_periods(config.name)),
         pending=tuple(one for one in requests if one.state(now) == "pending"),
         rollouts=tuple(_rollout(settings, one) for one in rollouts.history(audit, config.name)),
         rolled_back=rollouts.rolled_back(audit, config.name),

@@ -137,9 +137,9 @@ def servable_gate(inputs: GateInputs) -> GateResult:
 def policy_gate(config: PipelineConfig, inputs: GateInputs) -> GateResult:
     """P01: the compliance rules. A violation blocks in production and warns in development."""
     violations = [violation for violation in _policy_violations(config, inputs) if violation]
-    warns = config.policy.profile == "development"
+    warns = config.compliance.environment == "development"
     evidence: dict[str, JsonValue] = {
-        "profile": config.policy.profile,
+        "profile": config.compliance.environment,
         "broken": list(violations),
         "train_rows": inputs.train_rows,
         **inputs.lineage,
@@ -150,7 +150,7 @@ def policy_gate(config: PipelineConfig, inputs: GateInputs) -> GateResult:
 
 
 def _policy_violations(config: PipelineConfig, inputs: GateInputs) -> Sequence[str]:
-    rules = config.policy
+    rules = config.compliance
     banned = [name for name in config.feature_columns if name in rules.banned_features]
     allowed = rules.allowed_estimators
     missing = [name for name, value in inputs.lineage.items() if not value]

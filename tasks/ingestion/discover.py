@@ -40,7 +40,7 @@ def locations(config: PipelineConfig, settings: Settings) -> list[FeedLocation]:
         result.append(FeedLocation(feed, source, settings.landing(source.landing)))
         folder = settings.state / "readmitted" / config.name / feed
         if folder.is_dir():
-            readmitted_source = source.model_copy(update={"ready": "settled", "pattern": "*", "sql": None})
+            readmitted_source = source.model_copy(update={"ready": "stable", "pattern": "*", "sql": None})
             result.append(FeedLocation(feed, readmitted_source, str(folder), "readmitted"))
     return result
 
@@ -70,7 +70,7 @@ def matching_files(landing: Landing, source: Source, emit: Warn) -> list[FileSta
     """
     listed = list(landing.files(emit))
     marked = {file.path for file in listed} if source.ready == "marker" else set()
-    ready = source.ready == "settled"
+    ready = source.ready == "stable"
     return [file for file in listed if accepts(source, file.name) and (ready or file.path + source.marker in marked)]
 
 

@@ -72,6 +72,6 @@ def evaluation_parts(
         moment: The run's clock.
     """
     inputs: dict[str, JsonValue] = {"model": model.run_id, "holdout": holdout, "champion": champion}
-    if config.policy.max_data_age_days is not None:
-        inputs["too_old"] = bool(data_age_violation(model.newest_event, moment, config.policy.max_data_age_days))
+    if config.compliance.max_data_age_days is not None:
+        inputs["too_old"] = bool(data_age_violation(model.newest_event, moment, config.compliance.max_data_age_days))
     return fingerprints.stage_dependencies(config, "evaluation", inputs)

@@ -33,7 +33,7 @@ def fingerprint(config: PipelineConfig, lake: Lake) -> str:
     return digest({"batches": [*batches], "config": section, "recipe": recipe(config)})
 
 
-def mark_settled(config: PipelineConfig, settings: Settings, *, at: datetime, actor: str) -> None:
+def mark_up_to_date(config: PipelineConfig, settings: Settings, *, at: datetime, actor: str) -> None:
     """Note that a run came to its end on the present state."""
     found = fingerprint(config, Lake(settings, config))
     audit = Audit(settings)

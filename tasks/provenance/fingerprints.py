@@ -83,7 +83,7 @@ def _training(config: PipelineConfig) -> dict[str, JsonValue]:
 
 def _evaluation(config: PipelineConfig) -> dict[str, JsonValue]:
     whole: dict[str, JsonValue] = {"owner": config.owner, "seed": config.seed, "task": config.task}
-    return {**_section(config, "evaluation"), **_section(config, "policy"), **whole}
+    return {**_section(config, "evaluation"), **_section(config, "compliance"), **whole}
 
 
 def _section(config: PipelineConfig, name: str) -> dict[str, JsonValue]:

@@ -63,7 +63,7 @@ CHANGES: dict[str, tuple[Callable[[Story], None], list[str]]] = {
         ["evaluation", "release"],
     ),
     "a rule": (
-        lambda one: one.change({"policy": {"min_training_rows": 20 + one.number}}),
+        lambda one: one.change({"compliance": {"min_training_rows": 20 + one.number}}),
         ["evaluation", "release"],
     ),
     "a parameter": (

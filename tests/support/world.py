@@ -121,7 +121,7 @@ REGRESSION: dict[str, Any] = {
     "split": {"kind": "random", "holdout": 0.3},
     "training": {"estimator": "sklearn.linear_model.Ridge", "parameters": {"alpha": 1.0}},
     "evaluation": {"primary": "mae", "comparison": {"resamples": 200, "min_rows": 30, "margin": 0.02}},
-    "policy": {"min_training_rows": 50},
+    "compliance": {"min_training_rows": 50},
     "monitoring": {"window_batches": 1, "min_rows": 50},
 }
 NEVER_RETRAIN: dict[str, Any] = {"retrain": {"new_rows": 1_000_000, "on_drift": False}}

@@ -68,7 +68,7 @@ class FeedWatch:
         self.folder = self.landing.root if isinstance(self.landing, Folder) else None
         self._marked = source.ready == "marker"
         at_once = self._marked or self.landing.is_atomic
-        self.files = Debouncer(0.0 if at_once else source.settle_seconds, QUICK_SECONDS)
+        self.files = Debouncer(0.0 if at_once else source.stable_seconds, QUICK_SECONDS)
         self.what = f"{pipeline} {feed}"
         self._problems = problems
         self._listing: Listing | None = None
@@ -134,7 +134,7 @@ class FeedWatch:
         complete = False
         if self.files.is_new(one.path, stamp):
             with suppress(FileNotFoundError):
-                complete = one.size > 0 and (moved or self.landing.looks_complete(one.path, self.source.settle_seconds))
+                complete = one.size > 0 and (moved or self.landing.looks_complete(one.path, self.source.stable_seconds))
         if self.files.observe(one.path, stamp, now, complete=complete) and self.landing.open_for_writing(one.path):
             self.files.restart(one.path, now)
 

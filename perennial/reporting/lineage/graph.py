@@ -197,7 +197,7 @@ def _usage_nodes(one: Lineage) -> _Part:
         nodes.append(
             Node("came", column + 1, "after", "labels since", (f"for {predictions.labelled} of them",), "after")
         )
-    elif one.reigns:
+    elif one.champion_periods:
         nodes.append(Node("predictions", column + 1, "recipe", "predictions", ("none yet",), "after"))
     for what in ("drift", "performance"):
         seen = [each for each in one.watched if each.kind == what]
@@ -215,12 +215,12 @@ def _usage_nodes(one: Lineage) -> _Part:
 
 
 def _champion_node(one: Lineage, column: int) -> Node:
-    if not one.reigns:
+    if not one.champion_periods:
         return Node("champion", column, "recipe", "never champion", (), "champion")
-    last = one.reigns[-1]
+    last = one.champion_periods[-1]
     until = "until now" if last.until is None else f"until {_minutes(last.until)}"
     title = "champion" if last.until is None else "was champion"
-    times = (count(len(one.reigns), "time"),) if len(one.reigns) > 1 else ()
+    times = (count(len(one.champion_periods), "time"),) if len(one.champion_periods) > 1 else ()
     return Node("champion", column, "champion", title, (f"since {_minutes(last.since)}", until, *times), "champion")
 
 

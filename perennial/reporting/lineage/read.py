@@ -100,7 +100,7 @@ class _Reader:
             approval=request,
             approval_state="" if request is None else request.state(self.now),
             approval_told="" if request is None else request.describe(self.now),
-            reigns=tuple(one for one in periods if one.version == version),
+            champion_periods=tuple(one for one in periods if one.version == version),
             pages=pages.pages_of(self.settings, name, model.run_id, version, main.manifests, release),
             predictions=self._predictions(ledger, version),
             watched=self._monitoring_checks(version),

@@ -137,7 +137,7 @@ class Lineage(Record):
     approval: ApprovalRequest | None
     approval_state: str
     approval_told: str
-    reigns: tuple[ChampionPeriod, ...]
+    champion_periods: tuple[ChampionPeriod, ...]
     pages: tuple[PageLink, ...]
     predictions: PredictionSummary
     watched: tuple[MonitoringCheck, ...]

@@ -75,7 +75,7 @@ def champion_periods(one: Lineage) -> Rows:
     """A row for each time that it was champion."""
     return [
         (timestamp(each.since), timestamp(each.until) if each.until else "now", each.actor, each.reason)
-        for each in one.reigns
+        for each in one.champion_periods
     ]
 
 

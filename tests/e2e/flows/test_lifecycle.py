@@ -153,13 +153,13 @@ def test_batches_after_the_first_training_are_scored_once_by_the_champion_of_the
 
 
 def test_the_audit_tells_the_reigns_that_the_alias_had(story: Story) -> None:
-    reigns = Audit(story.world.settings).champion_periods(NAME)
+    champion_periods = Audit(story.world.settings).champion_periods(NAME)
     seen = [version for version in dict.fromkeys(story.alias.values()) if version is not None]
-    assert [reign.version for reign in reigns] == seen
-    assert reigns[-1].until is None
-    assert [reign.until for reign in reigns[:-1]] == [reign.since for reign in reigns[1:]]
-    assert {reign.actor for reign in reigns} == {"tests"}
-    assert story.alias["drift"] == story.reports["drift"].champion == reigns[-1].version
+    assert [reign.version for reign in champion_periods] == seen
+    assert champion_periods[-1].until is None
+    assert [reign.until for reign in champion_periods[:-1]] == [reign.since for reign in champion_periods[1:]]
+    assert {reign.actor for reign in champion_periods} == {"tests"}
+    assert story.alias["drift"] == story.reports["drift"].champion == champion_periods[-1].version
 
 
 def test_no_later_model_trained_on_an_earlier_holdout(story: Story) -> None:

@@ -78,7 +78,7 @@ def test_an_old_home_opens_and_lives_on(old: World, cli: Cli) -> None:
     with connect(old.settings).connect() as connection:
         assert (schema.number(connection), differences(connection)) == (schema.HEAD, [])
     status = {one["pipeline"]: one for one in said["status --json"]["pipelines"]}
-    assert {name: one["reigns"][-1]["version"] for name, one in status.items()} == {PLAIN: 1, ASKED: 1}
+    assert {name: one["champion_periods"][-1]["version"] for name, one in status.items()} == {PLAIN: 1, ASKED: 1}
     assert status[PLAIN]["quarantine"] == {"rows": 1, "files": 1}
     history = said[f"history {PLAIN} --json"]["versions"]
     assert [(one["version"], one["outcome"]) for one in history] == [(1, "promoted"), (2, "promoted")]

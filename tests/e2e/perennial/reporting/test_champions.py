@@ -21,7 +21,7 @@ START = datetime(2026, 3, 1, 4, 15, tzinfo=UTC)
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-def reigns(*hours: int) -> list[ChampionPeriod]:
+def champion_periods(*hours: int) -> list[ChampionPeriod]:
     """Versions 1, 2, … that became champion so many hours after the start."""
     since = [START + timedelta(hours=one) for one in hours]
     until = [*since[1:], None]
@@ -42,7 +42,7 @@ def test_exactly_one_version_is_live_from_the_first_move_on(hours: list[int], as
     for version, hour in enumerate(hours, start=1):
         if START + timedelta(hours=hour) <= at:
             expected = version
-    found = champion_at("p", reigns(*hours), at)
+    found = champion_at("p", champion_periods(*hours), at)
     assert found.version == expected
     assert found.since <= at
     assert found.until is None or at < found.until
@@ -52,9 +52,9 @@ def test_exactly_one_version_is_live_from_the_first_move_on(hours: list[int], as
 @given(moves)
 def test_reigns_follow_each_other_without_a_gap(hours: list[int]) -> None:
     """Asking at each end leads to the next, until one that still is champion."""
-    told: list[ChampionAt] = [champion_at("p", reigns(*hours), START + timedelta(hours=hours[0]))]
+    told: list[ChampionAt] = [champion_at("p", champion_periods(*hours), START + timedelta(hours=hours[0]))]
     while told[-1].until is not None:
-        told.append(champion_at("p", reigns(*hours), told[-1].until))
+        told.append(champion_at("p", champion_periods(*hours), told[-1].until))
     assert [one.version for one in told] == [
         version for version, hour in enumerate(hours, start=1) if hour not in hours[version:]
     ]
@@ -66,7 +66,7 @@ def test_reigns_follow_each_other_without_a_gap(hours: list[int]) -> None:
 def test_before_the_first_move_nothing_was_live(hours: list[int], seconds: int) -> None:
     at = START + timedelta(hours=hours[0]) - timedelta(seconds=seconds)
     with pytest.raises(UsageError, match=r"no model was live at .* yet: the first, version 1, became champion at"):
-        champion_at("p", reigns(*hours), at)
+        champion_at("p", champion_periods(*hours), at)
 
 
 def test_without_any_champion_the_message_says_what_to_do() -> None:
@@ -100,7 +100,7 @@ def test_a_time_to_come_is_told() -> None:
 
 
 def test_the_text_says_since_until_who_and_why() -> None:
-    first, last = (champion_at("p", reigns(0, 30), START + timedelta(hours=hour)) for hour in (1, 40))
+    first, last = (champion_at("p", champion_periods(0, 30), START + timedelta(hours=hour)) for hour in (1, 40))
     assert text(first).splitlines() == [
         "p: version 1 was live at 2026-03-01 05:15 UTC",
         "  since  2026-03-01 04:15 UTC",

@@ -33,7 +33,7 @@ NAME = "lived"
 CHANGES: dict[str, Any] = {
     "labels": {"landing": "lived_labels"},
     "retrain": {"new_rows": 150, "on_drift": False},
-    "policy": {"min_training_rows": 50},
+    "compliance": {"min_training_rows": 50},
 }
 
 

@@ -15,7 +15,10 @@ from tests.support.world import REGRESSION, merged
 DECIDES = {"contract", "features", "split", "training", "seed"}
 PAIRS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "nothing": ({}, []),
-    "what decides nothing": ({"description": "other", "policy": {"min_training_rows": 7}, "cost": {"cpu_hour": 1}}, []),
+    "what decides nothing": (
+        {"description": "other", "compliance": {"min_training_rows": 7}, "cost": {"cpu_hour": 1}},
+        [],
+    ),
     "a gate": ({"evaluation": {"bounds": [{"metric": "mae", "maximum": 1.0}]}}, []),
     "a parameter": ({"training": {"parameters": {"alpha": 2.0}}}, ["training.parameters.alpha"]),
     "a parameter more": (

@@ -182,11 +182,11 @@ def test_servable_passes_or_fails() -> None:
 
 ALLOWED = {"allowed_estimators": ("sklearn.svm.SVR",)}
 RULES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "a banned feature": ({"policy": {"banned_features": ("z", "y")}}, {}, "banned features are used: z"),
+    "a banned feature": ({"compliance": {"banned_features": ("z", "y")}}, {}, "banned features are used: z"),
     "no owner": ({"owner": ""}, {}, "the pipeline has no owner"),
-    "too few rows": ({"policy": {"min_training_rows": 501}}, {}, "500 training rows, at least 501 are required"),
-    "too old": ({"policy": {"max_data_age_days": 1.5}}, {}, "newest training row is 2.0 days old, at most 1.5"),
-    "no age": ({"policy": {"max_data_age_days": 9.0}}, {"newest_event": None}, "the data's age is unknown"),
+    "too few rows": ({"compliance": {"min_training_rows": 501}}, {}, "500 training rows, at least 501 are required"),
+    "too old": ({"compliance": {"max_data_age_days": 1.5}}, {}, "newest training row is 2.0 days old, at most 1.5"),
+    "no age": ({"compliance": {"max_data_age_days": 9.0}}, {"newest_event": None}, "the data's age is unknown"),
     "another estimator": ({"policy": ALLOWED}, {}, "estimator sklearn.linear_model.Ridge is not allowed"),
     "no lineage": ({}, {"lineage": {"dataset": "d", "code": "", "run": ""}}, "lineage is missing code, run"),
 }
@@ -200,7 +200,7 @@ def test_policy_passes_where_every_rule_holds() -> None:
         "allowed_estimators": ("sklearn.linear_model.Ridge",),
     }
     for profile in ("production", "development"):
-        found = policy_gate(config(policy={**rules, "profile": profile}), FACTS)
+        found = policy_gate(config(compliance={**rules, "environment": profile}), FACTS)
         assert (found.code, found.outcome, found.reason) == ("P01", "pass", "all rules are met")
         assert not found.blocks
         assert found.evidence["dataset"] == "d"
@@ -211,14 +211,14 @@ def test_a_broken_rule_blocks_in_production_and_warns_in_development(
     changes: dict[str, Any], facts: dict[str, Any], reason: str
 ) -> None:
     for profile, outcome, severity in (("production", "fail", "block"), ("development", "warn", "warn")):
-        made = config(**{**changes, "policy": {**changes.get("policy", {}), "profile": profile}})
+        made = config(**{**changes, "compliance": {**changes.get("compliance", {}), "environment": profile}})
         found = policy_gate(made, replace(FACTS, **facts))
         assert (found.outcome, found.severity, found.blocks) == (outcome, severity, profile == "production")
         assert found.reason.startswith(reason)
 
 
 def test_all_broken_rules_are_told() -> None:
-    found = policy_gate(config(owner="", policy={"min_training_rows": 1000, "banned_features": ("x",)}), FACTS)
+    found = policy_gate(config(owner="", compliance={"min_training_rows": 1000, "banned_features": ("x",)}), FACTS)
     assert len(found.reason.split("; ")) == 3
     assert found.evidence["broken"] == found.reason.split("; ")
 
@@ -346,4 +346,4 @@ def test_rows_that_the_champion_saw_count_for_nothing() -> None:
 def test_one_blocking_gate_is_enough() -> None:
     assert not judged(GOOD, BAD, 3, difference="other answers").passed
     assert not judged(GOOD, BAD, 3, owner="").passed
-    assert judged(GOOD, BAD, 3, owner="", policy={"profile": "development"}).passed
+    assert judged(GOOD, BAD, 3, owner="", compliance={"environment": "development"}).passed

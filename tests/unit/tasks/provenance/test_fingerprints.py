@@ -61,7 +61,7 @@ def columns(**changes: dict[str, Any]) -> dict[str, Any]:
         ({"seed": 1}, ["training", "evaluation"]),
         ({"evaluation": {"primary": "rmse"}}, ["evaluation"]),
         ({"evaluation": {"primary": "mae", "bounds": ({"metric": "mae", "maximum": 3.0},)}}, ["evaluation"]),
-        ({"policy": {"min_training_rows": 7}}, ["evaluation"]),
+        ({"compliance": {"min_training_rows": 7}}, ["evaluation"]),
         ({"owner": "ana"}, ["evaluation"]),
     ],
     ids=str,

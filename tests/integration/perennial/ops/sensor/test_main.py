@@ -97,7 +97,7 @@ def watching(world: World, seconds: float = 60.0) -> Iterator[None]:
 
 
 def test_a_file_renamed_into_the_folder_is_told_of_at_once_and_once(world: World, endpoint: Endpoint) -> None:
-    world.pipeline("one", {"source": {"settle_seconds": 5.0}})
+    world.pipeline("one", {"source": {"stable_seconds": 5.0}})
     with watching(world):
         world.land("one", "a.csv", ROWS)
         moved = time.monotonic()
@@ -112,7 +112,7 @@ def test_a_file_renamed_into_the_folder_is_told_of_at_once_and_once(world: World
 
 
 def test_a_file_that_a_writer_holds_open_is_left_alone_until_it_is_closed(world: World, endpoint: Endpoint) -> None:
-    world.pipeline("slow", {"source": {"settle_seconds": 0.3}})
+    world.pipeline("slow", {"source": {"stable_seconds": 0.3}})
     with watching(world):
         with (world.landing("slow") / "a.csv").open("w") as handle:
             for _ in range(3):
@@ -127,7 +127,7 @@ def test_a_file_that_a_writer_holds_open_is_left_alone_until_it_is_closed(world:
 
 
 def test_a_file_that_is_appended_to_is_told_of_when_that_is_over(world: World, endpoint: Endpoint) -> None:
-    world.pipeline("slow", {"source": {"settle_seconds": 1.5}})
+    world.pipeline("slow", {"source": {"stable_seconds": 1.5}})
     path = world.landing("slow") / "a.csv"
     with watching(world):
         for _ in range(6):

@@ -38,7 +38,7 @@ def notice(sensor: Sensor, path: Path, now: float, change: Change = Change.added
 
 
 def test_news_within_the_gap_wait_for_its_end_and_go_together(world: World, sensor: Sensor) -> None:
-    world.pipeline("one", {"source": {"settle_seconds": 0.0}})
+    world.pipeline("one", {"source": {"stable_seconds": 0.0}})
     sensor.refresh()
     sensor.folders()
     assert sensor.work(0.0) == 0
@@ -50,7 +50,7 @@ def test_news_within_the_gap_wait_for_its_end_and_go_together(world: World, sens
 
 
 def test_both_feeds_of_a_pipeline_are_told_of_in_one_event(world: World, sensor: Sensor) -> None:
-    quick = {"settle_seconds": 0.0}
+    quick = {"stable_seconds": 0.0}
     world.pipeline("two", {"source": {"landing": "two/x", **quick}, "labels": {"landing": "two/y", **quick}})
     world.land("two/x", "a.csv", ROWS)
     world.land("two/y", "b.csv", "id,y\n1,2\n")
@@ -61,7 +61,7 @@ def test_both_feeds_of_a_pipeline_are_told_of_in_one_event(world: World, sensor:
 
 def test_two_pipelines_may_share_a_folder(world: World, sensor: Sensor) -> None:
     for name in ("one", "two"):
-        world.pipeline(name, {"source": {"landing": "shared", "settle_seconds": 0.0}})
+        world.pipeline(name, {"source": {"landing": "shared", "stable_seconds": 0.0}})
     sensor.refresh()
     sensor.work(0.0)
     notice(sensor, world.land("shared", "a.csv", ROWS), 1.0)
@@ -70,7 +70,7 @@ def test_two_pipelines_may_share_a_folder(world: World, sensor: Sensor) -> None:
 
 
 def test_what_came_in_meanwhile_is_not_told_of(world: World, sensor: Sensor) -> None:
-    config = world.pipeline("one", {"source": {"settle_seconds": 5.0}})
+    config = world.pipeline("one", {"source": {"stable_seconds": 5.0}})
     sensor.refresh()
     sensor.work(0.0)
     path = world.land("one", "a.csv", ROWS)
@@ -84,7 +84,7 @@ def test_a_ledger_that_can_not_be_read_is_told_once_and_stops_no_other(
     world: World, sensor: Sensor, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "perennial.sensor")
-    quick = {"source": {"settle_seconds": 0.0}}
+    quick = {"source": {"stable_seconds": 0.0}}
     Lake(world.settings, world.pipeline("bad", quick)).create()
     world.pipeline("good", quick)
     for name in ("bad", "good"):
@@ -107,7 +107,7 @@ def test_a_ledger_that_can_not_be_read_is_told_once_and_stops_no_other(
 
 
 def test_a_changed_contract_makes_what_it_refused_news_again(world: World, sensor: Sensor) -> None:
-    quick = {"source": {"settle_seconds": 0.0}}
+    quick = {"source": {"stable_seconds": 0.0}}
     config = world.pipeline("one", quick)
     enter(world, config, world.land("one", "a.csv", ROWS), verdict="rejected")
     sensor.refresh()
@@ -132,7 +132,7 @@ def test_a_marker_that_comes_first_makes_the_file_count_when_it_comes(
 
 
 def test_a_link_that_leads_out_of_the_folder_is_left_alone(world: World, sensor: Sensor) -> None:
-    world.pipeline("one", {"source": {"settle_seconds": 0.0}})
+    world.pipeline("one", {"source": {"stable_seconds": 0.0}})
     sensor.refresh()
     sensor.work(0.0)
     sensor.folders()
