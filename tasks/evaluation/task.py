@@ -113,24 +113,24 @@ def _lineage(config: PipelineConfig, model: ModelRef, training_dependencies: Sta
 def _store_verdict(
     config: PipelineConfig,
     model: ModelRef,
-    evaluate_candidate: Verdict,
+    verdict: Verdict,
     evaluation_dependencies: StageDependencies,
     now: datetime,
 ) -> None:
     settings = load_settings()
     tracking = Tracking(settings, config.name)
     metrics: dict[str, Any] = {
-        **evaluate_candidate.metrics.values,
-        **metric_names("baseline_", evaluate_candidate.baseline),
+        **verdict.metrics.values,
+        **metric_names("baseline_", verdict.baseline),
     }
-    if evaluate_candidate.champion_metrics is not None:
-        metrics |= metric_names("champion_", evaluate_candidate.champion_metrics)
+    if verdict.champion_metrics is not None:
+        metrics |= metric_names("champion_", verdict.champion_metrics)
     tracking.log_metrics(model.run_id, metrics)
-    page = verdict_page(config, evaluate_candidate)
+    page = verdict_page(config, verdict)
     tracking.log_text(model.run_id, page, "verdict.md")
-    tracking.log_text(model.run_id, evaluate_candidate.stored_json(indent=2), "verdict.json")
-    outcome = "passed" if evaluate_candidate.passed else "rejected"
-    row = decision_row(now, "verdict", outcome, model.recipe, evaluate_candidate.stored_json())
+    tracking.log_text(model.run_id, verdict.stored_json(indent=2), "verdict.json")
+    outcome = "passed" if verdict.passed else "rejected"
+    row = decision_row(now, "verdict", outcome, model.recipe, verdict.stored_json())
     create_markdown_artifact(page, key=artifact_key(config.name, "evaluation"), description=outcome)
     Lake(settings, config).append_once(
         "decisions", row, f"verdict:{model.run_id}:{evaluation_dependencies.fingerprint}", 1

@@ -1,7 +1,7 @@
-"""A program of its own: copies an Arrow or feather file, batch by batch, each looked at before it is believed.
+"""A program of its own: copies an Arrow or feather file, validating each batch.
 
-Arrow's reader of these formats can crash on damaged bytes, and take the process with it. So another process meets them
-first. It needs nothing of this project: `python arrow_copy.py SOURCE TARGET BYTES`.
+Arrow's reader can crash the process on damaged bytes, so the copy runs in a process of its own. It imports nothing
+of this project: `python arrow_copy.py SOURCE TARGET BYTES`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def main(source: str, target: str, max_bytes: int) -> int:
         max_bytes: The most bytes that it may have.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))  # what asks for more is reported, not killed
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (memory, memory)
+    )  # beyond it, MemoryError is raised instead of the process being killed
     try:
         return _copy(source, target, max_bytes)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What Arrow says of values: the name of their type, their plain form, a cast cell by cell."""
+"""Arrow types: names, decoding of wrapped types, and casts cell by cell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TYPE_NAMES = (
 
 
 def type_name(kind: pa.DataType) -> str:
-    """What a type of Arrow is called in the contract's words; its own name where it has none there."""
+    """Return the contract's name of an Arrow type; Arrow's name if it has none."""
     if isinstance(kind, pa.BaseExtensionType):
         return type_name(kind.storage_type)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
@@ -29,7 +29,7 @@ def type_name(kind: pa.DataType) -> str:
 
 
 def unwrap(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
-    """Values without the wrapping that their type may have: dictionaries, runs, views, large text, extensions."""
+    """Decode wrapped types: dictionaries, runs, views, large text, extensions."""
     kind = values.type
     if isinstance(kind, pa.BaseExtensionType):
         return unwrap(values.cast(kind.storage_type))
@@ -43,7 +43,7 @@ def unwrap(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
 
 
 def cast_each(values: pa.ChunkedArray | pa.Array, target: pa.DataType) -> pa.ChunkedArray | pa.Array:
-    """Cast what can be cast; what can't becomes missing, by itself: halves are tried until the bad cell is alone."""
+    """Cast values; cells that can't be cast become null. Invalid cells are found by bisection."""
     try:
         return values.cast(target)
     except pa.ArrowNotImplementedError:
@@ -62,5 +62,5 @@ def cast_each(values: pa.ChunkedArray | pa.Array, target: pa.DataType) -> pa.Chu
 
 
 def nulls(values: pa.ChunkedArray | pa.Array, target: pa.DataType) -> pa.ChunkedArray:
-    """As many missing values."""
+    """Return as many nulls."""
     return pa.chunked_array([pa.nulls(len(values), target)])

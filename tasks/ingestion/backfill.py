@@ -1,4 +1,4 @@
-"""Which landed files a backfill takes, in which order, and which of them together."""
+"""Selection, order and grouping of the landed files of a backfill."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FileKey = tuple[Feed, str]
 
 
 class BackfillStep(Record):
-    """Files that are taken in together, as one sub-run.
+    """Files that are ingested together, as one sub-run.
 
     Attributes:
         name: The first file's path.
@@ -28,12 +28,12 @@ class BackfillStep(Record):
 
 
 def sort_key(path: str) -> tuple[tuple[int, ...], str]:
-    """Where a file stands: by the numbers in its name, so that `part-10` follows `part-9`; then by its path."""
+    """Return the sort key of a file: the numbers in its name, so that `part-10` follows `part-9`; then its path."""
     return tuple(int(number) for number in _NUMBERS.findall(_name(path))), path
 
 
 def select_by_name(files: Sequence[LandedFile], first: str | None, last: str | None) -> list[LandedFile]:
-    """The files from one name to another, both taken in, in order; a bound left out is none.
+    """Return the files from one name to another, inclusive, in order; None: no bound.
 
     A bound with fewer numbers is a range of its own: `2026-03` takes in all of March, as the last and as the first.
     """
@@ -48,11 +48,11 @@ def select_by_name(files: Sequence[LandedFile], first: str | None, last: str | N
 def select_by_event_time(
     files: Sequence[LandedFile], spans: Mapping[FileKey, TimeSpan], start: datetime | None, end: datetime | None
 ) -> list[LandedFile]:
-    """The files with events from `start` up to but not including `end`, by their first event.
+    """Return the files with events in [start, end), ordered by their first event.
 
     Args:
-        files: What is to be taken.
-        spans: First and last event of each file that has any, by feed and path; also of files that came in before.
+        files: The files to select from.
+        spans: First and last event of each file that has any, by feed and path; also of files ingested before.
         start: Begin of the range.
         end: Its end.
 
@@ -78,7 +78,7 @@ def select_by_event_time(
 
 
 def steps(files: Sequence[LandedFile]) -> list[BackfillStep]:
-    """One step for each run of files whose names have the same numbers: a day's observations and its labels."""
+    """Return one step for each group of consecutive files with the same numbers in their names."""
     groups = [[file.path for file in group] for _, group in groupby(files, key=lambda file: _step_key(file.path))]
     return [BackfillStep(name=paths[0], paths=tuple(dict.fromkeys(paths))) for paths in groups]
 

@@ -1,4 +1,4 @@
-"""Values into the contract's types. What can't be cast becomes missing and is reported, cell by cell."""
+"""Casts to the contract's types. Cells that can't be cast become missing and are reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 def cast_column(
     values: pa.ChunkedArray | pa.Array, column: Column, timezone: str
 ) -> tuple[pa.ChunkedArray | pa.Array, Mask]:
-    """A column in its contract's type.
+    """Cast a column to its contract type.
 
     Returns:
         The typed values, and a mask, shape (n_rows,), of the cells that could not be read as that type.
@@ -47,7 +47,7 @@ def _without_infinities(typed: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _failed_casts(before: pa.ChunkedArray, after: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Cells that had a value (NaN is none) and have none now."""
+    """Return the mask of cells that lost their value in a cast (NaN is not a value)."""
     had = pc.is_valid(before)
     if pa.types.is_floating(before.type):
         had = pc.and_(had, pc.invert(pc.is_nan(before).fill_null(True)))

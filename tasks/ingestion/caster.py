@@ -1,4 +1,4 @@
-"""Rows as they are into rows as they are staged: the contract's types, and what could not be read beside them."""
+"""Conversion of raw rows to staged rows: the contract's types, and the unreadable cells."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class CsvReader:
         with _CsvStream(self._path, self._dialect, self._source) as stream:
             for batch in stream.read(fields, types, use_threads=True):
                 if any(_has_nan(values) for values in batch.columns):
-                    raise pa.ArrowInvalid("a spelling of NaN that does not mean missing")  # as text, it is reported
+                    raise pa.ArrowInvalid("a spelling of NaN that does not mean missing")  # the lenient pass reports it
                 yield _raw_rows(batch, fields, row_numbers(number, batch.num_rows))
                 number += batch.num_rows
             stream.check_quotes_closed(number - 1)

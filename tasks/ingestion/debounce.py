@@ -1,4 +1,4 @@
-"""When a file that was seen landing is complete enough to be reported. Pure: looks and clock are passed in."""
+"""Debouncing of landing files: when a file is stable enough to be reported. Pure: stats and clock are passed in."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class _PendingFile:
 
 
 class Debouncer:
-    """The files of one feed, from their first look until they were reported.
+    """Tracks the files of one feed, from the first observation until they are reported.
 
     Args:
-        seconds: How long a file must stay as it is.
-        quick_seconds: How long one must that looks complete already: it was renamed into the folder, or is old.
+        seconds: How long a file must stay unchanged.
+        quick_seconds: The same for a file that looks complete: it was renamed into the folder, or is old.
     """
 
     def __init__(self, seconds: float, quick_seconds: float) -> None:
@@ -31,13 +31,13 @@ class Debouncer:
         self._reported: dict[str, Stamp] = {}
 
     def observe(self, path: str, stamp: Stamp, now: float, *, complete: bool = False) -> bool:
-        """A look at a file; whether it is settled now. One that was reported as it is now is left alone.
+        """Observe a file; return whether it is stable now. Files already reported as they are now are ignored.
 
         Args:
             path: The file's.
             stamp: Its size and time.
             now: The clock, in seconds.
-            complete: Whether it looks complete already, should this be the first look at it.
+            complete: Whether it looks complete at the first observation.
         """
         if self._reported.get(path) == stamp:
             self._waiting.pop(path, None)
@@ -50,17 +50,17 @@ class Debouncer:
         return pending.stable
 
     def is_new(self, path: str, stamp: Stamp) -> bool:
-        """Whether this would be the first look at a file as it is."""
+        """Return whether this would be the first observation of this version of a file."""
         return path not in self._waiting and self._reported.get(path) != stamp
 
     def restart(self, path: str, now: float) -> None:
-        """Someone writes to a file that waits: its time begins anew."""
+        """Restart the waiting time of a file that is being written."""
         pending = self._waiting.get(path)
         if pending is not None:
             self._waiting[path] = _PendingFile(pending.stamp, now, self._seconds)
 
     def due(self, now: float) -> list[str]:
-        """Files to look at again: their time is over, if they are still the same."""
+        """Return files whose waiting time has passed and that must be observed again."""
         return [
             path
             for path, pending in self._waiting.items()
@@ -68,22 +68,22 @@ class Debouncer:
         ]
 
     def stable(self) -> dict[str, Stamp]:
-        """Files that stayed as they are for long enough and were not reported yet."""
+        """Return stable files that were not reported yet."""
         return {path: pending.stamp for path, pending in self._waiting.items() if pending.stable}
 
     def mark_reported(self, files: Iterable[tuple[str, Stamp]]) -> None:
-        """Files were reported, or are known from elsewhere, as they are."""
+        """Mark files as reported in their current version."""
         for path, stamp in files:
             self._reported[path] = stamp
             if path in self._waiting and self._waiting[path].stamp == stamp:
                 del self._waiting[path]
 
     def remove(self, path: str) -> None:
-        """A file is not there any more."""
+        """Remove a file that no longer exists."""
         self._waiting.pop(path, None)
         self._reported.pop(path, None)
 
     def retain(self, paths: Collection[str]) -> None:
-        """These are all there are."""
+        """Remove all other files."""
         for path in (self._waiting.keys() | self._reported.keys()) - set(paths):
             self.remove(path)

@@ -1,4 +1,4 @@
-"""Where a pipeline's files land, which of them it takes, and what identifies one: its content."""
+"""Locations of a pipeline's files, which of them it accepts, and their identity: the content hash."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Origin = Literal["landing", "readmitted"]
 
 
 class FeedLocation(NamedTuple):
-    """Where files of a feed lie, and how they are written."""
+    """Location of a feed's files, and their format."""
 
     feed: Feed
     source: Source
@@ -28,13 +28,13 @@ class FeedLocation(NamedTuple):
 
 
 def feeds(config: PipelineConfig) -> dict[Feed, Source]:
-    """What a pipeline takes in: the table each feed goes to, and where its files land."""
+    """Return a pipeline's feeds and their sources."""
     observations: dict[Feed, Source] = {"observations": config.source}
     return observations if config.labels is None else {**observations, "labels": config.labels}
 
 
 def locations(config: PipelineConfig, settings: Settings) -> list[FeedLocation]:
-    """Where a pipeline's files lie: landing places, and folders of what quarantine gave back, where there are any."""
+    """Return the locations of a pipeline's files: landing places, and existing folders of readmitted files."""
     result = []
     for feed, source in feeds(config).items():
         result.append(FeedLocation(feed, source, settings.landing(source.landing)))
@@ -46,7 +46,7 @@ def locations(config: PipelineConfig, settings: Settings) -> list[FeedLocation]:
 
 
 def location_of(config: PipelineConfig, settings: Settings, file: LandedFile) -> FeedLocation:
-    """Where a file lies."""
+    """Return the location of a file."""
     return next(
         location
         for location in locations(config, settings)
@@ -55,18 +55,18 @@ def location_of(config: PipelineConfig, settings: Settings, file: LandedFile) ->
 
 
 def accepts(source: Source, name: str) -> bool:
-    """Whether the source takes files of a name. Hidden and '_' names are left alone, and marker files."""
+    """Return whether a file name matches the source. Hidden and '_' names and marker files do not."""
     is_marker = source.ready == "marker" and name.endswith(source.marker)
     return not (name.startswith((".", "_")) or is_marker) and fnmatch.fnmatch(name, source.pattern)
 
 
 def matching_files(landing: Landing, source: Source, emit: Warn) -> list[FileStat]:
-    """Files in the landing place that the source takes, sorted by path; where it asks for markers, those that have one.
+    """Return files in the landing place that match the source, sorted by path; with a marker if required.
 
     Args:
         landing: The place.
-        source: What it takes.
-        emit: Receives a message for each folder that can't be listed and each name that is refused.
+        source: The source.
+        emit: Told of each folder that can't be listed and each name that is refused.
     """
     listed = list(landing.files(emit))
     marked = {file.path for file in listed} if source.ready == "marker" else set()
@@ -75,7 +75,7 @@ def matching_files(landing: Landing, source: Source, emit: Warn) -> list[FileSta
 
 
 def processed_batches(ledger: Sequence[BatchRecord], feed: Feed, rules: str) -> list[BatchRecord]:
-    """Batches of a feed that are not judged again: accepted ones, those refused by the present rules or for good."""
+    """Return a feed's batches that are not validated again: accepted, or rejected by the current rules or for good."""
     return [
         batch
         for batch in ledger
@@ -84,7 +84,7 @@ def processed_batches(ledger: Sequence[BatchRecord], feed: Feed, rules: str) -> 
 
 
 def size_limit_error(file: LandedFile, source: Source) -> str:
-    """Why a file is refused for its size as it landed; nothing where it is not."""
+    """Return why a file exceeds the size limit; empty if it does not."""
     max_bytes = source.limits.file_bytes
     if file.size <= max_bytes:
         return ""
@@ -93,17 +93,17 @@ def size_limit_error(file: LandedFile, source: Source) -> str:
 
 
 def landed_file(landing: Landing, path: str, feed: Feed) -> LandedFile:
-    """A file as it lies there now.
+    """Return a landed file with its content hash.
 
     Raises:
-        OSError: it is gone or can't be opened.
+        OSError: it does not exist or can't be opened.
     """
     file = unhashed_file(landing, landing.stat(path), feed)
     return file.model_copy(update={"sha256": content_hash(landing, path, feed)})
 
 
 def unhashed_file(landing: Landing, status: FileStat, feed: Feed, origin: Origin = "landing") -> LandedFile:
-    """A file by its place and stamp, which stand for its content as long as it is not read."""
+    """Return a file identified by path, size and time instead of its content."""
     uri = landing.uri(status.path)
     stat_digest = digest([feed, uri, status.size, status.mtime_ns])
     return LandedFile(
@@ -118,13 +118,13 @@ def unhashed_file(landing: Landing, status: FileStat, feed: Feed, origin: Origin
 
 
 def content_hash(landing: Landing, path: str, feed: Feed, copy: BinaryIO | None = None) -> str:
-    """SHA-256 of a file's bytes, the feed mixed in: one file may land as observations and as labels.
+    """Return the SHA-256 of feed and bytes of a file: one file may land as observations and as labels.
 
     Args:
         landing: Where the file lies.
         path: Its path there.
         feed: What it lands as.
-        copy: Takes the bytes, too, where one is wanted.
+        copy: Receives a copy of the bytes, if given.
     """
     hasher = hashlib.sha256(feed.encode() + b"\0")
     with landing.open(path) as handle:

@@ -1,4 +1,4 @@
-"""Copies of remote files, made while they are read for their content, for the one who reads them next."""
+"""Cache of remote files that were downloaded to compute their content hashes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SUFFIX_LENGTH = 16
 
 
 def download_path(settings: Settings, pipeline: str, file: LandedFile) -> Path:
-    """Where a remote file is copied to while it is read. Its endings are kept: they tell the format."""
+    """Return the path of a remote file's copy. Extensions are kept, as they define the format."""
     suffixes = "".join(suffix[:_SUFFIX_LENGTH] for suffix in Path(file.path).suffixes[-2:])
     return settings.state / "staging" / f"{pipeline}-{file.sha256}.landed{suffixes}"
 
 
 class DownloadCache:
-    """Drafts of one run, together within 16 GiB and half of what the disk has free; files beyond are fetched again.
+    """Copies of one run, limited to 16 GiB and half of the free disk space; other files are downloaded again.
 
     Args:
         settings: Where the state is.
@@ -33,12 +33,12 @@ class DownloadCache:
         self._settings, self._pipeline = settings, pipeline
         staging = settings.state / "staging"
         staging.mkdir(parents=True, exist_ok=True)
-        self._part = staging / f"{pipeline}-fetched.part"  # goes with what a killed run left: its f is hexadecimal
+        self._part = staging / f"{pipeline}-fetched.part"  # matched by the cleanup: its f is hexadecimal
         self._free_bytes = min(_MAX_BYTES, shutil.disk_usage(staging).free // 2)
 
     @contextmanager
     def writer(self, size: int) -> Iterator[BinaryIO | None]:
-        """Takes the bytes of one file of this size; None where there is no space for it. To be kept or dropped."""
+        """Open a file for a copy of this size; None if it exceeds the limit. Then call `keep` or `discard`."""
         self.discard()
         if size > self._free_bytes:
             yield None
@@ -47,11 +47,11 @@ class DownloadCache:
             yield copy
 
     def keep(self, file: LandedFile) -> None:
-        """The file that was read last is to be read again: its copy, if there is one, is kept for that."""
+        """Keep the last copy, if there is one, for the next reader."""
         if self._part.exists():
             self._part.replace(download_path(self._settings, self._pipeline, file))
             self._free_bytes -= file.size
 
     def discard(self) -> None:
-        """The file that was read last is not to be read again."""
+        """Discard the last copy."""
         self._part.unlink(missing_ok=True)

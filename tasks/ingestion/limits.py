@@ -1,4 +1,4 @@
-"""What is refused because it is more than the limits let in, and which errors mean that a file's bytes are at fault."""
+"""Limits on files, and the distinction of data errors from system errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from configs.source import Limits
 from tasks.errors import DataRejectedError
 from tasks.ingestion.read_errors import first_line, read_error_message
 
-# What readers raise on bytes that are not what they should be.
+# Raised by readers on invalid data.
 _DATA_ERRORS = (
     pa.ArrowException,
     OSError,
@@ -31,7 +31,7 @@ _DATA_ERRORS = (
     zlib.error,
     zipfile.BadZipFile,
 )
-# These tell of the machine, not of the file: such a run fails and is tried again.
+# System errors: the run fails and is retried.
 _SYSTEM_ERRORS = {
     errno.ENOENT, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM,
     errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EROFS, errno.EFBIG, errno.EINTR,
@@ -40,7 +40,7 @@ _SYSTEM_ERRORS = {
 
 @contextmanager
 def rejecting_read_errors(kind: str) -> Iterator[None]:
-    """Errors of reading become refusals of the file.
+    """Convert read errors to rejections of the file.
 
     Args:
         kind: What the file is read as.
@@ -58,7 +58,7 @@ def rejecting_read_errors(kind: str) -> Iterator[None]:
 
 
 def limit_error(found: str, limit_name: str, limit: int | float) -> DataRejectedError:
-    """The refusal of a file that breaks a limit.
+    """Return the error of a file that exceeds a limit.
 
     Args:
         found: What was found: "3 columns".
@@ -70,7 +70,7 @@ def limit_error(found: str, limit_name: str, limit: int | float) -> DataRejected
 
 
 def check_size(size: int, limits: Limits) -> None:
-    """Refuse a file that is too large.
+    """Check the size of a file.
 
     Raises:
         DataRejectedError: it is.
@@ -80,7 +80,7 @@ def check_size(size: int, limits: Limits) -> None:
 
 
 def check_rows(rows: int, limits: Limits) -> None:
-    """Refuse a file of too many rows.
+    """Check the number of rows.
 
     Raises:
         DataRejectedError: it is one.
@@ -90,7 +90,7 @@ def check_rows(rows: int, limits: Limits) -> None:
 
 
 def check_columns(columns: int, limits: Limits) -> None:
-    """Refuse a file of too many columns.
+    """Check the number of columns.
 
     Raises:
         DataRejectedError: it is one.
@@ -100,7 +100,7 @@ def check_columns(columns: int, limits: Limits) -> None:
 
 
 def check_unpacked(size: int, packed: int, limits: Limits) -> None:
-    """Refuse what grows too large, or too much, as it is decompressed.
+    """Check size and ratio of decompressed data.
 
     Args:
         size: Bytes decompressed so far, or declared.

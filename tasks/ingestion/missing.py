@@ -15,7 +15,7 @@ Values: TypeAlias = pa.ChunkedArray | pa.Array
 
 
 class MissingValues:
-    """The values of one column that mean missing: texts as trimmed text, numbers as numbers, moments as moments."""
+    """The values of one column that mean missing: compared as trimmed text, number or timestamp."""
 
     def __init__(self, column: Column, timezone: str) -> None:
         texts = [_text(value) for value in column.missing]
@@ -28,7 +28,7 @@ class MissingValues:
         self._typed_values = typed.drop_null()
 
     def mask_raw(self, values: Values) -> Values:
-        """Values as they were found, without those that mean missing.
+        """Replace raw values that mean missing by null.
 
         Args:
             values: Of any type; see cells.plain.
@@ -41,14 +41,14 @@ class MissingValues:
         return values
 
     def mask_typed(self, typed: Values) -> Values:
-        """Values of the contract's type, without those that mean missing."""
+        """Replace typed values that mean missing by null."""
         if pa.types.is_string(typed.type):
             return _mask(typed, pc.is_in(pc.utf8_trim_whitespace(typed), self._texts))
         return _mask(typed, pc.is_in(typed, self._typed_values)) if len(self._typed_values) else typed
 
 
 def missing_values(columns: Mapping[str, Column], timezone: str) -> dict[str, MissingValues]:
-    """The values that mean missing, of the columns that have some."""
+    """Return the missing values of the columns that define some."""
     return {name: MissingValues(column, timezone) for name, column in columns.items() if column.missing}
 
 

@@ -1,4 +1,4 @@
-"""Which column of a file is which of the contract's, and what becomes of the rest."""
+"""Mapping of a file's columns to the contract's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Fields:
         kept: Places of unknown columns that are kept as text, by name.
         unknown: What becomes of unknown columns.
         other_names: Names of the contract that are not to be read: not unknown, either.
-        notes: What a person should know: columns renamed, absent, ignored, kept.
+        notes: Notes for users: columns renamed, absent, ignored, kept.
     """
 
     columns: Mapping[str, Column]
@@ -58,7 +58,7 @@ def match_columns(
     other_names: Collection[str] = (),
     hint: str = "",
 ) -> Fields:
-    """Which column of a file is which of the contract's.
+    """Map a file's columns to the contract's.
 
     Args:
         file_names: The file's names.
@@ -68,7 +68,7 @@ def match_columns(
         hint: What to add where columns are missing.
 
     Raises:
-        DataRejectedError: columns are missing, stand twice, or are unknown where that is not allowed.
+        DataRejectedError: columns are missing, ambiguous, or unknown where that is not allowed.
     """
     names = [clean(one) for one in file_names]
     positions = _positions(names, columns)
@@ -100,7 +100,7 @@ def match_columns(
 
 
 def unknown_columns_error(names: Sequence[str]) -> DataRejectedError:
-    """The refusal of a file with unknown columns."""
+    """Return the error of a file with unknown columns."""
     return DataRejectedError(
         f"unknown columns: {_join_names(names)}; contract.policies.unknown_columns is 'reject'. Add them to "
         "contract.columns, or set the policy to ignore or keep."
@@ -108,7 +108,7 @@ def unknown_columns_error(names: Sequence[str]) -> DataRejectedError:
 
 
 def duplicate_column_error(name: str, file_names: Sequence[str]) -> DataRejectedError:
-    """The refusal of a file where columns of two names mean the same one."""
+    """Return the error of a file with two columns for the same contract column."""
     return DataRejectedError(f"columns {' and '.join(file_names)} both mean {name}; expected one of them")
 
 
@@ -131,7 +131,7 @@ def _check_unique(names: Sequence[str]) -> None:
 
 
 def _suggestion(missing: Sequence[str], names: Sequence[str], columns: Mapping[str, Column]) -> str:
-    """What to do about missing columns: name those of the file that are likely meant."""
+    """Suggest aliases for missing columns."""
     by_letters = {_alphanumeric(name): name for name in names if name}
     for name in missing:
         for alias in (name, *columns[name].aliases):

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and what readers say of damaged ones, in words that a person can act on."""
+"""File signatures, and actionable messages for the errors of file readers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from tasks.errors import DataRejectedError
 
 _TEXT = frozenset({"csv", "jsonl"})
-# Those that a text might begin with, too, are reported by what follows.
+# Those that a text might begin with are distinguished by the bytes that follow.
 _MAGIC: Mapping[bytes, tuple[str, frozenset[str]]] = {
     b"PK\x03\x04": ("a zip or Excel file", frozenset({"zip", "excel"})),
     b"PK\x05\x06": ("a zip file without anything in it", frozenset({"zip", "excel"})),
@@ -39,7 +39,7 @@ _TRUNCATED = "it is truncated. Land the complete file again"
 _MODIFIED = "its checksum does not match its content: it was changed in transfer. Land it again"
 _NO_FOOTER = "its footer is missing: it is truncated, or its end was overwritten. Land the complete file again"
 _RECREATE = "It is damaged, or not what its name says: create it again"
-# Words of the readers, and plainer ones for all or the first part of what they say.
+# Patterns in the errors of readers, and messages that replace the whole error or a part of it.
 _MESSAGES = {
     r"ended before the end-of-stream|Truncated compressed stream|Truncated file header|No more data to "
     r"read": _TRUNCATED,
@@ -65,7 +65,7 @@ _FRAGMENTS = {
 
 
 def check_signature(head: bytes, kind: str) -> None:
-    """Refuse a file whose first bytes are those of something else.
+    """Check that a file's first bytes are not those of another kind of file.
 
     Args:
         head: Its first bytes, 64 or more.
@@ -94,7 +94,7 @@ def check_signature(head: bytes, kind: str) -> None:
 
 
 def read_error_message(kind: str, reason: str) -> str:
-    """Why a file can't be read, and what to do.
+    """Return the message for a file that can't be read.
 
     Args:
         kind: What it is read as.
@@ -110,7 +110,7 @@ def read_error_message(kind: str, reason: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """An error's own words, in one line; those of the error that it comes from, where it does."""
+    """Return the first line of an error's message, or of its root cause."""
     while error.__cause__ is not None:
         error = error.__cause__
     line = next((text for text in str(error).splitlines() if text.strip()), type(error).__name__)

@@ -1,4 +1,4 @@
-"""A file that is to be scored, wherever it lies: on local disk, known by its content."""
+"""The input file of scoring: on local disk, identified by its content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BLOCK = 1 << 20
 
 
 class ScoringInput(Record):
-    """A file that is to be scored.
+    """The input file of scoring.
 
     Attributes:
         file: The file; `sha256` is of its bytes alone.
@@ -67,7 +67,7 @@ def fetch_input(source: Address, limits: Limits, draft: Path) -> ScoringInput:
 
 
 def check_unchanged(scoring_input: ScoringInput) -> None:
-    """Look whether a local file is still what its digest was made of; of a fetched one the copy is.
+    """Check that a local file is unchanged since it was hashed.
 
     Raises:
         UsageError: it is not.

@@ -1,4 +1,4 @@
-"""Find what landed and is not yet in the ledger."""
+"""Search for landed files that are not in the ledger."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ _T = TypeVar("_T")
 
 
 class Search:
-    """The files of one place, compared with what is known already.
+    """The files of one location, compared with the known batches.
 
     A file of a path, size and time that the ledger knows is not read; nor is one that was read before and holds the
-    same as one that the ledger knows. What was refused under other rules is new: a repaired configuration takes it.
+    same as one that the ledger knows. Files rejected by other rules are new, so that a
+    corrected configuration applies to them.
 
     Attributes:
         incomplete: Whether a file that lies there could not be had.

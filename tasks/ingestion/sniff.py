@@ -147,7 +147,7 @@ def _try_header(text: str, delimiter: str, quote: str | bool) -> tuple[str, ...]
     try:
         return _header(text, delimiter, quote)[0]
     except DataRejectedError:
-        return ()  # the one that is taken in the end is reported
+        return ()  # the dialect chosen in the end reports the error
 
 
 def _decimal(

@@ -1,7 +1,7 @@
-"""Rows of a database become files that land, each row once, also after a kill at any moment.
+"""Export of database rows to landing files, exactly once, also after an interruption at any point.
 
-A range of watermarks is noted before its file is written and noted as done once the file is in its place. A run that
-finds a range which was begun does that very range again, into a file of the same name, unless the file is there.
+A range of watermarks is recorded before its file is written, and as done once the file exists. A run that finds a
+started range exports the same range again, to a file of the same name, unless the file exists.
 """
 
 from __future__ import annotations

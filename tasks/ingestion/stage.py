@@ -1,4 +1,4 @@
-"""A file on local disk into its staged rows, or into the reason why it is refused."""
+"""Staging of a local file, or the reason to reject it."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _GROUP_BYTES = 32 << 20
 
 
 class Discovery(Record):
-    """What landed: files to take, those that a killed run had half taken first; and what could not be opened."""
+    """What landed: files to take, those of an interrupted run first; and messages on files that could not be opened."""
 
     files: tuple[LandedFile, ...]
     messages: tuple[str, ...]

@@ -25,7 +25,7 @@ def encoding_of(path: Path, source: Source) -> str:
     """A text file's encoding, by Python's name: as given, by its byte order mark, else UTF-8.
 
     Raises:
-        DataRejectedError: the one given is none.
+        DataRejectedError: the configured encoding is unknown.
     """
     if source.encoding is None:
         with path.open("rb") as handle:
@@ -82,15 +82,15 @@ class Utf8:
         return joined[:wanted]
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def writable(self) -> bool:
-        """It is not."""
+        """Return False."""
         return False
 
     def seekable(self) -> bool:
-        """It is not."""
+        """Return False."""
         return False
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Values into moments: UTC, microseconds."""
+"""Conversion to timestamps: UTC, microseconds."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def to_timestamps(values: pa.ChunkedArray | pa.Array, timezone: str) -> pa.ChunkedArray | pa.Array:
-    """Values as moments; missing where they are none.
+    """Convert values to timestamps; invalid ones become null.
 
     Args:
-        values: Timestamps, dates or ISO 8601 text; values of another type are no moments.
-        timezone: Of those that carry none.
+        values: Timestamps, dates or ISO 8601 text; values of other types become null.
+        timezone: Time zone of values without one.
     """
     kind = values.type
     if pa.types.is_timestamp(kind):
@@ -45,7 +45,7 @@ def _microseconds(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _to_utc(values: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
-    """Microseconds in UTC. What no datetime can hold is missing."""
+    """Convert to microseconds in UTC; values out of the range of datetime become null."""
     values = _without_out_of_range(values)
     if values.type.tz is not None:
         return values.cast(TIMESTAMP)

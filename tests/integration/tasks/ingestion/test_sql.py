@@ -247,7 +247,7 @@ def test_a_watermark_of_another_kind_than_before_is_told(rides: Trips) -> None:
     rides.add(1)
     rides.fetch()
     rides.add("2026-01-01")
-    with pytest.raises(UsageError, match="found text, and what was fetched before ended at a number"):
+    with pytest.raises(UsageError, match="found text, and the last fetched one is a number"):
         rides.fetch()
     rides.database.execute("UPDATE trips SET seq = x'00'")
     with pytest.raises(UsageError, match="found a value of type bytes; expected numbers, times, dates or text"):
