@@ -24,11 +24,10 @@ WORDS = {
     r"\bby the code of now\b": "with the current code",
     r"\breigns?\b": "period as champion",
     r"\bnurser(y|ies)\b": "preload",
-    r"\bsettled?_\w+|\b\w+_settled?\b": "up_to_date, recover, resolve, commit, debounce: what is meant",
-    r"\btold\b": "message, reason, reported",
+    r"(?<!\")\btold\b(?!\")": "message, reason, reported",
     r"\btellings?\b": "describe, emit, logging",
     r"\bhalfway\b": "partial_commits, pending_moves",
-    r"\bthe desk\b|\bdesk\b": "release context",
+    r"\bdesk\b": "release context",
 }
 
 

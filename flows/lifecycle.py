@@ -98,7 +98,7 @@ class _Life:
         if self.until == "ingestion":
             return
         if self.until == "release":
-            self.settle()
+            self.recover()
         if start_from == "ingestion" or start_from == "decision":  # one by one: the type checker follows them
             self.watch()
             decision = self.decide()
@@ -120,7 +120,7 @@ class _Life:
             running.note = f"{len(accepted)} files accepted ({rows} rows), {len(rejected)} rejected"
             running.skipped = not self.ingested.batches
 
-    def settle(self) -> None:
+    def recover(self) -> None:
         """Finish what a killed run left: candidates that were judged and not released."""
         audit = Audit(self.settings)
         waiting = candidates.ready(audit, Approvals(self.settings), self.name, self.moment)

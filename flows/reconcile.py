@@ -113,7 +113,7 @@ def _start_due(client: SyncPrefectClient, settings: Settings) -> tuple[list[str]
             held.append(f"{name}: {error}")
         except ObjectNotFound:
             held.append(f"{name}: it has no deployment; `perennial deployments add {name}` writes it")
-        except Exception as error:  # told here and in the log; the other pipelines are swept all the same
+        except Exception as error:  # reported here and in the log; the other pipelines are swept all the same
             get_run_logger().exception("%s could not be looked at", name)
             held.append(f"{name}: {type(error).__name__}: {error}")
     return started, held
@@ -134,7 +134,7 @@ def _tried(client: SyncPrefectClient, work: Due) -> str:
     tries = FlowRunFilter(tags=FlowRunFilterTags(all_=[_tag(work)]), expected_start_time=recent)
     tried = client.read_flow_runs(flow_run_filter=tries, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_TRIES)
     if len(tried) >= _TRIES:
-        return f"{len(tried)} runs in the last hour did not settle it; see run {tried[0].name!r}"
+        return f"{len(tried)} runs in the last hour did not resolve it; see run {tried[0].name!r}"
     return ""
 
 

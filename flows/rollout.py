@@ -45,7 +45,7 @@ class RolloutReport(Record):
 
     Attributes:
         version: The version; None where none is rolled out.
-        told: Where it is, or how it ended, in words.
+        text: Where it is, or how it ended, in words.
         checks: What the last look found.
     """
 

@@ -115,7 +115,7 @@ def _database(error: object) -> bool:
 
 
 def _status(error: BaseException, names: set[str]) -> int | None:
-    """The HTTP status that a server answered with; None where it did not, or where that is not told."""
+    """The HTTP status that a server answered with; None where it did not, or where that is unknown."""
     answered = getattr(error, "response", None)
     if isinstance(answered, dict):  # botocore's
         found = answered.get("ResponseMetadata", {}).get("HTTPStatusCode")

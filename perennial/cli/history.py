@@ -43,7 +43,7 @@ def history(
 
 
 def _attributed(config: PipelineConfig, settings: Settings, version: int | None) -> Attribution:
-    """How much each change did; told while it goes, as it takes as long as several trainings."""
+    """How much each change did; reported while it runs, as it takes as long as several trainings."""
     from perennial.reporting.changes.read import neighbours
 
     before, now, change = neighbours(config, settings, version)

@@ -135,7 +135,7 @@ def detail(one: PipelineHistory) -> str:
         parts += [message, ""]
     parts += _rollouts(one)
     if one.pending_messages:
-        parts += ["waits for a person", *(f"  {told}" for told in one.pending_messages), ""]
+        parts += ["waits for a person", *(f"  {description}" for description in one.pending_messages), ""]
     watched = {"drift": (one.drift, one.drift_reason), "performance": (one.performance, one.performance_reason)}
     parts += [f"{name}: {state}{f' ({reason})' if reason else ''}" for name, (state, reason) in watched.items()]
     return "\n".join(parts)
@@ -152,7 +152,11 @@ def _rollouts(one: PipelineHistory) -> list[str]:
     now = one.rolling_out
     if now is not None:
         found = now.found.decision.checks if now.found else ()
-        parts += [f"rolling out: {now.told}", *(f"  {each.name}: {each.outcome}, {each.reason}" for each in found), ""]
+        parts += [
+            f"rolling out: {now.description}",
+            *(f"  {each.name}: {each.outcome}, {each.reason}" for each in found),
+            "",
+        ]
     if one.rolled_back:
         parts += ["rolled back", *(f"  version {number} was {why}" for number, why in one.rolled_back.items()), ""]
     return parts

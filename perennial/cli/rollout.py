@@ -36,7 +36,7 @@ def rollout(
         return
     with reporting(ConsoleReporter(console())):
         report = _watch(name, settings, once)
-    lines = [f"{name}: {report.told}", *(f"  {reason}" for reason in report.reasons)]
+    lines = [f"{name}: {report.text}", *(f"  {reason}" for reason in report.reasons)]
     print_result(as_json, report.model_dump(mode="json"), "\n".join(lines))
 
 

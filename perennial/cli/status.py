@@ -41,7 +41,7 @@ def _live(name: str | None, at: str, as_json: bool) -> None:
     if name is None:
         raise UsageError("--at tells of one pipeline: say which, as in `perennial status NAME --at 2026-03-01T12:00`.")
     now = datetime.now(UTC)
-    parse_time(at, datetime.max.replace(tzinfo=UTC))  # a wrong one is told before anything is opened
+    parse_time(at, datetime.max.replace(tzinfo=UTC))  # a wrong one is reported before anything is opened
     config, settings = open_pipeline(name)
     champion_periods = Audit(settings).champion_periods(config.name)
     when = parse_time(at, max([now, *(one.since for one in champion_periods)]))  # runs have clocks of their own

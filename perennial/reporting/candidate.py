@@ -147,7 +147,7 @@ def _candidate(history: _Evaluated, index: int, ledger: list[BatchRecord]) -> Ca
 
 
 def _until(history: _Evaluated, index: int, ledger: list[BatchRecord]) -> int:
-    """The newest candidate answers for all that came in so far: a refused file is told with it."""
+    """The newest candidate answers for all that came in so far: a rejected file is reported with it."""
     newest = index == len(history) - 1
     return max((one.seq for one in ledger), default=0) if newest else history[index][1].model.through_seq
 

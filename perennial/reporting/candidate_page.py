@@ -6,7 +6,7 @@ from perennial.cli.render import table
 from perennial.reporting.candidate import CandidateData, CandidateReport, Link, PipelineCandidateReport
 from tasks.stores.markdown import cell, gate_table, metric_table
 
-_MOST_NAMED = 5  # files that are told by name
+_MOST_NAMED = 5  # files that are named
 
 
 def markdown(report: PipelineCandidateReport) -> str:

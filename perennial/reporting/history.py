@@ -61,7 +61,7 @@ class RolloutLine(Record):
     share: float
     since: datetime
     until: datetime | None
-    told: str
+    description: str
     reasons: tuple[str, ...]
     found: Look | None
 
@@ -165,7 +165,7 @@ def _rollout(settings: Settings, one: Rollout) -> RolloutLine:
         share=exposure.share,
         since=one.began,
         until=one.closed,
-        told=one.status,
+        description=one.status,
         reasons=ending.reasons if ending else check.decision.reasons if check else (),
         found=check,
     )

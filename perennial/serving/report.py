@@ -1,4 +1,4 @@
-"""Versions that can't be served, told where people look: the audit, and Prefect's events by way of the outbox."""
+"""Versions that can't be served, reported where people look: the audit, and Prefect's events by way of the outbox."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def typed_columns(live: ServedVersions, sent: RequestRows) -> TypedColumns:
             values, problems = (field.read_texts if sent.texts else field.read)(sent.columns[name])
             found[field.name] = values
             wrong += problems
-    wrong += [FieldError(name, -1, told) for name, told in _unknown_columns(live, sent, known)]
+    wrong += [FieldError(name, -1, description) for name, description in _unknown_columns(live, sent, known)]
     if wrong:
         raise rejected_rows(wrong)
     return found

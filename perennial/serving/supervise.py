@@ -29,7 +29,7 @@ _SHUTDOWN_SECONDS = 30.0  # after the last request: the log, and labels, to wher
 
 
 class _StopError(Exception):
-    """Told to end."""
+    """Asked to end."""
 
 
 def supervise(settings: Settings, serve: ServeSettings, only: tuple[str, ...], listening: socket.socket) -> int:

@@ -66,7 +66,7 @@ def matching_files(landing: Landing, source: Source, emit: Warn) -> list[FileSta
     Args:
         landing: The place.
         source: The source.
-        emit: Told of each folder that can't be listed and each name that is refused.
+        emit: Receives a message for each folder that can't be listed and each name that is refused.
     """
     listed = list(landing.files(emit))
     marked = {file.path for file in listed} if source.ready == "marker" else set()

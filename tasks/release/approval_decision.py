@@ -1,4 +1,4 @@
-"""A person's answer to a version that waits: written down and told. Deployment carries it out. No Prefect needed."""
+"""A person's answer to a version that waits: recorded and published. The release applies it out. No Prefect needed."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def decide(candidate: Candidate, champion: int | None) -> tuple[bool, tuple[str,
 
     Args:
         candidate: The candidate and the verdict on it.
-        champion: The champion as it is now; the verdict holds only against the one that it names.
+        champion: The champion as it is now; the verdict is valid only for the one that it names.
     """
     verdict = candidate.verdict
     if not verdict.passed:

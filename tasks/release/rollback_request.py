@@ -1,4 +1,4 @@
-"""A person rolls a version back: done at once, and told. No Prefect needed."""
+"""A person rolls a version back: done at once, and published. No Prefect needed."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def unknown_keys(found: Mapping[Any, Any], model: type[BaseModel], where: Where,
 
 
 def wrong_values(model: type[BaseModel], found: object, where: Where) -> Found:
-    """Values that a model of Prefect's refuses; of two tellings of one mistake, the one that goes deeper."""
+    """Values that a model of Prefect's refuses; of two messages about one mistake, the one that goes deeper."""
     try:
         model.model_validate(found)
     except ValidationError as error:

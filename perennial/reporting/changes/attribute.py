@@ -180,7 +180,7 @@ class _Attributor:
     ) -> ChangeEffect:
         built = self.built.get(step.name)
         effect = None if built is None else self._effect(built.predictions, base.predictions, among, rows)
-        return ChangeEffect(name=step.name, told=step.description, effect=effect, problem=problem)
+        return ChangeEffect(name=step.name, description=step.description, effect=effect, problem=problem)
 
     def _effect(self, one: ModelPredictions, other: ModelPredictions, among: Holdout, rows: _Rows) -> Interval | None:
         metric = self.new.config.evaluation.primary

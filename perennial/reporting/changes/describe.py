@@ -34,7 +34,7 @@ def lines(change: VersionChange, other: VersionChange | None = None) -> Iterator
 
     Args:
         change: The change.
-        other: One that was told before: where a kind of thing changed alike, that is said in a word.
+        other: One that was described before: where a kind of thing changed alike, that is said in a word.
     """
     previous = {} if other is None else _by_kind(other)
     for kind, each in _by_kind(change).items():

@@ -42,7 +42,7 @@ def version_change(
         why: Why it is compared with that one.
         ledger: Every batch ever taken.
         drift: What was found before the version was trained.
-        newest: Whether it is the newest: files refused since are told with it.
+        newest: Whether it is the newest: files rejected since are reported with it.
     """
     missing = () if before is None else tuple(_missing(before, now))
     lost = {step for step in TRAINING_STAGES if before and not (step in before.manifests and step in now.manifests)}
@@ -130,7 +130,7 @@ def field_changes(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue])
 
 
 def _container(name: str, value: JsonValue, other: Mapping[str, JsonValue]) -> bool:
-    """Whether it is an empty list or section that holds something in the other: its fields are told."""
+    """Whether it is an empty list or section that holds something in the other: its fields are described."""
     return value in ([], {}) and any(one.startswith((f"{name}[", f"{name}.")) for one in other)
 
 

@@ -113,7 +113,7 @@ def _attribution(one: Attribution, draw: _Draw) -> list[str]:
 
 
 def _change_effect(one: ChangeEffect) -> tuple[str, ...]:
-    label = one.told[0] if len(one.told) == 1 else f"{one.name} ({len(one.told)} fields)"
+    label = one.description[0] if len(one.description) == 1 else f"{one.name} ({len(one.description)} fields)"
     label = f"{one.name}: {label}" if one.name == "data" else label
     return (f"{label}: not tried: {one.problem}", "–", "–") if one.problem else (label, *describe.interval(one.effect))
 

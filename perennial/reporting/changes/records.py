@@ -96,8 +96,8 @@ class VersionChange(Record):
     Attributes:
         against: The other's version; None for a first one, or one that never had a number.
         why: Why it is compared with that one.
-        config, code, packages: None where it can't be told; `unknown` says why.
-        unknown: What can't be told, and why.
+        config, code, packages: None where it is unknown; `unknown` says why.
+        unknown: What is unknown, and why.
     """
 
     against: int | None
@@ -161,13 +161,13 @@ class ChangeEffect(Record):
     """What one change did by itself.
 
     Attributes:
-        told: The change, in words.
+        description: The change, in words.
         effect: Improvement over the older version; None where it was not tried.
         problem: Why it was not tried; empty where it was.
     """
 
     name: str
-    told: tuple[str, ...]
+    description: tuple[str, ...]
     effect: Interval | None
     problem: str = ""
 

@@ -23,7 +23,7 @@ class ConfigChange(NamedTuple):
 
     Attributes:
         name: Short, for a table.
-        told: The difference, in words.
+        description: The difference, in words.
         paths: Fields of the configuration, by section and name.
     """
 

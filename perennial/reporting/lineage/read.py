@@ -41,7 +41,7 @@ _UNREADABLE = (PerennialError, delta.Error, OSError)
 
 
 def read(config: PipelineConfig, settings: Settings, selector: str | None, now: datetime) -> Lineage:
-    """All that is known of a version. What can't be read is told among the problems, and the rest is there.
+    """All that is known of a version. What can't be read is listed among the problems, and the rest is there.
 
     Args:
         config: The pipeline.
@@ -188,8 +188,8 @@ class _Reader:
         except FileNotFoundError as error:
             self._add_problem(
                 "provenance",
-                f"{error.filename} is not there: configuration, packages and commit are told as far as the manifests "
-                "have them.",
+                f"{error.filename} is not there: configuration, packages and commit are those that the manifests "
+                "have.",
             )
         except ValidationError as error:
             wrong = error.errors(include_url=False)[0]

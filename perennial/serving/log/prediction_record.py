@@ -68,7 +68,7 @@ class Meters(Protocol):
         """Rows will never be in the lake, though nobody was killed."""
 
     def lost(self, pipeline: str, rows: int) -> None:
-        """A worker that was killed had rows in memory. Told by the one worker that found its files."""
+        """A worker that was killed had rows in memory. Reported by the one worker that found its files."""
 
     def waiting(self, files: int, size: int) -> None:
         """Files that wait for the lake, of all workers, and their bytes."""

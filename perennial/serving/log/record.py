@@ -208,7 +208,7 @@ class PredictionLog:
         self._sync_at = time.monotonic()
 
     def _check_disk(self) -> None:
-        """See whether there is room on the disk for more."""
+        """See whether there is space on the disk for more."""
         began = time.monotonic()
         if began < self._check_disk_at:
             return

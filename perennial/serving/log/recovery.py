@@ -104,7 +104,7 @@ def record_lost(
     _log.warning(_MESSAGES[cause], pipeline, worker, rows, extra={"pipeline": pipeline, "worker": worker, "rows": rows})
     path = root / LOST
     entry = {"worker": worker, "pipeline": pipeline, "why": cause}
-    if any(entry.items() <= told.items() for told in lost_rows(root)):
+    if any(entry.items() <= description.items() for description in lost_rows(root)):
         return
     full = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **entry, "rows": rows, "bound": bound}
     with path.open("ab", buffering=0) as sink:

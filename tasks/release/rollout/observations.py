@@ -82,7 +82,7 @@ def _scored(ref: ModelRef, model: Any, piece: pa.Table) -> pa.Table:
     ids = {ROW_ID: piece.column(ROW_ID)}
     try:
         return _table({**ids, **models.prediction_columns(model, frame)}, "", piece.num_rows)
-    except Exception as error:  # whatever a model throws: it is counted, and told
+    except Exception as error:  # whatever a model throws: it is counted, and reported
         return _table(ids, f"{type(error).__name__}: {error}", piece.num_rows)
 
 

@@ -1,4 +1,4 @@
-"""Tell of each stage's run by OpenLineage events. Whatever goes wrong in telling is said, and never fails the run."""
+"""Emits OpenLineage events of each stage's run. Errors are logged and never fail the run."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_what_is_under_way_is_not_doubled_and_three_tries_an_hour_are_enough(
     report = sweep()
     last = runs(client, deployments, "stuck")[-1].name
     assert report.started == ()
-    assert report.held[1] == f"{told}; not started: 3 runs in the last hour did not settle it; see run {last!r}"
+    assert report.held[1] == f"{told}; not started: 3 runs in the last hour did not resolve it; see run {last!r}"
 
     world.land("stuck", "second.csv", trips(20, 20, seed=2))
     assert sweep().started == ("ingest of stuck: 2 files landed",)
