@@ -188,8 +188,7 @@ class _Reader:
         except FileNotFoundError as error:
             self._add_problem(
                 "provenance",
-                f"{error.filename} is not there: configuration, packages and commit are those that the manifests "
-                "have.",
+                f"{error.filename} is not there: configuration, packages and commit are those that the manifests have.",
             )
         except ValidationError as error:
             wrong = error.errors(include_url=False)[0]

@@ -50,7 +50,7 @@ class Contents:
         query = sa.select(_contents).filter_by(**self._own)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        return {FileStat(row.path, row.size, row.mtime_ns): Content(row.sha256, row.message) for row in rows}
+        return {FileStat(row.path, row.size, row.mtime_ns): Content(row.sha256, row.told) for row in rows}
 
     def record(self, file: FileStat, sha256: str, *, reported: bool) -> None:
         """Remember what a file holds."""

@@ -308,7 +308,7 @@ def test_with_four_eyes_another_person_has_to_prove_it(
 
     unproven = cli("approve", address, "--reason", "ok")
     assert unproven.code == 2
-    assert "nothing proves who approves" in unproven.err
+    assert "the approver's identity is not verified" in unproven.err
     form = approve_flow(NAME, version, "approve", "ok", return_state=True)
     assert form.is_failed()
     assert "PERENNIAL_TOKEN=... perennial approve" in str(form.message)

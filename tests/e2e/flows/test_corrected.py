@@ -118,5 +118,5 @@ def test_rows_whose_file_was_taken_away_are_entered_in_the_ledger(world: World) 
     assert world.run("gone").outcome == "promoted"
     (entry,) = Lake(world.settings, config).ledger()
     assert (entry.accepted, entry.verdict) == (150, "accepted")
-    assert "gone" in entry.reasons[0]
+    assert "removed" in entry.reasons[0]
     assert len(world.row_ids("gone")) == 150

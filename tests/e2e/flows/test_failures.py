@@ -274,7 +274,7 @@ def test_no_label_in_the_first_files_is_told(champion: World, cli: Cli) -> None:
     found = said.json()
     assert found["champion"] is None
     assert (said.code, found["outcome"]) in ((3, "data_rejected"), (0, "nothing_to_do"))
-    assert any("no labelled rows" in reason for reason in found["reasons"]), found["reasons"]
+    assert any("no labelled row" in reason for reason in found["reasons"]), found["reasons"]
     assert "Traceback" not in said.err
 
 

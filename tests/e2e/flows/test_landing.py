@@ -113,7 +113,7 @@ def test_a_file_too_large_is_refused_with_a_verdict_and_stops_no_other(
     assert sorted(ingest(name)) == [("large.csv", "rejected", 0), ("ok.csv", "accepted", 20)]
     assert ingest(name) == []
     (reason,) = module_world.ledger(name)["large.csv"].reasons
-    assert f"it has {len(CSV) + 10} bytes, and at most {len(CSV)} are taken" in reason
+    assert f"it has {len(CSV) + 10} bytes; at most {len(CSV)} are accepted" in reason
     assert "source.limits.file_bytes" in reason
 
 

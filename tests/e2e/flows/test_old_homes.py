@@ -45,7 +45,17 @@ def old(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     """An older version's home, moved here."""
     with tarfile.open(request.param) as archive:
         archive.extractall(tmp_path, filter="data")
+    for path in (tmp_path / "configs").glob("*.yaml"):
+        renamed(path)
     return make_world(tmp_path / "home", tmp_path / "configs", monkeypatch)
+
+
+def renamed(path: Path) -> None:
+    """Keys that have another name since, as docs/upgrade.md says."""
+    text = path.read_text(encoding="utf-8")
+    for before, now in (("\npolicy:", "\ncompliance:"), ("settle_seconds:", "stable_seconds:")):
+        text = text.replace(before, now)
+    path.write_text(text, encoding="utf-8")
 
 
 def answers(cli: Cli) -> dict[str, Any]:

@@ -187,7 +187,7 @@ RULES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "too few rows": ({"compliance": {"min_training_rows": 501}}, {}, "500 training rows, at least 501 are required"),
     "too old": ({"compliance": {"max_data_age_days": 1.5}}, {}, "newest training row is 2.0 days old, at most 1.5"),
     "no age": ({"compliance": {"max_data_age_days": 9.0}}, {"newest_event": None}, "the data's age is unknown"),
-    "another estimator": ({"policy": ALLOWED}, {}, "estimator sklearn.linear_model.Ridge is not allowed"),
+    "another estimator": ({"compliance": ALLOWED}, {}, "estimator sklearn.linear_model.Ridge is not allowed"),
     "no lineage": ({}, {"lineage": {"dataset": "d", "code": "", "run": ""}}, "lineage is missing code, run"),
 }
 
