@@ -151,7 +151,7 @@ def test_a_rollback_that_was_killed_is_ended_once(three: World, cli: Cli) -> Non
     assert cli("rollback", NAME, "--to", "3").code == 0
     assert cli("rollback", NAME, "--to", "2").code == 0
     assert (three.alias(NAME), marked(three)) == (2, [3])
-    for name in ("set_champion", "mark"):
+    for name in ("set_champion", "tag_rolled_back"):
         assert cli("rollback", NAME, "--to", "3").code == 0
         real = getattr(Tracking, name)
         with pytest.MonkeyPatch.context() as patch:
@@ -163,7 +163,7 @@ def test_a_rollback_that_was_killed_is_ended_once(three: World, cli: Cli) -> Non
             patch.setattr(Tracking, name, end)
             assert cli("rollback", NAME, "--to", "1").code != 0
         assert undeployed(three.config(NAME), three.settings), "the sweep sees it"
-        if name == "mark":
+        if name == "tag_rolled_back":
             deploy(NAME)
         else:  # the same command, given again, goes no further back
             told = cli("rollback", NAME, "--json").json()

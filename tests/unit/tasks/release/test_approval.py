@@ -91,7 +91,7 @@ def test_who_may_answer(rules: Approval, decision: Any, by: str, verified: bool,
         (ASKED, request(superseded_by=4), NOW, "fail", "superseded by version 4"),
         (ASKED, request(), NOW, "not_applicable", "perennial approve demand@3 --reason TEXT"),
         (FOUR_EYES, APPROVED, NOW, "pass", "approved by ana"),
-        (FOUR_EYES, UNPROVEN, NOW, "fail", "the approver's identity is not verified"),
+        (FOUR_EYES, UNPROVEN, NOW, "fail", "identity is not verified"),
         (FOUR_EYES, APPROVED.model_copy(update={"by": "Trainer"}), NOW, "fail", "another person has to approve"),
     ],
 )
