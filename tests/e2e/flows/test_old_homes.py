@@ -93,8 +93,7 @@ def test_an_old_home_opens_and_lives_on(old: World, cli: Cli) -> None:
     history = said[f"history {PLAIN} --json"]["versions"]
     assert [(one["version"], one["outcome"]) for one in history] == [(1, "promoted"), (2, "promoted")]
     assert said[f"lineage {PLAIN} --json"]["problems"] == []
-    for manifest in Manifests(old.settings, PLAIN).all():
-        assert manifest.parts.fingerprint == manifest.fingerprint
+    assert {manifest.stage for manifest in Manifests(old.settings, PLAIN).all()} >= {"features", "training", "release"}
 
     stages = {one["stage"]: one["action"] for one in said[f"plan {PLAIN} --json"]["stages"]}
     assert stages["ingestion"] == "reuse"

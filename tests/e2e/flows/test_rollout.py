@@ -199,7 +199,7 @@ def test_one_that_was_moved_back_is_never_promoted_by_itself(calm: World) -> Non
     assert candidates.submit(audit, equal, at=datetime.now(UTC), actor="trainer") is not None
     found = deployed(NAME)
     assert (found.outcome, found.version > version) == ("kept_champion", True)
-    assert found.reasons[0].startswith(f"its model is that of version {version}, which was moved back")
+    assert found.reasons[0].startswith(f"its model is that of version {version}, which was rolled back")
 
 
 def another_run(world: World) -> str:
