@@ -24,7 +24,7 @@ WORDS = {
     r"\bby the code of now\b": "with the current code",
     r"\breigns?\b": "period as champion",
     r"\bnurser(y|ies)\b": "preload",
-    r"(?<!\")\btold\b(?!\")": "message, reason, reported",
+    r"(?<![\".])\btold\b(?!\")": "message, reason, reported",
     r"\btellings?\b": "describe, emit, logging",
     r"\bhalfway\b": "partial_commits, pending_moves",
     r"\bdesk\b": "release context",
