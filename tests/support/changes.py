@@ -48,6 +48,13 @@ class Story:
         return self.world.run(NAME)
 
 
+def begun(world: World) -> Story:
+    """One whose first model is champion."""
+    story = Story(world)
+    assert story.run().outcome == "promoted"
+    return story
+
+
 def ran(report: LifecycleReport) -> list[str]:
     """Stages of the training that really ran."""
     return [one.name for one in report.stages if one.name in RENEWED and one.state == "done"]

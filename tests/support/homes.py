@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.stores.locks.file import exclusive
 from tests.support.world import World, make_world
 
 
@@ -28,8 +28,7 @@ def copied_tables(folder: Path, make: Callable[[Path], None]) -> Callable[[Path]
     original = folder / "mlflow.db"
 
     def copy(path: Path) -> None:
-        with (folder / "mlflow.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive(folder, "mlflow"):
             if not original.exists():
                 make(folder / "mlflow.draft")
                 (folder / "mlflow.draft").replace(original)
@@ -54,8 +53,7 @@ class Homes:
         The first who asks trains, others wait for it.
         """
         original = self._folder / train.__name__
-        with (self._folder / f"{train.__name__}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive(self._folder, train.__name__):
             if not (original / "complete").exists():
                 shutil.rmtree(original, ignore_errors=True)
                 with pytest.MonkeyPatch.context() as own:

@@ -101,7 +101,7 @@ def not_equal(said: Said) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in found["checks"] if one["outcome"] != "equal"}
 
 
-@pytest.mark.parametrize("address", [f"{NAME}@1", SEARCHED])
+@pytest.mark.parametrize("address", [f"{NAME}@1", f"{NAME}@2", SEARCHED])
 def test_another_process_and_home_rebuild_it_equal(address: str, home: Path, server: str, tmp_path: Path) -> None:
     before = content(home)
     (tmp_path / "configs").mkdir()

@@ -8,16 +8,14 @@ import httpx
 import pytest
 
 from tasks.stores.state.manifests import Manifests
-from tests.support.changes import CHANGES, NAME, RENEWED, Story, check_change, ran
+from tests.support.changes import CHANGES, NAME, RENEWED, Story, begun, check_change, ran
 from tests.support.command import Cli
 from tests.support.world import World
 
 
 @pytest.fixture(scope="module")
 def story(module_world: World) -> Story:
-    found = Story(module_world)
-    assert found.run().outcome == "promoted"
-    return found
+    return begun(module_world)
 
 
 @pytest.mark.parametrize("what", ["a bound", "a batch"])

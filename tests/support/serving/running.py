@@ -59,6 +59,15 @@ class Running:
                 total += float(value)
         return total
 
+    def registry_lost(self) -> bool:
+        """Whether the service notices within five seconds that the registry is out of reach."""
+        until = time.monotonic() + 5.0
+        while self.metric("perennial_registry_reachable") != 0:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        return True
+
     def lines(self, event: str) -> list[dict[str, Any]]:
         """What the log says of an event."""
         found = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]

@@ -6,15 +6,13 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.support.changes import CHANGES, Story, check_change
+from tests.support.changes import CHANGES, Story, begun, check_change
 from tests.support.world import World
 
 
 @pytest.fixture(scope="module")
 def story(module_world: World) -> Story:
-    found = Story(module_world)
-    assert found.run().outcome == "promoted"
-    return found
+    return begun(module_world)
 
 
 @settings(max_examples=8, deadline=None, phases=[Phase.generate])  # each example is a step of one story
