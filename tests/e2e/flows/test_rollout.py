@@ -284,7 +284,7 @@ def test_killed_while_it_begins(calm: World, cli: Cli, where: Any, name: str) ->
     assert cli("rollback", NAME).code == 0
 
 
-@pytest.mark.parametrize("name", ["hide", "mark"])
+@pytest.mark.parametrize("name", ["clear_challenger", "tag_rolled_back"])
 def test_killed_while_it_is_moved_back(calm: World, name: str) -> None:
     one = begun(calm, NAME)
     champion, told = calm.alias(NAME), len(events(calm, NAME))

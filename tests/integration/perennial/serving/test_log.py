@@ -255,7 +255,7 @@ def test_what_the_lake_does_not_take_waits_and_is_told_once(world: World, caplog
         await_that(lambda: not files(world))
         log.close()
     assert [row["_request"] for row in rows_of(world.home, config)] == ["a", "b"]
-    assert sum("answers wait on disk" in one.message for one in caplog.records) == 1
+    assert sum("predictions wait on disk" in one.message for one in caplog.records) == 1
     assert sum("can be written again" in one.message for one in caplog.records) == 1
 
 
