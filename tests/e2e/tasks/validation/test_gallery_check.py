@@ -33,9 +33,9 @@ WRONG = [
     ),
     (
         expectation("expect_column_values_to_be_in_set", column="kind", value_set="bus"),
-        r"\[0\]\.arguments: found arguments that .* refuses: value_set; value is not a valid list; allowed: the arg",
+        r"\[0\]\.arguments: found arguments that .* rejects: value_set; value is not a valid list; allowed: the arg",
     ),
-    (expectation(MEAN, min_value=1), r"\[0\]\.arguments: found .* refuses: column; field required"),
+    (expectation(MEAN, min_value=1), r"\[0\]\.arguments: found .* rejects: column; field required"),
     (expectation(MEAN, column="kind"), r"\[0\]: found expect_column_mean_to_be_between of kind can't be checked: "),
     (
         expectation("expect_column_values_to_match_regex", column="kind", regex="("),

@@ -134,7 +134,7 @@ def test_a_request_closed_as_expired_takes_no_answer_whatever_the_clock_says(app
     one = approvals.expire(kept(approvals, 1))
     assert one.state(START) == "expired"
     assert approvals.pending(NAME, START) == []
-    with pytest.raises(UsageError, match=r"nobody answered"):
+    with pytest.raises(UsageError, match=r"no decision by"):
         give(approvals, one, "approve", "ana")
 
 
