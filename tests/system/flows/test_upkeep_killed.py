@@ -23,13 +23,13 @@ KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
 from tasks.stores.lake import maintenance
-real = maintenance.free
+real = maintenance.delete_files
 def dies(opened, names):
     names = list(names)
     real(opened, names[: len(names) // int(sys.argv[2])] if int(sys.argv[2]) else [])
     if names:
         os.kill(os.getpid(), signal.SIGKILL)
-maintenance.free = dies
+maintenance.delete_files = dies
 from flows.upkeep import upkeep as flow
 flow(sys.argv[1])
 """
