@@ -61,10 +61,11 @@ coverage: $(READY) ## branch coverage of the tests and the system's tests togeth
 	@$(SYSTEM) --cov --cov-append --cov-report= tests/system
 	@$(BIN)/coverage report --format=total --precision=2
 
-lint: $(READY) ## ruff, format check, import contracts
+lint: $(READY) ## ruff, format check, import contracts, retired words
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python .ci/retired_words.py
 
 types: $(READY) ## mypy, strict
 	@$(BIN)/mypy

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord
-from tasks.stores.lake import Lake
+from tasks.records.data import BatchRecord
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
 
 

@@ -1,4 +1,4 @@
-"""The bare script that the whole job is held against: read parquet, same checks by hand, same model, save."""
+"""The bare script that the whole job is compared with: read parquet, same checks by hand, same model, save."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from benchmarks import accounts, crash_child, crash_files
 from benchmarks.crash_kill import Child, Toll
 from configs import load
 from configs.schema import PipelineConfig
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings, load_settings, prepare
 
 _PACE = 0.2
@@ -92,7 +92,7 @@ def use(home: Path) -> None:
 
 
 def finish(config: PipelineConfig) -> None:
-    """Take in what is left, mend all that waits in quarantine, and look once more."""
+    """Take in what is left, fix all that waits in quarantine, and look once more."""
     settings = load_settings()
     crash_child.ingest(config, settings)
     crash_child.give_back(config, settings)

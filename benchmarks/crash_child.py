@@ -17,20 +17,20 @@ from uuid import uuid4
 
 import numpy as np
 
-from benchmarks.crash_files import COLUMNS, mended
+from benchmarks.crash_files import COLUMNS, repaired
 from configs.schema import PipelineConfig
-from flows.readmission import Request, hand, left
 from tasks.ingestion import task as ingestion
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.export import export
+from tasks.quarantine.readmission import ReadmitRequest, pending_files, prepare_readmission
 from tasks.quarantine.select import Selection
-from tasks.stores.delta import Part
-from tasks.stores.lake import Lake
-from tasks.stores.lock import hold
+from tasks.stores.lake.delta import TransactionRows
+from tasks.stores.lake.schemas import ORIGIN
+from tasks.stores.lake.tables import Lake
+from tasks.stores.locks.lock import hold
 from tasks.stores.settings import Settings, load_settings
-from tasks.stores.tables import ORIGIN
 from tasks.upkeep import task as upkeep
-from tasks.validation import take as taking
+from tasks.validation import commit as taking
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RESTING, WAITING = "resting", "waiting"
@@ -43,7 +43,7 @@ _TABLES = {"observations": "rows", "batches": "ledger"}
 
 
 class Teller:
-    """Tells, in a byte that the parent reads, what the process is at; and dies where it was told to.
+    """Tells, in a byte that the parent reads, what the process is at, and dies where it was asked to.
 
     Args:
         shared: The parent's: the phase, the phase to die at (NOWHERE: none), and whether to end.
@@ -74,18 +74,18 @@ def quiet(_: str) -> None:
 
 def watch(tell: Tell) -> None:
     """Tell of the steps of judging and writing as they begin."""
-    judge, append, merge, replace = taking._judge, Lake.append_parts_once, Lake.merge_parts_once, Lake.replace
+    judge, append, merge, replace = taking._decide_verdicts, Lake.append_parts_once, Lake.merge_parts_once, Lake.replace
 
     def judging(*arguments: Any) -> Any:
         tell("judging")
         return judge(*arguments)
 
-    def appending(lake: Lake, table: Any, parts: Sequence[Part]) -> int:
+    def appending(lake: Lake, table: Any, parts: Sequence[TransactionRows]) -> int:
         if parts:
             tell(_TABLES.get(table, table))
         return append(lake, table, parts)
 
-    def merging(lake: Lake, table: Any, parts: Sequence[Part], on: Sequence[str]) -> int:
+    def merging(lake: Lake, table: Any, parts: Sequence[TransactionRows], on: Sequence[str]) -> int:
         tell("merge")
         return merge(lake, table, parts, on)
 
@@ -109,12 +109,12 @@ def ingest(config: PipelineConfig, settings: Settings, tell: Tell = quiet, only:
     count = 0
     with hold(settings, f"{config.name}.data") as lock:
         tell("looking")
-        for group in ingestion.groups(ingestion.discover.fn(config, NOW, only).files):
+        for group in ingestion.commit_groups(ingestion.discover.fn(config, NOW, only).files):
             tell("reading")
             staged = ingestion.read.fn(config, group)
             lock.check()
             if staged:
-                count += len(taking.take(config, settings, staged, NOW, config.expectations))
+                count += len(taking.commit_batches(config, settings, staged, NOW, config.expectations))
             tell("clearing")
             for batch in staged:
                 if batch.staged:
@@ -124,25 +124,25 @@ def ingest(config: PipelineConfig, settings: Settings, tell: Tell = quiet, only:
 
 
 def give_back(config: PipelineConfig, settings: Settings, tell: Tell = quiet) -> int:
-    """Mend rows that wait in quarantine, give them back and take them in; how many."""
+    """Fix rows that wait in quarantine, give them back and take them in; how many."""
     tell(WAITING)
     with hold(settings, f"{config.name}.data"):
-        earlier = left(config, settings)
+        earlier = pending_files(config, settings)
         if earlier:
             ingest(config, settings, tell, earlier)
         tell("giving back")
         quarantine = Quarantine(Lake(settings, config))
-        chosen = quarantine.choose(Selection())
+        chosen = quarantine.resolve(Selection())
         rows = [row for table in quarantine.rows(chosen) for row in table.to_pylist()]
         if not rows:
             return 0
         out = settings.root / f"export-{uuid4().hex}.jsonl"
         export(config, quarantine, chosen, out)
-        lines = [mended(json.loads(line)) for line in out.read_text().splitlines()]
+        lines = [repaired(json.loads(line)) for line in out.read_text().splitlines()]
         kept = [{name: line[name] for name in (ORIGIN, *COLUMNS)} for line in lines]
         out.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        handed = hand(config, settings, Request(Selection(), out, None), (), NOW)
-        ingest(config, settings, tell, tuple(handed.only))
+        handed = prepare_readmission(config, settings, ReadmitRequest(Selection(), out, None), (), NOW)
+        ingest(config, settings, tell, tuple(handed.ingest_paths))
     return len(rows)
 
 
@@ -152,12 +152,12 @@ def tend(config: PipelineConfig, settings: Settings, tell: Tell = quiet) -> None
     with hold(settings, f"{config.name}.model"), hold(settings, f"{config.name}.data"):
         tell("upkeep")
         for table in Lake(settings, config).tables:
-            upkeep.tend.fn(config, table, [], NOW, dry_run=False)
+            upkeep.maintain_table.fn(config, table, [], NOW, dry_run=False)
         upkeep.clear_staging.fn(config, dry_run=False)
 
 
 def live(config: PipelineConfig, shared: memoryview, seed: Sequence[int], extras: bool) -> None:
-    """Work until told to end: mostly ingest; with `extras` now and then give rows back, or tend the lake."""
+    """Work until asked to end: mostly ingest; with `extras` now and then give rows back, or tend the lake."""
     settings, tell, rng = load_settings(), Teller(shared), np.random.default_rng(seed)
     watch(tell)
     while not tell.ended:

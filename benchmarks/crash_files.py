@@ -77,7 +77,7 @@ def rows_of(number: int, seed: int) -> list[dict[str, Any]]:
     return [*rows, *rows[:3]]
 
 
-def mended(cells: dict[str, Any]) -> dict[str, Any]:
+def repaired(cells: dict[str, Any]) -> dict[str, Any]:
     """A refused row as a person would give it back."""
     return {**cells, "x": round(float(cells["x"]) % 100.0, 3)}
 

@@ -27,10 +27,10 @@ import numpy as np
 from benchmarks import accounts
 from configs import load
 from configs.schema import PipelineConfig
-from tasks.stores.audit import Audit
-from tasks.stores.candidates import judged
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.candidates import evaluated
 
 _FILES, _ROWS = 4, 60
 _LATEST_KILL = 25.0
@@ -51,7 +51,7 @@ features: {numeric: [x]}
 split: {kind: random, holdout: 0.3}
 training: {estimator: sklearn.linear_model.Ridge}
 evaluation: {primary: mae, comparison: {resamples: 100, min_rows: 30}}
-policy: {min_training_rows: 50}
+compliance: {min_training_rows: 50}
 """
 
 
@@ -121,7 +121,7 @@ def _start(base: Path, name: str) -> subprocess.Popen[str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "PERENNIAL_"))}
     own = {"PERENNIAL_HOME": str(base / "home"), "PERENNIAL_CONFIGS": str(base / "configs"), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "run", name, "--json"],
+        [sys.executable, "-m", "perennial.cli.main", "run", name, "--json"],
         env={**kept, **own},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -137,7 +137,7 @@ def _faults(config: PipelineConfig, settings: Settings) -> Iterator[str]:
     ids = sorted(lake.read("observations", ["id"]).column("id").to_pylist())
     if ids != list(range(_FILES * _ROWS)):
         yield f"{config.name}: found {len(ids)} rows of {len(set(ids))} keys, expected {_FILES * _ROWS} of as many"
-    versions, champion = [version for *_, version in judged(audit, config.name)], audit.champion(config.name)
+    versions, champion = [version for *_, version in evaluated(audit, config.name)], audit.champion(config.name)
     if versions != [1] or champion != 1:
         yield f"{config.name}: found versions {versions}, champion {champion}; expected version 1 alone, as champion"
 

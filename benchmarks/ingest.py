@@ -118,15 +118,15 @@ def perennial(rows: int) -> dict[str, float]:
     import great_expectations.validator.validator  # noqa: F401  # imports are no part of the work
 
     from flows.ingest import ingest
-    from flows.system.session import prefect_session
+    from perennial.ops.session import prefect_session
     from tasks.ingestion import stage
-    from tasks.stores.lake import Lake
+    from tasks.stores.lake.tables import Lake
     from tasks.stores.settings import load_settings, prepare
-    from tasks.validation import take
+    from tasks.validation import commit
 
     spent = Spent()
     spent.watch(stage, "stage", lambda *_: "read")
-    spent.watch(take, "judge", lambda *_: "validate")
+    spent.watch(commit, "decide_verdicts", lambda *_: "validate")
     # What is refused is made while it is written, and so are the rows that come in.
     spent.watch(Lake, "append_parts_once", lambda _, table, *__: "write" if table == "observations" else "validate")
     settings = load_settings()

@@ -89,7 +89,7 @@ def prepare_home(base: Path, rows: int, environment: dict[str, str]) -> dict[str
     text = _CONFIG.replace("LANDING", str(landing)).replace("NUMERIC", numeric)
     (configs / "bench.yaml").write_text(text)
     mine = {**environment, "PERENNIAL_HOME": str(base / "home"), "PERENNIAL_CONFIGS": str(configs)}
-    first = "from flows.context import *; from tasks.stores.tracking import Tracking\n"
+    first = "from flows.context import *; from tasks.stores.registry.tracking import Tracking\n"
     first += "config, settings = open_pipeline('bench'); Tracking(settings, 'bench').champion()"
     subprocess.run([sys.executable, "-c", first], env=mine, check=True)
     return mine
@@ -100,10 +100,9 @@ def measure(rows: int, base: Path, environment: dict[str, str]) -> tuple[Cost, C
     mine = prepare_home(base, rows, environment)
     bare = run([sys.executable, "-m", "benchmarks.bare", str(base / "landing"), str(base / "bare.skops")], environment)
     report = base / "report.json"
-    script = (
-        f"import sys, flows.cli; sys.stdout = open({str(report)!r}, 'w'); flows.cli.main(['run', 'bench', '--json'])"
-    )
-    job = run([sys.executable, "-c", script], mine)
+    script = "import sys; from perennial.cli.main import main; sys.stdout = open(sys.argv[1], 'w'); "
+    script += "main(['run', 'bench', '--json'])"
+    job = run([sys.executable, "-c", script, str(report)], mine)
     told = json.loads(report.read_text())
     if told["outcome"] != "promoted":
         raise RuntimeError(f"the job ended as {told['outcome']}: {told['reasons']}")
@@ -116,7 +115,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--repeat", type=int, default=1, help="runs of each; the median by wall time is printed")
     options = parser.parse_args()
-    from flows.system.session import prefect_session
+    from perennial.ops.session import prefect_session
     from tasks.stores.settings import Settings, prepare
 
     with tempfile.TemporaryDirectory() as name:

@@ -59,8 +59,8 @@ class Bench:
     def measure(self) -> tuple[float, list[str]]:
         """Seconds of `perennial run`, and the stages that ran."""
         report = self.base / "report.json"
-        script = f"import sys, flows.cli; sys.stdout = open({str(report)!r}, 'w')"
-        script += "; flows.cli.main(['run', 'bench', '--json'])"
+        script = f"import sys, perennial.cli.main; sys.stdout = open({str(report)!r}, 'w')"
+        script += "; perennial.cli.main.main(['run', 'bench', '--json'])"
         cost = run([sys.executable, "-c", script], self.environment)
         told = json.loads(report.read_text(encoding="utf-8"))
         return cost.wall, [one["name"] for one in told["stages"] if one["state"] == "done"]
@@ -68,7 +68,7 @@ class Bench:
 
 def measure(rows: int, repeat: int) -> None:
     """Print the table."""
-    from flows.system.session import prefect_session
+    from perennial.ops.session import prefect_session
     from tasks.stores.settings import Settings, prepare
 
     with tempfile.TemporaryDirectory() as name:

@@ -29,8 +29,10 @@ _COLUMNS = [*(f"x{number}" for number in range(8)), "load", "wind", "kind", "pla
 def trained(base: Path, environment: dict[str, str]) -> tuple[dict[str, str], Path]:
     """A home with a champion, as an environment, and the champion's file."""
     mine = prepare_home(base, _TRAINED_ON, environment)
-    subprocess.run([sys.executable, "-m", "flows.cli", "run", "bench"], env=mine, check=True, capture_output=True)
-    asked = "from tasks.stores.tracking import Tracking; from tasks.stores.settings import load_settings\n"
+    subprocess.run(
+        [sys.executable, "-m", "perennial.cli.main", "run", "bench"], env=mine, check=True, capture_output=True
+    )
+    asked = "from tasks.stores.registry.tracking import Tracking; from tasks.stores.settings import load_settings\n"
     asked += "print(Tracking(load_settings(), 'bench').asked(None).folder)"
     found = subprocess.run([sys.executable, "-c", asked], env=mine, check=True, capture_output=True, text=True)
     return mine, Path(found.stdout.splitlines()[-1]) / "model.skops"
@@ -61,7 +63,7 @@ def plain(source: Path, model: Path, output: Path) -> None:
 def measure(source: Path, model: Path, environment: dict[str, str]) -> tuple[Cost, Cost, Cost, float]:
     """Perennial into a file, into the lake, the plain script; and the greatest relative difference of predictions."""
     ours, theirs = source.with_name("ours.parquet"), source.with_name("theirs.parquet")
-    command = [sys.executable, "-m", "flows.cli", "score", "bench", "--input", str(source), "--json"]
+    command = [sys.executable, "-m", "perennial.cli.main", "score", "bench", "--input", str(source), "--json"]
     job = run([*command, "--output", str(ours)], environment)
     lake = run(command, environment)
     words = ["--plain", str(source), str(model), str(theirs)]
@@ -86,7 +88,7 @@ def main() -> None:
     if options.plain:
         plain(*options.plain)
         return
-    from flows.system.session import prefect_session
+    from perennial.ops.session import prefect_session
     from tasks.stores.settings import Settings, prepare
 
     with tempfile.TemporaryDirectory() as name:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from benchmarks.pipeline import frame, prepare_home
 
 PIPELINE = "bench"
-_TRAIN = "import flows.cli; flows.cli.main(['run', 'bench', '--json'])"
+_TRAIN = "import perennial.cli.main; perennial.cli.main.main(['run', 'bench', '--json'])"
 
 
 class Load(NamedTuple):
@@ -64,7 +64,7 @@ def running(command: Sequence[str], environment: Mapping[str, str], address: str
         try:
             yield _first(process, address, log) - began
         finally:
-            with suppress(ProcessLookupError):  # it ended by itself, which is told
+            with suppress(ProcessLookupError):  # it ended by itself, which is reported
                 os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 

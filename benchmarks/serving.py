@@ -52,7 +52,7 @@ class _Bench:
         self.environment = {**environment, **serve, **quiet, "PATH": beside}
         model = next((base / "home" / "home" / "models" / PIPELINE / "models").iterdir()) / "artifacts"
         self.commands = {
-            "perennial": [sys.executable, "-m", "serving", PIPELINE],
+            "perennial": [sys.executable, "-m", "perennial.serving", PIPELINE],
             "mlflow": [
                 *[sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(model)],
                 *["--env-manager", "local", "--port", str(theirs), "--workers", str(workers)],

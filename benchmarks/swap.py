@@ -1,8 +1,8 @@
 """Promotions and rollbacks under constant load: `python -m benchmarks.swap --moves 100`.
 
 Two versions of a model; every other move is a rollback to the older, every other a move back to the newer, both by what
-`perennial rollback` does. Each answer's version is held against who was champion: one that was not within the grace
-before the request came counts as wrong. The 99th percentile is held against the same load on the same service with
+`perennial rollback` does. Each answer's version is compared with who was champion: one that was not within the grace
+before the request came counts as wrong. The 99th percentile is compared with the same load on the same service with
 nothing moved, before and after.
 """
 
@@ -55,7 +55,7 @@ def main() -> None:
         serve = {"PERENNIAL_SERVE_PORT": str(port), "PERENNIAL_SERVE_GRACE_SECONDS": str(_GRACE)}
         (base / "body.json").write_text(json.dumps({"dataframe_records": [row()]}))
         address = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "serving", PIPELINE]
+        command = [sys.executable, "-m", "perennial.serving", PIPELINE]
         with running(command, {**environment, **serve}, address, base / "serving.log"):
             bench = _Bench(base, port, options.rate, options.connections)
             bench.load(lambda: time.sleep(3.0))  # to warm up
@@ -80,7 +80,7 @@ def _second(yaml: Path, environment: dict[str, str]) -> None:
             "evaluation: {primary: mae, comparison: {mode: non_inferiority, margin: 1.0}}",
         )
     )
-    script = "import flows.cli; flows.cli.main(['run', 'bench', '--json'])"
+    script = "import perennial.cli.main; perennial.cli.main.main(['run', 'bench', '--json'])"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     if done.returncode or json.loads(done.stdout)["version"] != 2:
         raise RuntimeError(f"no second version came of it:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -114,7 +114,7 @@ class _Bench:
 def _move(number: int, pause: float) -> list[_Move]:
     """Move the champion to and fro; when the registry had each move.
 
-    In a process of its own, behind the others where cores are few: who takes a version back is seldom on the machine
+    In a process of its own, behind the others where cores are few: who rolls a version back is seldom on the machine
     that serves.
     """
     words = [*["nice", "-n", "15"], sys.executable, "-m", "benchmarks.swap_moves", str(number), str(pause)]

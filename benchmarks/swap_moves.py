@@ -12,10 +12,10 @@ import time
 
 from benchmarks.served import PIPELINE
 from configs.load import load
-from flows.answer import Person
-from flows.back import take_back
+from tasks.release.rollback_request import request_rollback
+from tasks.stores.registry.tracking import Tracking
 from tasks.stores.settings import load_settings
-from tasks.stores.tracking import Tracking
+from tasks.stores.state.tokens import Person
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     draw = random.Random(7)  # noqa: S311  # a benchmark's draw
     for place in range(number):
         to = None if place % 2 == 0 else 2
-        take_back(config, settings, to, "benchmark", Person("benchmark", verified=False), lambda *_: None)
+        request_rollback(config, settings, to, "benchmark", Person("benchmark", verified=False), lambda *_: None, print)
         time.sleep(draw.uniform(0.2, 2 * pause - 0.2))
     print(json.dumps(found))
 

@@ -25,8 +25,8 @@ from pathlib import Path
 import httpx
 
 from examples.transit.simulate import Scenario, land_arrivals
-from tasks.stores.outbox import Outbox
 from tasks.stores.settings import QUIET, Settings
+from tasks.stores.state.outbox import Outbox
 
 _PIPELINE = "transit_delay"
 _RAW = "raw_prefect"
@@ -111,7 +111,9 @@ def _up(home: Path) -> Iterator[tuple[str, Settings]]:
     log = home.with_name("up.log")
     with (
         log.open("w") as file,
-        _ended(subprocess.Popen([sys.executable, "-m", "flows.cli", *words], env=env, stdout=file, stderr=file)),
+        _ended(
+            subprocess.Popen([sys.executable, "-m", "perennial.cli.main", *words], env=env, stdout=file, stderr=file)
+        ),
     ):
         _until(lambda: "ready in" in log.read_text(), f"perennial up is not ready:\n{log.read_text()}")
         yield f"http://127.0.0.1:{ports[0]}/api", Settings(home=home)

@@ -1,4 +1,4 @@
-"""Rules that span fields of a pipeline's configuration, each broken one told by its path."""
+"""Rules that span fields of a pipeline's configuration, each broken one given by its path."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _fetched(section: str, source: Source) -> Iterator[Problem]:
     for field, allowed in wanted.items():
         found = getattr(source, field)
         if found not in allowed:
-            yield Problem((section, field), f"{found!r} with {section}.sql", f"{allowed[0]}, or none told")
+            yield Problem((section, field), f"{found!r} with {section}.sql", f"{allowed[0]}, or none given")
     if not fnmatch.fnmatch("sql-1-2.jsonl", source.pattern):
         yield Problem((section, "pattern"), f"{source.pattern!r} with {section}.sql", "one that sql-1-2.jsonl matches")
 
@@ -101,8 +101,8 @@ def _columns(config: PipelineConfig) -> Iterator[Problem]:
         for index, alias in enumerate(column.aliases):
             other = name if alias in config.contract.columns else names.setdefault(alias, name)
             if alias in config.contract.columns or other != name:
-                told = "a column of its own" if alias in config.contract.columns else f"an alias of {other} too"
-                yield Problem((*path, "aliases", index), f"{alias!r}, {told}", "a name that stands for one column")
+                message = "a column of its own" if alias in config.contract.columns else f"an alias of {other} too"
+                yield Problem((*path, "aliases", index), f"{alias!r}, {message}", "a name that stands for one column")
 
 
 def _limits(path: Path, column: Column) -> Iterator[Problem]:
@@ -128,7 +128,7 @@ def _limits(path: Path, column: Column) -> Iterator[Problem]:
 
 
 def moment(text: str) -> datetime:
-    """A moment told in ISO 8601, in UTC where it names no zone.
+    """A moment given in ISO 8601, in UTC where it names no zone.
 
     Raises:
         ValueError: it is none.

@@ -64,7 +64,7 @@ class Policies(Section):
     missing_optional: Literal["accept", "warn", "reject"] = Field(
         default="accept",
         description="A file without a column of `required: false`. accept: it reads as missing. warn: the same, and it "
-        "is told. reject: the file is refused.",
+        "is reported. reject: the file is refused.",
     )
     duplicate_key: Literal["keep_first", "keep_last", "reject"] = Field(
         default="reject",
@@ -129,7 +129,7 @@ class Expectation(Section):
     )
     reference: Literal["champion"] | None = Field(
         default=None,
-        description="champion: what a distribution is held against is made of the champion's training data. Only for "
+        description="champion: what a distribution is compared with is made of the champion's training data. Only for "
         "expect_column_kl_divergence_to_be_less_than; nothing is checked before there is a champion.",
     )
 

@@ -1,4 +1,4 @@
-"""Rules for a configuration's expectations, as far as they can be told without Great Expectations."""
+"""Rules for a configuration's expectations, as far as they can be decided without Great Expectations."""
 
 from __future__ import annotations
 

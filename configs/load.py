@@ -1,4 +1,4 @@
-"""The only reader of pipeline YAMLs. A mistake is told with file, line, path, what was found and what is allowed."""
+"""The only reader of pipeline YAMLs. Mistakes have file, line, path, what was found and what is allowed."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class Bound(Section):
 
 
 class Comparison(Section):
-    """How a candidate is held against the champion on the same holdout rows (gate Q02)."""
+    """How a candidate is compared with the champion on the same holdout rows (gate Q02)."""
 
     mode: Literal["superiority", "non_inferiority"] = Field(
         default="superiority",
@@ -153,10 +153,10 @@ class Evaluation(Section):
     comparison: Comparison = Field(default=Comparison(), description="How candidate and champion are compared (Q02).")
 
 
-class Policy(Section):
-    """House rules a candidate must keep (gate P01)."""
+class Compliance(Section):
+    """Policy rules a candidate must keep (gate P01)."""
 
-    profile: Literal["development", "production"] = Field(
+    environment: Literal["development", "production"] = Field(
         default="production", description="production: a broken rule blocks. development: it warns."
     )
     banned_features: tuple[ColumnName, ...] = Field(
@@ -177,6 +177,11 @@ class Retrain(Section):
     new_rows: int = Field(default=1, ge=1, description="New labelled rows since the last training that make it due.")
     new_share: Share = Field(
         default=0.0, description="New labelled rows as a share of those trained on last (0 to 1) that must be reached."
+    )
+    max_age_days: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="Days since the last training after which any new labelled row makes it due; by default none.",
     )
     on_drift: bool = Field(default=True, description="Whether a drift verdict `act` makes it due whatever the rows.")
     on_degraded: bool = Field(
@@ -201,7 +206,7 @@ class Performance(Section):
 
 
 class Monitoring(Section):
-    """How newest batches are held against what the champion was trained on, and its predictions against labels."""
+    """How newest batches are compared with what the champion was trained on, and its predictions against labels."""
 
     window_batches: int = Field(
         default=7,
@@ -229,7 +234,7 @@ class Monitoring(Section):
     )
     ignore: tuple[ColumnName, ...] = Field(default=(), description="Feature columns not watched for drift.")
     performance: Performance = Field(
-        default=Performance(), description="How the champion's predictions are held against labels that came since."
+        default=Performance(), description="How the champion's predictions are compared with labels that came since."
     )
 
 
@@ -247,7 +252,7 @@ class Approval(Section):
 
 
 class Upkeep(Section):
-    """How the lake is kept: what upkeep/NAME, which runs every night, may merge and free."""
+    """How the lake is kept: what the nightly upkeep may merge and free."""
 
     keep_days: float = Field(
         default=30.0,
@@ -270,7 +275,7 @@ class CostPrices(Section):
     gibibyte_hour: float | None = Field(
         default=None,
         ge=0.0,
-        description="Price of one GiB of memory for an hour; a stage is told by its peak, for as long as it ran.",
+        description="Price of one GiB of memory for an hour; a stage is reported by its peak, for as long as it ran.",
     )
     wall_hour: float | None = Field(
         default=None, ge=0.0, description="Price of the machine as a whole for an hour that a stage ran."
@@ -284,6 +289,10 @@ class PipelineConfig(Section):
         description="The pipeline's name: also its registered model, its folder in the lake and the file's name."
     )
     description: str = Field(min_length=1, description="What is predicted, and for whom.")
+    enabled: bool = Field(
+        default=True,
+        description="Whether schedules, events and the sweep start runs; a person's runs go on.",
+    )
     owner: str = Field(default="", description="Who answers for it: a team or a mail address.")
     task: Literal["regression", "classification"] = Field(description="What kind of target it has.")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of everything random in this pipeline.")
@@ -298,7 +307,7 @@ class PipelineConfig(Section):
     split: Split = Field(description="How the holdout is chosen.")
     training: Training = Field(description="What is trained.")
     evaluation: Evaluation = Field(description="What is measured and must be reached.")
-    policy: Policy = Field(default=Policy(), description="House rules.")
+    compliance: Compliance = Field(default=Compliance(), description="Rules that a candidate must keep (gate P01).")
     retrain: Retrain = Field(default=Retrain(), description="When new data leads to a new model.")
     approval: Approval = Field(default=Approval(), description="Whether a person must approve.")
     rollout: Rollout = Field(default=Rollout(), description="How a new version comes to serve.")

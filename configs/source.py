@@ -74,17 +74,17 @@ class Source(Section):
         description="Folder that files land in, or a URL that fsspec reaches, such as s3://bucket/folder, without "
         "credentials. A relative path is below PERENNIAL_HOME/landing.",
     )
-    ready: Literal["settled", "marker"] = Field(
-        default="settled",
-        description="When a file is complete. settled: once nothing writes to it any more. "
+    ready: Literal["stable", "marker"] = Field(
+        default="stable",
+        description="When a file is complete. stable: once nothing writes to it any more. "
         "marker: once an empty file of its name and the marker's ending stands beside it.",
     )
-    settle_seconds: float = Field(
+    stable_seconds: float = Field(
         default=1.0,
         ge=0.0,
         le=3600.0,
         description="Seconds that the sensor sees a file's size and time unchanged before it tells of the file. One "
-        "that was renamed into the folder is told of at once; those of object stores are always complete.",
+        "that was renamed into the folder is reported at once; those of object stores are always complete.",
     )
     marker: str = Field(
         default=".ready", min_length=1, description="Ending of marker files: day.csv.ready says day.csv is complete."

@@ -9,11 +9,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import StringConstraints
 
-from flows.answer import Person, answer, done, payload
 from flows.context import open_pipeline
 from flows.events import emit
 from tasks.errors import PerennialError
-from tasks.stores.approvals import Request
+from tasks.release.approval_decision import event_payload, record_decision, summary
+from tasks.stores.state.approvals import ApprovalRequest
+from tasks.stores.state.tokens import Person
 
 # The UI has no users of its own: whoever can open it can send the form.
 _FORM = Person("Prefect UI", verified=False)
@@ -25,7 +26,7 @@ def approve(
     version: int,
     decision: Literal["approve", "reject"],
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)],
-) -> State[Request]:
+) -> State[ApprovalRequest]:
     """Write down whether a version that waits may become champion. Nothing is answered by default.
 
     The answer is carried out by the run of deploy that follows.
@@ -38,8 +39,8 @@ def approve(
     """
     try:
         config, settings = open_pipeline(pipeline)
-        answered = answer(config, settings, version, decision, reason, _FORM)
+        answered = record_decision(config, settings, version, decision, reason, _FORM)
     except PerennialError as error:
         return Failed(message=str(error), data=error)
-    emit(settings, "perennial.approval.answered", pipeline, payload(answered))
-    return Completed(name="Approved" if decision == "approve" else "Rejected", message=done(answered), data=answered)
+    emit(settings, "perennial.approval.answered", pipeline, event_payload(answered))
+    return Completed(name="Approved" if decision == "approve" else "Rejected", message=summary(answered), data=answered)

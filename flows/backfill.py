@@ -15,14 +15,17 @@ from prefect.artifacts import (
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.context import clock, open_pipeline
+from flows.context import open_pipeline
 from flows.ingest import ingest
 from flows.lifecycle import lifecycle
 from flows.progress import say
 from tasks.errors import PerennialError, UsageError
-from tasks.ingestion.backfill import Step
+from tasks.ingestion.backfill import BackfillStep
 from tasks.ingestion.task import plan_backfill
-from tasks.refs import IngestReport, LifecycleReport, Record, artifact_key
+from tasks.records.base import Record, artifact_key
+from tasks.records.data import IngestReport
+from tasks.records.report import LifecycleReport
+from tasks.stores.runtime import clock
 
 
 class BackfillError(PerennialError):
@@ -92,11 +95,11 @@ def backfill(
         update_progress_artifact(progress, 100.0 * number / len(steps))
     report = BackfillReport(pipeline=pipeline, steps=tuple(done))
     create_markdown_artifact(_page(report), key=artifact_key(pipeline, "backfill"), description=f"{len(done)} steps")
-    told = f"{len(done)} steps, {report.rows} rows" if done else "nothing in the range is new"
-    return Completed(message=told, data=report)
+    text = f"{len(done)} steps, {report.rows} rows" if done else "nothing in the range is new"
+    return Completed(message=text, data=report)
 
 
-def _run(pipeline: str, step: Step, each: Literal["lifecycle", "ingest"]) -> StepReport:
+def _run(pipeline: str, step: BackfillStep, each: Literal["lifecycle", "ingest"]) -> StepReport:
     if each == "ingest":
         taken: IngestReport = ingest(pipeline, only=step.paths)
         outcome = f"{len(taken.rejected)} rejected" if taken.rejected else "accepted"

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Literal
 
 from configs.load import ConfigError, load
 from configs.schema import PipelineConfig
-from flows.gallery_check import check_expectations
 from flows.progress import say
-from flows.system.alive import register
 from tasks.errors import UsageError
-from tasks.stores.lock import Held, hold
+from tasks.stores.locks.flow_runs import register_process
+from tasks.stores.locks.lock import HeldLock, hold
 from tasks.stores.settings import Settings, load_settings, prepare
+from tasks.validation.gallery_check import check_expectations
 
 
 def open_pipeline(name: str) -> tuple[PipelineConfig, Settings]:
@@ -55,29 +52,11 @@ def _answer_for_run(settings: Settings) -> None:
         from prefect.runtime import flow_run
 
         if flow_run.id:
-            register(settings, str(flow_run.id))
-
-
-def clock(now: datetime | None) -> datetime:
-    """The run's clock: as given (UTC where it has no zone), or the present."""
-    if now is None:
-        return datetime.now(UTC)
-    return now.replace(tzinfo=UTC) if now.tzinfo is None else now.astimezone(UTC)
-
-
-def actor() -> str:
-    """Who runs this: PERENNIAL_ACTOR, or the operating system's user."""
-    told = os.environ.get("PERENNIAL_ACTOR")
-    if told:
-        return told
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+            register_process(settings, str(flow_run.id))
 
 
 @contextmanager
-def writing(settings: Settings, pipeline: str, what: Literal["data", "model", "alias"]) -> Iterator[Held]:
+def writing(settings: Settings, pipeline: str, what: Literal["data", "model", "alias"]) -> Iterator[HeldLock]:
     """Be the one writer of a pipeline's data, or of its model, or the one who moves its aliases, for a block.
 
     Data and model are held for as long as a stage works. The aliases only while they are moved, and last: taking a

@@ -11,21 +11,22 @@ from prefect.states import Completed
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
-from flows.context import actor, clock, open_pipeline, writing
+from flows.context import open_pipeline, writing
 from flows.events import emit, following, teller
-from flows.openlineage import telling
+from flows.openlineage import lineage_run
 from flows.stages import keep
-from tasks.deployment.task import conclude, place, ready, register, settle
-from tasks.provenance import Parts, flat
-from tasks.refs import Candidate, Outcome, Promotion
-from tasks.stores import rollouts
-from tasks.stores.approvals import Approvals
-from tasks.stores.audit import Audit
-from tasks.stores.manifests import Manifests
-from tasks.stores.openlineage.emitting import emitting
-from tasks.stores.openlineage.work import Work
-from tasks.stores.outbox import EventName
+from tasks.records.decision import Candidate, Outcome, Promotion
+from tasks.records.provenance import StageDependencies, flat
+from tasks.release.task import apply_promotion, close_promotion, ready_candidates, recover, register
+from tasks.stores.lineage.emitter import emit_stage
+from tasks.stores.lineage.stage_data import StageData
+from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
+from tasks.stores.state import rollouts
+from tasks.stores.state.approvals import Approvals
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.manifests import Manifests
+from tasks.stores.state.outbox import EventName
 from tasks.stores.usage import Meter
 
 _EVENTS: dict[Outcome, EventName] = {
@@ -50,15 +51,17 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
     done: list[Promotion] = []
-    with telling(settings, pipeline), writing(settings, pipeline, "model") as lock:
+    with lineage_run(settings, pipeline), writing(settings, pipeline, "model") as lock:
         with writing(settings, pipeline, "alias"):
-            settle(config, moment, teller(settings, pipeline))
-        while candidates := ready(config, moment):  # again: a request supersedes an older one, which then is ready
+            recover(config, moment, teller(settings, pipeline))
+        while candidates := ready_candidates(
+            config, moment
+        ):  # again: a request supersedes an older one, which then is ready
             for candidate in candidates:
                 lock.check()  # it may be held since before a long training
-                with emitting(config, "release", Work(model=candidate[1].model), at=moment) as stage:
+                with emit_stage(config, "release", StageData(model=candidate[1].model), at=moment) as stage:
                     done.append(_deploy(config, settings, *candidate, moment))
-                    stage.made(done[-1])
+                    stage.add_output(done[-1])
                 if done[-1].outcome == "rolling_out":
                     break  # the others wait for what becomes of it
     if not any(one.outcome == "rolling_out" for one in done):
@@ -66,15 +69,15 @@ def deploy(pipeline: str, now: datetime | None = None) -> Promotion | None:
     if not done:
         return None
     newest = max(done, key=lambda one: one.version)
-    told = newest.outcome.replace("_", " ").capitalize()
-    state: State[Promotion] = Completed(name=told, message="; ".join(newest.reasons)[:500], data=newest)
+    text = newest.outcome.replace("_", " ").capitalize()
+    state: State[Promotion] = Completed(name=text, message="; ".join(newest.reasons)[:500], data=newest)
     return cast("Promotion", state)  # Prefect ends the run in this state, and gives its data to who called the flow
 
 
 def _deploy(
     config: PipelineConfig, settings: Settings, intent: int, candidate: Candidate, moment: datetime
 ) -> Promotion:
-    """One candidate, as far as it can come now. Events are told before it is concluded: rather twice than never."""
+    """One candidate, as far as it can come now. Events are reported before it is concluded: rather twice than never."""
     meter = Meter()
     version, new = register(config, candidate)
     if new:
@@ -83,7 +86,7 @@ def _deploy(
     # A person has the whole time to answer, also where the run's clock is set back.
     deadline = max(moment, clock(None)) + timedelta(hours=config.approval.deadline_hours)
     with writing(settings, config.name, "alias"):
-        promotion, request = place(config, intent, candidate, version, moment, deadline, actor())
+        promotion, request = apply_promotion(config, intent, candidate, version, moment, deadline, actor())
         payload: dict[str, JsonValue] = {
             "version": version,
             "champion": promotion.champion,
@@ -91,8 +94,8 @@ def _deploy(
         }
         if promotion.champion != promotion.version or promotion.previous != promotion.version:  # not judged again
             emit(settings, _EVENTS[promotion.outcome], config.name, payload)
-        conclude(config, intent, candidate, promotion, request, moment, actor())
-    parts = Parts(
+        close_promotion(config, intent, candidate, promotion, request, moment, actor())
+    parts = StageDependencies(
         config=flat(config.model_dump(mode="json", include={"approval"})),
         inputs={"model": candidate.model.run_id, "evaluation": candidate.evaluation, "champion": promotion.previous},
     )
@@ -102,11 +105,11 @@ def _deploy(
 
 def _pending(settings: Settings, pipeline: str, moment: datetime) -> list[Promotion]:
     """Versions that are rolled out or wait for a person, as a run tells them that can't do more about them."""
-    rollout = rollouts.under_way(Audit(settings), pipeline)
+    rollout = rollouts.active(Audit(settings), pipeline)
     if rollout is not None:
-        kept, told = rollout.champion, rollout.goes_on
+        kept, text = rollout.champion, rollout.status
         return [
-            Promotion(outcome="rolling_out", version=rollout.version, champion=kept, previous=kept, reasons=(told,))
+            Promotion(outcome="rolling_out", version=rollout.version, champion=kept, previous=kept, reasons=(text,))
         ]
     return [
         Promotion(
@@ -114,7 +117,7 @@ def _pending(settings: Settings, pipeline: str, moment: datetime) -> list[Promot
             version=request.version,
             champion=request.champion,
             previous=request.champion,
-            reasons=(request.waits(),),
+            reasons=(request.pending_message(),),
         )
         for request in Approvals(settings).pending(pipeline, moment)
     ]

@@ -10,8 +10,8 @@ from prefect.runtime import flow_run
 from pydantic import JsonValue
 
 from flows.progress import say
-from tasks.stores.outbox import EventName, Outbox
 from tasks.stores.settings import Settings
+from tasks.stores.state.outbox import EventName, Outbox
 
 # What a run does not go on with by itself, whatever it does.
 _OTHERS: tuple[EventName, ...] = ("perennial.rollout.started",)

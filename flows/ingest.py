@@ -9,21 +9,22 @@ from prefect import flow
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
-from flows.context import clock, open_pipeline, writing
-from flows.depends import judged_by
+from flows.context import open_pipeline, writing
 from flows.events import emit
-from flows.openlineage import telling
+from flows.openlineage import lineage_run
 from flows.progress import say
 from flows.stages import keep
-from tasks.ingestion.task import discover, groups, read
-from tasks.provenance import Parts
-from tasks.quarantine.task import show_quarantine
-from tasks.refs import BatchRecord, IngestReport, LandedFile
-from tasks.stores.lock import Held
-from tasks.stores.manifests import Manifests
-from tasks.stores.openlineage.emitting import emitting
-from tasks.stores.openlineage.work import Work
+from tasks.ingestion.task import commit_groups, discover, read
+from tasks.lifecycle.dependencies import judged_by
+from tasks.quarantine.task import publish_quarantine_page
+from tasks.records.data import BatchRecord, IngestReport, LandedFile
+from tasks.records.provenance import StageDependencies
+from tasks.stores.lineage.emitter import emit_stage
+from tasks.stores.lineage.stage_data import StageData
+from tasks.stores.locks.lock import HeldLock
+from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
+from tasks.stores.state.manifests import Manifests
 from tasks.stores.usage import Meter
 from tasks.validation.task import refer_to_champion, validate
 
@@ -42,44 +43,44 @@ def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | N
     config, settings = open_pipeline(pipeline)
     moment = clock(now)
     meter = Meter()
-    with telling(settings, pipeline):
+    with lineage_run(settings, pipeline):
         with writing(settings, pipeline, "data") as lock:
             found = discover(config, moment, only)
-            for line in found.told:
+            for line in found.messages:
                 say(line)
             report = _take(config, found.files, lock, moment)
             if any(one.quarantined for one in report.batches) or report.rejected or _returned(found.files):
-                show_quarantine(config)
+                publish_quarantine_page(config)
         if report.batches:
             _keep(config, settings, report, meter, moment)
         _tell_world(settings, report)
     return report
 
 
-def _take(config: PipelineConfig, files: Sequence[LandedFile], lock: Held, moment: datetime) -> IngestReport:
+def _take(config: PipelineConfig, files: Sequence[LandedFile], lock: HeldLock, moment: datetime) -> IngestReport:
     """Read files and judge them, group by group. The data lock is held."""
     report = IngestReport(pipeline=config.name)
     if not files:
         return report
     refers = any(one.reference for one in config.expectations)
     expected = refer_to_champion(config) if refers else config.expectations
-    with emitting(config, "ingestion", Work(files=tuple(files)), at=moment) as stage:
-        for group in groups(files):
+    with emit_stage(config, "ingestion", StageData(files=tuple(files)), at=moment) as stage:
+        for group in commit_groups(files):
             staged = read(config, group)
             lock.check()
             records = validate(config, staged, moment, expected) if staged else ()
             report = report.model_copy(update={"batches": (*report.batches, *records)})
-            stage.made(report)
+            stage.add_output(report)
             say(f"{len(report.batches)} of {len(files)} files taken")
             for record in records:
                 if record.quarantined or record.verdict == "rejected" or len(files) <= _SHOWN:
-                    say(told(record))
+                    say(message(record))
     return report
 
 
 def _keep(config: PipelineConfig, settings: Settings, report: IngestReport, meter: Meter, moment: datetime) -> None:
     """Keep what this run took, and what it judged files by."""
-    parts = Parts(config=judged_by(config), inputs={"batches": sorted(one.batch for one in report.batches)})
+    parts = StageDependencies(config=judged_by(config), inputs={"batches": sorted(one.batch for one in report.batches)})
     counts: dict[str, JsonValue] = {
         "accepted": len(report.accepted),
         "rejected": len(report.rejected),
@@ -102,7 +103,7 @@ def _tell_world(settings: Settings, report: IngestReport) -> None:
         emit(settings, "perennial.data.rejected", report.pipeline, {"files": len(report.rejected), "first": files})
 
 
-def told(record: BatchRecord) -> str:
+def message(record: BatchRecord) -> str:
     """A batch in one line."""
     changed = f" (changed: other content came under this name as {record.former[:12]})" if record.former else ""
     if record.verdict == "rejected":

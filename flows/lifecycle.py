@@ -11,42 +11,42 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from configs.schema import PipelineConfig
-from flows.context import actor, clock, open_pipeline, writing
-from flows.depends import gone
+from flows.context import open_pipeline, writing
 from flows.deploy import deploy
 from flows.events import following
 from flows.ingest import ingest
 from flows.monitor import monitor
-from flows.openlineage import telling
+from flows.openlineage import lineage_run
 from flows.page import report_page
 from flows.progress import collecting, say, stage
 from flows.score import score
-from flows.settled import mark_settled
 from flows.train import train
 from tasks.errors import DataRejectedError, PerennialError, UsageError
-from tasks.monitoring.task import decide_retrain, drift_so_far, performance_so_far
-from tasks.refs import (
+from tasks.lifecycle.dependencies import gone
+from tasks.lifecycle.up_to_date import mark_up_to_date
+from tasks.monitoring.task import decide_retrain, stored_drift, stored_performance
+from tasks.provenance.fingerprints import recipe
+from tasks.records.base import artifact_key
+from tasks.records.data import IngestReport
+from tasks.records.decision import (
     DriftVerdict,
-    IngestReport,
-    LifecycleReport,
     MonitorReport,
     Outcome,
     PerformanceVerdict,
     Promotion,
     RetrainDecision,
-    StageRecord,
     Verdict,
-    artifact_key,
 )
-from tasks.stage_names import STAGES, TRAINING_STAGES, StageName, StartFrom, TrainingStage
-from tasks.stores import candidates
-from tasks.stores.approvals import Approvals
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.manifests import Manifests
-from tasks.stores.recipes import recipe
+from tasks.records.report import LifecycleReport, StageRecord
+from tasks.records.stages import STAGES, TRAINING_STAGES, StageName, StartFrom, TrainingStage
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
-from tasks.stores.tracking import Tracking
+from tasks.stores.state import candidates
+from tasks.stores.state.approvals import Approvals
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.manifests import Manifests
 
 _RENEWAL = (*TRAINING_STAGES, "release")
 
@@ -98,7 +98,7 @@ class _Life:
         if self.until == "ingestion":
             return
         if self.until == "release":
-            self.settle()
+            self.recover()
         if start_from == "ingestion" or start_from == "decision":  # one by one: the type checker follows them
             self.watch()
             decision = self.decide()
@@ -107,7 +107,7 @@ class _Life:
             elif self.force:
                 self.renew(next(step for step in TRAINING_STAGES if step in self.force))
             if self.until == "release":
-                mark_settled(self.config, self.settings, at=self.moment, actor=actor())
+                mark_up_to_date(self.config, self.settings, at=self.moment, actor=actor())
         elif start_from != "release":
             Lake(self.settings, self.config).create()
             self.renew(start_from)
@@ -120,11 +120,11 @@ class _Life:
             running.note = f"{len(accepted)} files accepted ({rows} rows), {len(rejected)} rejected"
             running.skipped = not self.ingested.batches
 
-    def settle(self) -> None:
+    def recover(self) -> None:
         """Finish what a killed run left: candidates that were judged and not released."""
         audit = Audit(self.settings)
         waiting = candidates.ready(audit, Approvals(self.settings), self.name, self.moment)
-        if waiting or candidates.halfway(audit, self.name):
+        if waiting or candidates.pending_moves(audit, self.name):
             with stage("recovery") as running:
                 self.promotion = deploy(self.name, self.moment)
                 self.verdict = waiting[-1][1].verdict if waiting else None
@@ -139,8 +139,8 @@ class _Life:
             self.scored = score(self.name, now=self.moment).rows
             running.note, running.skipped = f"{self.scored} rows", not self.scored
         # By the state, not by what this run took in: a killed run, or labels that come later, lose no verdict.
-        self.drift = drift_so_far(self.config, champion)
-        self.performance = performance_so_far(self.config, champion)
+        self.drift = stored_drift(self.config, champion)
+        self.performance = stored_performance(self.config, champion)
         if self.drift is None or self.performance is None:
             with stage("monitoring") as running:
                 found = monitor(self.name, self.moment, again=False)
@@ -203,8 +203,8 @@ class _Life:
 
     def failure(self, error: Exception) -> LifecycleReport:
         known = isinstance(error, PerennialError)
-        told = str(error) if known else f"{type(error).__name__}: {error}"
-        return self.report().model_copy(update={"outcome": "failed", "reasons": (told,)})
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        return self.report().model_copy(update={"outcome": "failed", "reasons": (text,)})
 
     def outcome(self) -> tuple[Outcome, tuple[str, ...]]:
         outcome, reasons = self._outcome()
@@ -243,10 +243,10 @@ def _watched(found: MonitorReport) -> str:
 
 
 def _note(promotion: Promotion) -> str:
-    told = {"promoted": "is champion", "awaiting_approval": "waits for a person", "rolling_out": "is rolled out"}
+    text = {"promoted": "is champion", "awaiting_approval": "waits for a person", "rolling_out": "is rolled out"}
     if promotion.outcome == "kept_champion" and promotion.champion == promotion.version:
         return promotion.reasons[0]
-    return f"version {promotion.version} {told.get(promotion.outcome, 'was turned down')}"
+    return f"version {promotion.version} {text.get(promotion.outcome, 'was rejected')}"
 
 
 def _refuse_idle(force: tuple[TrainingStage, ...], start_from: StartFrom, until: StageName) -> None:
@@ -287,7 +287,7 @@ def lifecycle_flow(
             `features`, `training`, `evaluation`: do not ask the policy; what the stages before gave last is taken as it
             is. `release`: only release what was judged before.
         only: Paths below the landing folder that are taken in; all that landed by default.
-        until: The last stage that runs. Before `release`, no candidate is put forward.
+        until: The last stage that runs. Before `release`, no candidate is submitted.
         force: Stages that run though nothing that they depend on changed. Others are reused where nothing did.
     """
     if start_from in STAGES and STAGES.index(start_from) > STAGES.index(until):
@@ -297,7 +297,7 @@ def lifecycle_flow(
     life = _Life(config, settings, clock(now), only, until, force)
     try:
         with (
-            telling(settings, pipeline),
+            lineage_run(settings, pipeline),
             collecting() as life.stages,
             writing(settings, pipeline, "model"),
             following(),
@@ -308,5 +308,5 @@ def lifecycle_flow(
         raise LifecycleError(life.failure(error), code) from error
     report = life.report()
     create_markdown_artifact(report_page(report), key=artifact_key(pipeline, "lifecycle"), description=report.outcome)
-    told = report.outcome.replace("_", " ").capitalize()
-    return Completed(name=told, message="; ".join(report.reasons)[:500], data=report)
+    text = report.outcome.replace("_", " ").capitalize()
+    return Completed(name=text, message="; ".join(report.reasons)[:500], data=report)

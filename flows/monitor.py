@@ -1,4 +1,4 @@
-"""Newest batches are held against what the champion was trained on, and its predictions against labels."""
+"""Newest batches are compared with what the champion was trained on, and its predictions against labels."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from datetime import datetime
 
 from prefect import flow
 
-from flows.context import clock, open_pipeline
+from flows.context import open_pipeline
 from flows.events import emit
-from tasks.monitoring.task import check_drift, check_performance, drift_so_far, performance_so_far
-from tasks.refs import MonitorReport
-from tasks.stores.lake import Lake
-from tasks.stores.tracking import Tracking
+from tasks.monitoring.task import check_drift, check_performance, stored_drift, stored_performance
+from tasks.records.decision import MonitorReport
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.runtime import clock
 
 
 @flow(name="monitor", flow_run_name="monitor-{pipeline}")
@@ -26,12 +27,12 @@ def monitor(pipeline: str, now: datetime | None = None, again: bool = True) -> M
     config, settings = open_pipeline(pipeline)
     Lake(settings, config).create()
     champion = Tracking(settings, pipeline).champion()
-    drift = None if again or champion is None else drift_so_far(config, champion)
+    drift = None if again or champion is None else stored_drift(config, champion)
     if drift is None:
         drift = check_drift(config, champion, clock(now))
         if drift.state == "act":
             emit(settings, "perennial.drift.detected", pipeline, {"reasons": list(drift.reasons)})
-    performance = None if again or champion is None else performance_so_far(config, champion)
+    performance = None if again or champion is None else stored_performance(config, champion)
     if performance is None:
         performance = check_performance(config, champion, clock(now))
         if performance.state == "act":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.refs import LifecycleReport
+from tasks.records.report import LifecycleReport
 from tasks.stores.markdown import gate_table, metric_table
 
 

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Literal, Protocol
 
-from tasks.refs import StageRecord
-from tasks.stage_names import ReportedStage
+from tasks.records.report import StageRecord
+from tasks.records.stages import ReportedStage
 
 
 class Reporter(Protocol):
@@ -82,11 +82,11 @@ def say(text: str) -> None:
 @contextmanager
 def reporting(reporter: Reporter) -> Iterator[None]:
     """Send progress to a reporter while the block runs."""
-    told = _reporter.set(reporter)
+    message = _reporter.set(reporter)
     try:
         yield
     finally:
-        _reporter.reset(told)
+        _reporter.reset(message)
 
 
 @contextmanager

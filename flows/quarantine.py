@@ -9,22 +9,31 @@ from prefect import flow
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
-from flows.answer import person
-from flows.context import clock, open_pipeline, writing
+from flows.context import open_pipeline, writing
 from flows.ingest import ingest
 from flows.progress import say
-from flows.readmission import Handed, Request, hand, left, meant, rows_of, settle_refused
 from tasks.errors import PerennialError
 from tasks.quarantine import drop as dropping
-from tasks.quarantine.entries import Quarantine, nothing
-from tasks.quarantine.listing import Waiting
-from tasks.quarantine.outcome import ReadmitReport, Rows, outcomes
-from tasks.quarantine.readmit import shown
+from tasks.quarantine.entries import Quarantine, no_entries_error
+from tasks.quarantine.listing import OpenEntries
+from tasks.quarantine.readmission import (
+    Readmission,
+    ReadmitRequest,
+    close_rejected,
+    entries_by_row,
+    pending_files,
+    prepare_readmission,
+    selected_keys,
+)
+from tasks.quarantine.readmission_files import format_keys
+from tasks.quarantine.readmit_report import EntriesByRow, ReadmitReport, readmit_outcomes
 from tasks.quarantine.select import Key, Selection
-from tasks.quarantine.task import show_quarantine
-from tasks.stores.audit import Audit, Phase
-from tasks.stores.lake import Lake
+from tasks.quarantine.task import publish_quarantine_page
+from tasks.stores.lake.tables import Lake
+from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
+from tasks.stores.state.audit import Audit, Phase
+from tasks.stores.state.tokens import person
 
 _TRIES = 3
 
@@ -42,7 +51,7 @@ def readmit(
     Args:
         pipeline: The pipeline's name.
         selection: Which entries; all that wait by default.
-        repaired: A file instead: an export with mended cells, or, with `of`, any that stands for a refused file.
+        repaired: A file instead: an export with repaired cells, or, with `of`, any that stands for a refused file.
         of: The refused file that `repaired` stands for: its id.
         now: The run's clock.
 
@@ -51,48 +60,48 @@ def readmit(
         DataRejectedError: the repaired file can't be read.
     """
     config, settings = open_pipeline(pipeline)
-    moment, request = clock(now), Request(selection or Selection(), repaired, of)
+    moment, request = clock(now), ReadmitRequest(selection or Selection(), repaired, of)
     before: list[Key] = []
     Lake(settings, config).create()
     for _ in range(_TRIES):
         with writing(settings, pipeline, "data"):
-            earlier = left(config, settings)
+            earlier = pending_files(config, settings)
             if not earlier:
-                handed = hand(config, settings, request, before, moment)
+                handed = prepare_readmission(config, settings, request, before, moment)
                 break
-            before = before or meant(config, settings, request)
+            before = before or selected_keys(config, settings, request)
         say(f"{len(earlier)} files given back earlier are taken in first")
         ingest(pipeline, moment, tuple(earlier))
     else:
         raise PerennialError(f"{pipeline}: other readmissions go on. Try again once they have ended.")
-    if handed.only:
-        ingest(pipeline, moment, tuple(sorted(handed.only)))
+    if handed.ingest_paths:
+        ingest(pipeline, moment, tuple(sorted(handed.ingest_paths)))
     if repaired is None:
         with writing(settings, pipeline, "data"):
-            settle_refused(config, settings, handed, moment)
+            close_rejected(config, settings, handed, moment)
     return _report(config, settings, handed)
 
 
-def _report(config: PipelineConfig, settings: Settings, handed: Handed) -> ReadmitReport:
+def _report(config: PipelineConfig, settings: Settings, handed: Readmission) -> ReadmitReport:
     quarantine = Quarantine(Lake(settings, config))
     into = {found.into for key in handed.keys if (found := quarantine.resolution(key)) is not None}
-    batches = [record for one in {*into, *handed.given} if (record := quarantine.batch(one or "")) is not None]
-    origins: Rows = {one.batch: rows_of(config, settings, one) for one in batches}
-    told = tuple(outcomes(quarantine, handed.keys, origins, handed.given))
-    refused = tuple(one.path for one in batches if one.verdict == "rejected" and one.batch in handed.given)
+    batches = [record for one in {*into, *handed.batches} if (record := quarantine.batch(one or "")) is not None]
+    origins: EntriesByRow = {one.batch: entries_by_row(config, settings, one) for one in batches}
+    message = tuple(readmit_outcomes(quarantine, handed.keys, origins, handed.batches))
+    refused = tuple(one.path for one in batches if one.verdict == "rejected" and one.batch in handed.batches)
     return ReadmitReport(
-        pipeline=config.name, files=handed.paths, outcomes=told, rejected=refused, notes=tuple(handed.notes)
+        pipeline=config.name, files=handed.paths, outcomes=message, rejected=refused, notes=tuple(handed.notes)
     )
 
 
 @flow(name="drop", flow_run_name="drop-{pipeline}")
-def drop(pipeline: str, selection: Selection, expected: int, why: str = "", now: datetime | None = None) -> Waiting:
+def drop(pipeline: str, selection: Selection, expected: int, why: str = "", now: datetime | None = None) -> OpenEntries:
     """Give entries up: noted, audited, and their values deleted from quarantine.
 
     Args:
         pipeline: The pipeline's name.
         selection: Which entries.
-        expected: How many a person was told there are.
+        expected: How many a person was shown that there are.
         why: Why, for whoever asks later.
         now: The run's clock.
 
@@ -104,23 +113,23 @@ def drop(pipeline: str, selection: Selection, expected: int, why: str = "", now:
     moment, who = clock(now), person(settings).name
     with writing(settings, pipeline, "data"):
         quarantine = Quarantine(Lake(settings, config))
-        keys = dropping.open_keys(quarantine, quarantine.choose(selection))
+        keys = dropping.open_keys(quarantine, quarantine.resolve(selection))
         if not keys:
-            raise nothing(pipeline, selection)
+            raise no_entries_error(pipeline, selection)
         if len(keys) != expected:
             raise PerennialError(f"{pipeline}: {len(keys)} entries fit now, {expected} were shown. Look again.")
         intent = _note(settings, pipeline, keys, who, why, moment, None)
         dropping.drop(quarantine, keys, who, why, moment)
         _note(settings, pipeline, keys, who, why, moment, intent)
-        show_quarantine(config)
+        publish_quarantine_page(config)
     files = sum(key.row is None for key in keys)
-    return Waiting(rows=len(keys) - files, files=files)
+    return OpenEntries(rows=len(keys) - files, files=files)
 
 
 def _note(
     settings: Settings, pipeline: str, keys: list[Key], who: str, why: str, at: datetime, intent: int | None
 ) -> int:
     """A line of the audit: the intent to drop entries, or that it is done."""
-    details: dict[str, JsonValue] = {"entries": len(keys), "first": shown(keys)}
+    details: dict[str, JsonValue] = {"entries": len(keys), "first": format_keys(keys)}
     phase: Phase = "intent" if intent is None else "done"
     return Audit(settings).write(pipeline, "drop", phase, at=at, actor=who, reason=why, details=details, intent=intent)

@@ -8,10 +8,6 @@ from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterName,
-    FlowFilter,
-    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterExpectedStartTime,
     FlowRunFilterNextScheduledStartTime,
@@ -27,13 +23,14 @@ from prefect.logging import get_run_logger
 from prefect.states import Crashed
 
 from configs.load import ConfigError, load, names
-from flows.due import Due, due
+from flows.names import deployment_of, pipeline_tag
 from flows.progress import say
-from flows.system.alive import forget_ended, gone
 from tasks.errors import PerennialError
-from tasks.refs import Record
-from tasks.stores.outbox import Outbox
+from tasks.lifecycle.due import Due, due
+from tasks.records.base import Record
+from tasks.stores.locks.flow_runs import process_ended, remove_ended
 from tasks.stores.settings import Settings, load_settings, prepare
+from tasks.stores.state.outbox import Outbox
 
 _UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 _SOON = timedelta(seconds=60)
@@ -81,62 +78,63 @@ def reconcile() -> SweepReport:
 def mark_gone(client: SyncPrefectClient, settings: Settings) -> list[str]:
     """Mark unfinished runs of this machine whose process has ended as Crashed, which frees what they held; names."""
     unfinished = _runs(client, FlowRunFilter(state=_of_types(_UNFINISHED)))
-    lost = [one for one in unfinished if gone(settings, str(one.id))]
+    lost = [one for one in unfinished if process_ended(settings, str(one.id))]
     crashed = []
     for one in lost:
         now = client.read_flow_run(one.id).state  # it may have come to its end since, and then its process to its own
         if now is not None and now.type in _UNFINISHED:
             client.set_flow_run_state(one.id, Crashed(message="Its process is gone."), force=True)
             crashed.append(one.name)
-    forget_ended(settings, {str(one.id) for one in unfinished} - {str(one.id) for one in lost})
+    remove_ended(settings, {str(one.id) for one in unfinished} - {str(one.id) for one in lost})
     return crashed
 
 
 def _start_due(client: SyncPrefectClient, settings: Settings) -> tuple[list[str], list[str]]:
     started, held = [], []
+    alive = _alive(client)
     for name in names():
         try:
-            for work in due(load(name), settings):
-                told = f"{work.flow}/{work.pipeline}: {work.reason}"
-                against = _against(client, work)
+            config = load(name)
+            for work in due(config, settings) if config.enabled else ():
+                text = f"{work.flow} of {work.pipeline}: {work.reason}"
+                against = "a run is under way" if (work.flow, name) in alive else _tried(client, work)
                 if against:
-                    held.append(f"{told}; not started: {against}")
+                    held.append(f"{text}; not started: {against}")
                 else:
                     run_deployment(
-                        f"{work.flow}/{work.pipeline}",
-                        parameters=work.parameters,
-                        tags=["sweep", _tag(work)],
+                        deployment_of(work.flow, work.pipeline),
+                        parameters={"pipeline": work.pipeline, **work.parameters},
+                        tags=["sweep", pipeline_tag(work.pipeline), _tag(work)],
                         timeout=0,
                         as_subflow=False,
                     )
-                    started.append(told)
+                    started.append(text)
         except (ConfigError, PerennialError) as error:  # one pipeline's mistake is not the others'
             held.append(f"{name}: {error}")
         except ObjectNotFound:
-            held.append(f"{name}: it has no deployments; `perennial deployments add {name}` writes them")
-        except Exception as error:  # told here and in the log; the other pipelines are swept all the same
+            held.append(f"{name}: it has no deployment; `perennial deployments add {name}` writes it")
+        except Exception as error:  # reported here and in the log; the other pipelines are swept all the same
             get_run_logger().exception("%s could not be looked at", name)
             held.append(f"{name}: {type(error).__name__}: {error}")
     return started, held
 
 
-def _against(client: SyncPrefectClient, work: Due) -> str:
-    """Why a run must not be started now; nothing if it may."""
+def _alive(client: SyncPrefectClient) -> set[tuple[str, str]]:
+    """Flow and pipeline of the runs of deployments that work, wait, or begin soon."""
     soon = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + _SOON)
     waiting = FlowRunFilter(state=_of_types([StateType.SCHEDULED]), next_scheduled_start_time=soon)
-    for runs in (FlowRunFilter(state=_of_types(_UNFINISHED)), waiting):
-        if client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=[work.flow])),
-            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[work.pipeline])),
-            flow_run_filter=runs,
-            limit=1,
-        ):
-            return "a run is under way"
+    runs = [*_runs(client, FlowRunFilter(state=_of_types(_UNFINISHED))), *_runs(client, waiting)]
+    flows = {flow_id: client.read_flow(flow_id).name for flow_id in {run.flow_id for run in runs}}
+    return {(flows[run.flow_id], str(run.parameters.get("pipeline"))) for run in runs if run.deployment_id}
+
+
+def _tried(client: SyncPrefectClient, work: Due) -> str:
+    """Why work must not be started again; nothing if it may."""
     recent = FlowRunFilterExpectedStartTime(after_=datetime.now(UTC) - timedelta(hours=1))
     tries = FlowRunFilter(tags=FlowRunFilterTags(all_=[_tag(work)]), expected_start_time=recent)
     tried = client.read_flow_runs(flow_run_filter=tries, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_TRIES)
     if len(tried) >= _TRIES:
-        return f"{len(tried)} runs in the last hour did not settle it; see run {tried[0].name!r}"
+        return f"{len(tried)} runs in the last hour did not resolve it; see run {tried[0].name!r}"
     return ""
 
 
@@ -158,5 +156,5 @@ def _runs(client: SyncPrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
 def _lines(report: SweepReport) -> list[str]:
     lines = [f"{report.events} events sent that had waited"] if report.events else []
     lines += [f"run {name} crashed: its process is gone" for name in report.crashed]
-    lines += [f"started {told}" for told in report.started]
+    lines += [f"started {text}" for text in report.started]
     return lines + list(report.held)

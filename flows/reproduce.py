@@ -1,4 +1,4 @@
-"""A registered version is rebuilt from its lineage and held against itself; nothing is stored but the record."""
+"""A registered version is rebuilt from its lineage and compared with itself; nothing is stored but the record."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from prefect import flow
 
 from flows.context import open_home
 from flows.progress import say, timed
-from flows.system import worktree
 from tasks.errors import PerennialError, UsageError
+from tasks.provenance import worktree
 from tasks.stores.environment import ROOT
 from tasks.stores.settings import Settings
-from tasks.training.proof import Reproduction, headline
-from tasks.training.task import prove, show_proof
+from tasks.training.reproduction import Reproduction, headline
+from tasks.training.task import publish_reproduction, reproduce_version
 
 _SECONDS = 6 * 3600.0
 
@@ -30,12 +30,12 @@ def reproduce(pipeline: str, version: int | None = None, in_place_env: bool = Fa
     """
     settings = open_home()
     with timed("reproduce") as running:
-        found = prove(pipeline, version)
+        found = reproduce_version(pipeline, version)
         if in_place_env and found.differs("packages"):
             raise UsageError(_refusal(found))
         if not found.rebuilt and not in_place_env and not found.differs("data", "configuration"):
             found = _as_then(settings, found)
-        show_proof(found)
+        publish_reproduction(found)
         running.note = headline(found)
     return found
 
@@ -50,10 +50,10 @@ def _refusal(found: Reproduction) -> str:
 
 def _as_then(settings: Settings, found: Reproduction) -> Reproduction:
     """The same by code and packages of then, where the local repository has them; else as it was found."""
-    if not worktree.has(ROOT, found.commit):
+    if not worktree.has_commit(ROOT, found.commit):
         return found
     say(f"making the environment of commit {found.commit[:12]}: this takes minutes, once")
-    folder = worktree.environment(ROOT, found.commit, settings.root / "environments", found.python)
+    folder = worktree.create_environment(ROOT, found.commit, settings.root / "environments", found.python)
     words = ["-m", "tasks.training.rebuild", found.pipeline, str(found.version)]
     done = worktree.run(folder, words, _environment(settings, found.threads), _SECONDS)
     if not done.stdout:

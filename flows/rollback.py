@@ -1,4 +1,4 @@
-"""A version is taken back from Prefect's UI."""
+"""A version is rolled back from Prefect's UI."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.answer import Person
-from flows.back import done, take_back
 from flows.context import open_pipeline
 from flows.events import teller
-from tasks.deployment.back import Rollback
-from tasks.deployment.task import show_rollback
+from flows.progress import say
 from tasks.errors import PerennialError
+from tasks.release.rollback import Rollback
+from tasks.release.rollback_request import request_rollback, summary
+from tasks.release.task import publish_rollback
+from tasks.stores.state.tokens import Person
 
 # The UI has no users of its own: whoever can open it can send the form.
 _FORM = Person("Prefect UI", verified=False)
@@ -20,17 +21,17 @@ _FORM = Person("Prefect UI", verified=False)
 
 @flow(name="rollback", flow_run_name="rollback-{pipeline}")
 def rollback(pipeline: str, version: int | None = None, reason: str = "") -> State[Rollback]:
-    """Take back the version that is rolled out; if there is none, the champion, for the latest earlier good one.
+    """Roll back the version that is rolled out; if there is none, the champion, for the latest earlier good one.
 
     Args:
         pipeline: The pipeline's name.
-        version: The version that is to be champion; left out, the latest earlier one that was not taken back.
+        version: The version that is to be champion; left out, the latest earlier one that was not rolled back.
         reason: Why, for whoever asks later.
     """
     try:
         config, settings = open_pipeline(pipeline)
-        back = take_back(config, settings, version, reason, _FORM, teller(settings, pipeline))
+        back = request_rollback(config, settings, version, reason, _FORM, teller(settings, pipeline), say)
     except PerennialError as error:
         return Failed(message=str(error), data=error)
-    show_rollback(config, back)
-    return Completed(name="Rolled back", message=done(back), data=back)
+    publish_rollback(config, back)
+    return Completed(name="Rolled back", message=summary(back), data=back)

@@ -12,25 +12,28 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from configs.schema import PipelineConfig
-from flows.context import actor, clock, open_pipeline, writing
+from flows.context import open_pipeline, writing
 from flows.events import teller
-from flows.openlineage import telling
+from flows.openlineage import lineage_run
 from flows.progress import say
-from tasks.deployment import look
-from tasks.deployment.ending import OUTCOMES
-from tasks.deployment.task import desk, move, show_rollout
-from tasks.refs import Promotion, Record, RolloutDecision
+from tasks.records.base import Record
+from tasks.records.decision import Promotion
+from tasks.records.rollout import RolloutDecision
+from tasks.release.registry_moves import OUTCOMES
+from tasks.release.rollout import check
+from tasks.release.task import apply_rollout_decision, publish_rollout, release_context
 from tasks.retry import passes
-from tasks.stores import rollouts
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.openlineage.emitting import Running as Stage
-from tasks.stores.openlineage.emitting import emitting
-from tasks.stores.openlineage.work import Work
-from tasks.stores.rollout_looks import note_look
-from tasks.stores.rollouts import Ending, EndOutcome, Rollout
+from tasks.stores.lake.tables import Lake
+from tasks.stores.lineage.emitter import StageRun as Stage
+from tasks.stores.lineage.emitter import emit_stage
+from tasks.stores.lineage.stage_data import StageData
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings
-from tasks.stores.tracking import Tracking
+from tasks.stores.state import rollouts
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.rollout_checks import save_check
+from tasks.stores.state.rollouts import Ending, Rollout, RolloutOutcome
 
 _IDLE = 4.0  # of the time that a look reads: looks at very many records take no more than a fifth of a processor
 _PAGE_SECONDS = 60.0
@@ -42,15 +45,15 @@ class RolloutReport(Record):
 
     Attributes:
         version: The version; None where none is rolled out.
-        told: Where it is, or how it ended, in words.
+        text: Where it is, or how it ended, in words.
         checks: What the last look found.
     """
 
     pipeline: str
-    outcome: Literal["rolling_out", "nothing_to_do"] | EndOutcome
+    outcome: Literal["rolling_out", "nothing_to_do"] | RolloutOutcome
     version: int | None
     champion: int | None
-    told: str
+    text: str
     reasons: tuple[str, ...] = ()
     decision: RolloutDecision | None = None
 
@@ -63,28 +66,30 @@ class _Watch:
         self.audit, self.lake = Audit(settings), Lake(settings, config)
         self.tell = teller(settings, config.name)
         self.decision: RolloutDecision | None = None
-        self.told, self.shown, self.read = "", 0.0, 0.0
+        self.text, self.shown, self.read = "", 0.0, 0.0
 
     def under_way(self) -> Rollout | None:
         """The rollout that is open. Whoever is about to begin one is waited for."""
         with writing(self.settings, self.config.name, "alias"):
-            return rollouts.under_way(self.audit, self.config.name)
+            return rollouts.active(self.audit, self.config.name)
 
     def look(self, rollout: Rollout) -> Rollout:
         """One look, and what it leads to; the rollout as it is now."""
         now = clock(None)
         tracking = Tracking(self.settings, self.config.name)
         started = time.monotonic()
-        self.decision = look.judge(self.config, tracking, self.audit, self.lake, rollout, now)
+        self.decision = check.evaluate_rollout(self.config, tracking, self.audit, self.lake, rollout, now)
         self.read = time.monotonic() - started
-        note_look(self.settings, rollout, self.decision, now)
+        save_check(self.settings, rollout, self.decision, now)
         with writing(self.settings, self.config.name, "alias"), self._ending(tracking, rollout, now) as stage:
             if self.decision.action == "go_on":  # no task: looks may be very many
-                after = look.act(desk(self.config, self.settings, self.tell), rollout, self.decision, now, actor())
+                after = check.apply_decision(
+                    release_context(self.config, self.settings, self.tell), rollout, self.decision, now, actor()
+                )
             else:
-                after = move(self.config, rollout, self.decision, now, actor(), self.tell)
+                after = apply_rollout_decision(self.config, rollout, self.decision, now, actor(), self.tell)
             if stage is not None and after.ending is not None:
-                stage.made(_promotion(after, after.ending))
+                stage.add_output(_promotion(after, after.ending))
         self.show(after)
         return after
 
@@ -94,23 +99,23 @@ class _Watch:
         """Tells of the block as of a release, if the rollout is about to end."""
         if self.decision is None or self.decision.action in ("go_on", "advance"):
             return nullcontext()
-        return emitting(self.config, "release", Work(model=tracking.model(rollout.version)), at=now)
+        return emit_stage(self.config, "release", StageData(model=tracking.model(rollout.version)), at=now)
 
     def show(self, rollout: Rollout) -> None:
         """Tell of a look: in the log where something changed, as a page also from time to time."""
         reasons = rollout.ending.reasons if rollout.ending else self.decision.reasons if self.decision else ()
-        told = f"{rollout.told}: {'; '.join(reasons)}"
-        if rollout.told != self.told or time.monotonic() - self.shown > _PAGE_SECONDS:
-            say(told)
-            show_rollout(self.config, rollout, self.decision)
-            self.told, self.shown = rollout.told, time.monotonic()
+        text = f"{rollout.description}: {'; '.join(reasons)}"
+        if rollout.description != self.text or time.monotonic() - self.shown > _PAGE_SECONDS:
+            say(text)
+            publish_rollout(self.config, rollout, self.decision)
+            self.text, self.shown = rollout.description, time.monotonic()
 
 
 @flow(name="rollout", flow_run_name="rollout-{pipeline}")
 def rollout(pipeline: str, once: bool = False) -> State[RolloutReport]:
     """Watch the version that is rolled out until it is champion or moved back.
 
-    Each look reads what it answered in its step, beside the champion's answers for the same rows, and holds it against
+    Each look reads what it answered in its step, beside the champion's answers for the same rows, and compares it with
     the rules of the pipeline's `rollout`: it goes on, takes the next step, or goes back.
 
     Args:
@@ -119,7 +124,7 @@ def rollout(pipeline: str, once: bool = False) -> State[RolloutReport]:
     """
     config, settings = open_pipeline(pipeline)
     watch = _Watch(config, settings)
-    with telling(settings, pipeline):
+    with lineage_run(settings, pipeline):
         last = _watched(watch, once=once)
     return _ended(_report(pipeline, watch, last))
 
@@ -158,15 +163,15 @@ def _promotion(rollout: Rollout, ending: Ending) -> Promotion:
 def _report(pipeline: str, watch: _Watch, rollout: Rollout | None) -> RolloutReport:
     if rollout is None:
         champion = watch.audit.champion(pipeline)
-        told = f"no version of {pipeline} is rolled out"
-        return RolloutReport(pipeline=pipeline, outcome="nothing_to_do", version=None, champion=champion, told=told)
+        text = f"no version of {pipeline} is rolled out"
+        return RolloutReport(pipeline=pipeline, outcome="nothing_to_do", version=None, champion=champion, text=text)
     reasons = rollout.ending.reasons if rollout.ending else watch.decision.reasons if watch.decision else ()
     return RolloutReport(
         pipeline=pipeline,
         outcome=rollout.ending.outcome if rollout.ending else "rolling_out",
         version=rollout.version,
         champion=watch.audit.champion(pipeline),
-        told=rollout.told,
+        text=rollout.description,
         reasons=reasons,
         decision=watch.decision,
     )
@@ -174,5 +179,5 @@ def _report(pipeline: str, watch: _Watch, rollout: Rollout | None) -> RolloutRep
 
 def _ended(report: RolloutReport) -> State[RolloutReport]:
     name = report.outcome.replace("_", " ").capitalize()
-    told = "; ".join((report.told, *report.reasons))[:500]
-    return Completed(name=name, message=told, data=report)
+    text = "; ".join((report.text, *report.reasons))[:500]
+    return Completed(name=name, message=text, data=report)

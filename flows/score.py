@@ -9,18 +9,20 @@ from prefect import flow
 from pydantic import Field
 
 from configs.schema import PipelineConfig
-from flows.context import clock, open_pipeline
+from flows.context import open_pipeline
 from flows.progress import say
 from tasks.errors import UsageError
 from tasks.ingestion.task import fetch_for_scoring, read_for_scoring
-from tasks.refs import ModelRef, ScoreReport
+from tasks.records.model import ModelRef
+from tasks.records.report import ScoreReport
 from tasks.scoring.task import known_result, score_file, score_new
-from tasks.stores.addresses import PATTERN, Address, parse
-from tasks.stores.lake import Lake
-from tasks.stores.outputs import check
+from tasks.stores.files.outputs import check
+from tasks.stores.files.workspace import workspace
+from tasks.stores.lake.tables import Lake
+from tasks.stores.landing.addresses import PATTERN, Address, parse
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
-from tasks.stores.tracking import Tracking
-from tasks.stores.workspace import workspace
 
 FileOrUrl = Annotated[str, Field(pattern=PATTERN)]
 
@@ -48,12 +50,12 @@ def score(
     """
     config, settings = open_pipeline(pipeline)
     given, into = addresses(source, output)
-    model = Tracking(settings, pipeline).asked(version) if version is not None else champion_of(config, settings)
+    model = Tracking(settings, pipeline).resolve(version) if version is not None else champion_of(config, settings)
     if given is None or into is None:
         Lake(settings, config).create()
     with workspace(settings.state / "scoring") as folder:
         if given is None:
-            return score_new(config, model, folder, clock(now), say, asked=version is not None)
+            return score_new(config, model, folder, clock(now), say, explicit_version=version is not None)
         file = fetch_for_scoring(config, given, folder)
         known = known_result(config, model, file.file, into)
         if known is not None:

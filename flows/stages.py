@@ -17,17 +17,17 @@ from pydantic import JsonValue
 from configs.schema import PipelineConfig
 from flows.progress import Stage, say, stage
 from tasks.errors import UsageError
-from tasks.provenance import Manifest, Parts
-from tasks.refs import StoredRecord
-from tasks.stage_names import STAGES, StageName, StartFrom, TrainingStage
-from tasks.stores.manifests import Manifests
-from tasks.stores.openlineage.emitting import emitting
-from tasks.stores.openlineage.work import Work
+from tasks.records.base import StoredRecord
+from tasks.records.provenance import Manifest, StageDependencies
+from tasks.records.stages import STAGES, StageName, StartFrom, TrainingStage
+from tasks.stores.lineage.emitter import emit_stage
+from tasks.stores.lineage.stage_data import StageData
 from tasks.stores.settings import Settings
+from tasks.stores.state.manifests import Manifests
 from tasks.stores.usage import Meter
 
 Output = TypeVar("Output", bound=StoredRecord)
-_TASKS: dict[TrainingStage, str] = {"features": "training-set", "training": "fit", "evaluation": "judge"}
+_TASKS: dict[TrainingStage, str] = {"features": "training-set", "training": "fit", "evaluation": "evaluate"}
 
 
 @task(name="reuse", cache_policy=NO_CACHE)
@@ -68,7 +68,7 @@ class Steps:
 
     def take_last(
         self, step: TrainingStage, kind: type[Output], lacks: Callable[[Output], str], running: Stage
-    ) -> tuple[Output, Parts]:
+    ) -> tuple[Output, StageDependencies]:
         """What a stage gave last, and what it depended on then, whatever changed since.
 
         Args:
@@ -96,11 +96,11 @@ class Steps:
     def take(
         self,
         step: TrainingStage,
-        parts: Parts,
+        parts: StageDependencies,
         kind: type[Output],
         lacks: Callable[[Output], str],
         make: Callable[[], Output],
-        work: Work,
+        work: StageData,
         running: Stage,
         facts: dict[str, JsonValue] | None = None,
     ) -> Output:
@@ -125,10 +125,10 @@ class Steps:
                 return output
             say(f"{step} runs again: {missing}")
         meter = Meter()
-        with emitting(self.config, step, work, at=self.moment) as telling:
+        with emit_stage(self.config, step, work, at=self.moment) as stage_run:
             output = make()
             keep(self.manifests, step, parts, output, meter, self.moment, facts)
-            telling.made(output)
+            stage_run.add_output(output)
         return output
 
     def _reused(self, step: TrainingStage, why: str, running: Stage) -> None:
@@ -143,7 +143,7 @@ def _as_of(manifest: Manifest) -> str:
 def keep(
     manifests: Manifests,
     step: StageName,
-    parts: Parts,
+    parts: StageDependencies,
     output: StoredRecord | dict[str, Any],
     meter: Meter,
     moment: datetime,

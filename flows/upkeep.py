@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from prefect import flow
+from pydantic import JsonValue
 
-from flows.context import clock, open_pipeline, writing
+from flows.context import open_pipeline, writing
 from flows.progress import say, timed
-from tasks.stores.lake import Lake
-from tasks.upkeep.references import Reference, unknown
-from tasks.upkeep.report import TableUpkeep, UpkeepReport, size
-from tasks.upkeep.task import clear_staging, referred, show, tend
+from tasks.stores.lake.tables import Lake
+from tasks.stores.runtime import actor, clock
+from tasks.stores.state.audit import UPKEEP, Audit
+from tasks.upkeep.references import Reference, unknown_versions
+from tasks.upkeep.report import TableUpkeep, UpkeepReport, format_bytes
+from tasks.upkeep.task import clear_staging, collect_references, maintain_table, publish_upkeep_page
 from tasks.validation.task import data_docs
 
 _NEVER_FREED = "state/training, state/readmitted, models and landing are left alone"
@@ -30,14 +33,16 @@ def upkeep(pipeline: str, now: datetime | None = None, dry_run: bool = False) ->
     tables: list[TableUpkeep] = []
     # Both locks, the model's first as everywhere: whoever trains refers to versions that are not noted yet.
     with writing(settings, pipeline, "model") as model, writing(settings, pipeline, "data") as data:
-        refer = referred(config)
+        refer = collect_references(config)
         for name in Lake(settings, config).tables:
             model.check()
             data.check()
             with timed(name) as running:
-                done = tend(config, name, refer, clock(now), dry_run=dry_run)
+                done = maintain_table(config, name, refer, clock(now), dry_run=dry_run)
                 running.skipped = done is None or not (done.merged or done.freed_files)
-                running.note = "" if done is None else f"{done.merged} files merged, {size(done.freed_bytes)} freed"
+                running.note = (
+                    "" if done is None else f"{done.merged} files merged, {format_bytes(done.freed_bytes)} freed"
+                )
             tables += [done] if done is not None else []
         staged_files, staged_bytes = clear_staging(config, dry_run=dry_run)
     report = UpkeepReport(
@@ -49,7 +54,12 @@ def upkeep(pipeline: str, now: datetime | None = None, dry_run: bool = False) ->
         staged_bytes=staged_bytes,
         notes=(*_notes(refer), _NEVER_FREED),
     )
-    show(report)
+    publish_upkeep_page(report)
+    if not dry_run:
+        freed: dict[str, JsonValue] = {"freed_bytes": report.freed_bytes, "freed_files": report.freed_files}
+        Audit(settings).write(
+            pipeline, UPKEEP, "done", at=datetime.now(UTC), actor=actor(), reason="upkeep", details=freed
+        )
     # The lake is kept: upkeep does not fail for a page that could not be written.
     if not dry_run and data_docs(config, return_state=True).is_failed():
         say(f"the Data Docs could not be made; `perennial docs {pipeline}` makes them, or says why not")
@@ -58,7 +68,7 @@ def upkeep(pipeline: str, now: datetime | None = None, dry_run: bool = False) ->
 
 def _notes(refer: list[Reference]) -> list[str]:
     """Why a table is kept whole."""
-    found = {table: unknown(refer, table) for table in ("observations", "labels")}
+    found = {table: unknown_versions(refer, table) for table in ("observations", "labels")}
     return [
         f"all of {table} is kept: {', '.join(who)} does not tell its version" for table, who in found.items() if who
     ]

@@ -1,1 +1,1 @@
-"""The house: one room a stage, the records they hand each other, and the stores where every effect happens."""
+"""One package a stage, the records that they exchange, and the stores where every effect happens."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypedDict
 
 from tasks.errors import DataRejectedError, UsageError
-from tasks.stores.delta import LakeConflictError
+from tasks.stores.lake.delta import LakeConflictError
 
 _NEVER = (
     UsageError,
@@ -115,7 +115,7 @@ def _database(error: object) -> bool:
 
 
 def _status(error: BaseException, names: set[str]) -> int | None:
-    """The HTTP status that a server answered with; None where it did not, or where that is not told."""
+    """The HTTP status that a server answered with; None where it did not, or where that is unknown."""
     answered = getattr(error, "response", None)
     if isinstance(answered, dict):  # botocore's
         found = answered.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -126,9 +126,9 @@ def _status(error: BaseException, names: set[str]) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def _object_store(told: str) -> bool:
+def _object_store(message: str) -> bool:
     """Whether an object store's or disk's failure can pass. The lake's library tells it as text alone, in color."""
-    plain = re.sub(r"\x1b\[\d+m", "", told)
+    plain = re.sub(r"\x1b\[\d+m", "", message)
     number = re.search(r"\(os error (\d+)\)", plain)
     if number is not None:
         return int(number[1]) in _ERRNOS

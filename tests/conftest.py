@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from flows.system.session import prefect_session
+from perennial.ops.session import prefect_session
 from tasks.evaluation import probe
-from tasks.stores import tracking_database
+from tasks.stores.registry import database
 from tasks.stores.settings import QUIET, Settings, prepare
 from tests.support.command import Cli, Said
 from tests.support.homes import Homes, copied_tables, shared_folder
@@ -29,7 +29,7 @@ for _name in [name for name in os.environ if name.startswith(("PERENNIAL_", "PRE
     if _name not in QUIET:
         del os.environ[_name]  # the developer's own server, home and registry are not for tests
 
-_REAL_CHECK, _REAL_TABLES = probe.clean_process, tracking_database.make_tables
+_REAL_CHECK, _REAL_TABLES = probe.clean_process, database.make_tables
 probe.clean_process = load_check_here  # before a flow is imported: an interpreter for each training is 2.5 CPU seconds
 
 
@@ -63,14 +63,14 @@ def mlflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """MLflow makes its tables once a session, which takes a second; the other homes get a copy of that file."""
     folder = shared_folder(tmp_path_factory)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tracking_database, "make_tables", copied_tables(folder, _REAL_TABLES))
+        patch.setattr(database, "make_tables", copied_tables(folder, _REAL_TABLES))
         yield
 
 
 @pytest.fixture
 def mlflow_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow makes the tables of each home anew, as in production."""
-    monkeypatch.setattr(tracking_database, "make_tables", _REAL_TABLES)
+    monkeypatch.setattr(database, "make_tables", _REAL_TABLES)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def cli(server: str, capfd: pytest.CaptureFixture[str]) -> Cli:
     """The command line in this process, with the session's server."""
 
     def call(*words: str) -> Said:
-        from flows.cli import main
+        from perennial.cli.main import main
 
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:

@@ -1,4 +1,4 @@
-"""Gate S01's clean process: it loads a candidate as a service would, and answers its stored sample."""
+"""The clean process of gate S01: it loads a candidate as a service would, and predicts its stored sample."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-_ANSWER_SECONDS = 120
+_TIMEOUT_SECONDS = 120
 
 
 class CleanProcess:
-    """A process that has imported what a loader needs and nothing of this one's state. It ends with its input."""
+    """A process with only the imports of a model loader. It ends when its input is closed."""
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[str] | None = None
-        self._answers: dict[str, str] = {}
+        self._differences: dict[str, str] = {}
 
     def start(self) -> None:
-        """Start it, once: its imports run beside what comes before the question."""
+        """Start it, once; its imports run in parallel with the work before the request."""
         if self._child is not None:
             return
-        command = [sys.executable, "-m", "tasks.stores.models"]
+        command = [sys.executable, "-m", "tasks.stores.registry.models"]
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def difference(self, folder: str, trusted: Sequence[str]) -> str:
-        """Ask it to load the model in a folder and answer its sample: what differed, empty if nothing.
+        """Load the model in a folder and predict its sample; return the difference found, empty if none.
 
-        It looks at one model, once: asked for it again, it tells the same.
+        Each model is checked once; further calls return the same result.
         """
-        if folder not in self._answers:
-            self._answers[folder] = self._ask(folder, trusted)
-        return self._answers[folder]
+        if folder not in self._differences:
+            self._differences[folder] = self._request_difference(folder, trusted)
+        return self._differences[folder]
 
-    def _ask(self, folder: str, trusted: Sequence[str]) -> str:
+    def _request_difference(self, folder: str, trusted: Sequence[str]) -> str:
         self.start()
         child = self._child
         if child is None:
             raise RuntimeError("the clean process was not started")
-        question = json.dumps({"folder": folder, "trusted": list(trusted)})
+        request = json.dumps({"folder": folder, "trusted": list(trusted)})
         try:
-            told, complaint = child.communicate(question, timeout=_ANSWER_SECONDS)
+            output, error_output = child.communicate(request, timeout=_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
-            return f"the clean process gave no answer within {_ANSWER_SECONDS} s"
+            return f"the clean process did not respond within {_TIMEOUT_SECONDS} s"
         if child.returncode != 0:
-            last = complaint.strip().splitlines()[-1:] or ["no message"]
-            return f"the clean process ended with {child.returncode}: {last[0][:300]}"
-        return str(json.loads(told)["difference"])
+            last = error_output.strip().splitlines()[-1:] or ["no message"]
+            return f"the clean process exited with {child.returncode}: {last[0][:300]}"
+        return str(json.loads(output)["difference"])
 
-    def end(self) -> None:
-        """End it, if it still runs."""
+    def close(self) -> None:
+        """Terminate it, if it is running."""
         if self._child is not None and self._child.poll() is None:
             self._child.kill()
             self._child.communicate()
@@ -60,9 +60,9 @@ class CleanProcess:
 
 @contextmanager
 def clean_process() -> Iterator[CleanProcess]:
-    """A clean process, not started yet, that is ended with the block."""
+    """A clean process, not started yet, that is terminated at the end of the block."""
     process = CleanProcess()
     try:
         yield process
     finally:
-        process.end()
+        process.close()

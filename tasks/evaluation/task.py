@@ -13,100 +13,116 @@ from prefect.cache_policies import NO_CACHE
 from configs.schema import PipelineConfig
 from tasks.evaluation.page import verdict_page
 from tasks.evaluation.probe import CleanProcess
-from tasks.provenance import Parts
-from tasks.refs import Candidate, ModelRef, TrainingSetRef, Verdict, artifact_key, digest
+from tasks.records.base import artifact_key, digest
+from tasks.records.data import TrainingSetRef
+from tasks.records.decision import Candidate, Verdict
+from tasks.records.model import ModelRef
+from tasks.records.provenance import StageDependencies
 from tasks.retry import RETRIES
-from tasks.stores import candidates, models, staging
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
+from tasks.stores.lake import staging
+from tasks.stores.lake.schemas import decision_row
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry import models
+from tasks.stores.registry.tracking import Tracking, metric_names
 from tasks.stores.settings import load_settings
-from tasks.stores.tables import decision_row
-from tasks.stores.tracking import Tracking, metric_names
+from tasks.stores.state import candidates
+from tasks.stores.state.audit import Audit
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tasks.measures.metrics import Answers
+    from tasks.statistics.metrics import ModelPredictions
 
 
-@task(name="judge", cache_policy=NO_CACHE, **RETRIES)
-def judge(
+@task(name="evaluate", cache_policy=NO_CACHE, **RETRIES)
+def evaluate(
     config: PipelineConfig,
     ref: TrainingSetRef,
     model: ModelRef,
     champion: ModelRef | None,
-    made_by: Parts,
-    evaluation: Parts,
+    training_dependencies: StageDependencies,
+    evaluation_dependencies: StageDependencies,
     probe: CleanProcess,
     now: datetime,
 ) -> Verdict:
-    """Hold a model against the gates, and store the verdict.
+    """Evaluate a model, and store the verdict.
 
     Args:
         config: The pipeline.
         ref: The training set that the model was fitted on, with its holdout.
         model: The model.
-        champion: What it is held against; None before the first champion.
-        made_by: What the model's training depended on.
-        evaluation: What this judgement depends on.
+        champion: The model to compare with; None before the first champion.
+        training_dependencies: Dependencies of the model's training.
+        evaluation_dependencies: Dependencies of this evaluation.
         probe: The clean process of gate S01.
         now: The run's clock.
     """
-    from tasks.evaluation.holdout import holdout
-    from tasks.evaluation.judge import Circumstances, answers, verdict
+    from tasks.evaluation.evaluate import CandidateContext, evaluate_candidate, predict_rows
+    from tasks.evaluation.holdout import build_holdout
     from tasks.features.frame import feature_frame
-    from tasks.stores.threads import pinned, usable
+    from tasks.stores.threads import available_threads, limit_threads
 
     table = staging.read(Path(ref.folder) / "holdout.arrow")
     frame = feature_frame(table, model.feature_columns, model.columns)
     trusted = config.training.trusted_types
-    with pinned(usable(config.training.threads)):
-        said = answers(models.load(Path(model.folder) / models.MODEL_FILE, trusted), frame)
-    found = verdict(
+    with limit_threads(available_threads(config.training.threads)):
+        candidate_predictions = predict_rows(models.load(Path(model.folder) / models.MODEL_FILE, trusted), frame)
+    verdict = evaluate_candidate(
         config,
-        holdout(config, table, champion),
-        said,
-        answers(models.load(Path(model.folder) / models.EXTRA / models.BASELINE_FILE), frame),
-        _champion_answers(config, table, champion),
-        Circumstances(
+        build_holdout(config, table, champion),
+        candidate_predictions,
+        predict_rows(models.load(Path(model.folder) / models.EXTRA / models.BASELINE_FILE), frame),
+        _champion_predictions(config, table, champion),
+        CandidateContext(
             champion_version=None if champion is None else champion.version,
             train_rows=model.train_rows,
             newest_event=model.newest_event,
             now=now,
-            lineage=_lineage(config, model, made_by),
+            lineage=_lineage(config, model, training_dependencies),
         ),
         lambda: probe.difference(model.folder, trusted),
     )
-    _store(config, model, found, evaluation, now)
-    return found
+    _store_verdict(config, model, verdict, evaluation_dependencies, now)
+    return verdict
 
 
-def _champion_answers(config: PipelineConfig, table: pa.Table, champion: ModelRef | None) -> Answers | None:
-    """The champion's answers; None where there is none. A column that was dropped since is missing to it."""
-    from tasks.evaluation.judge import answers
+def _champion_predictions(
+    config: PipelineConfig, table: pa.Table, champion: ModelRef | None
+) -> ModelPredictions | None:
+    """Return the champion's predictions; None without champion. Columns dropped since are missing values."""
+    from tasks.evaluation.evaluate import predict_rows
     from tasks.features.frame import feature_frame
 
     if champion is None:
         return None
     frame = feature_frame(table, champion.feature_columns, champion.columns)
     loaded = models.load(Path(champion.folder) / models.MODEL_FILE, config.training.trusted_types)
-    return answers(loaded, frame)
+    return predict_rows(loaded, frame)
 
 
-def _lineage(config: PipelineConfig, model: ModelRef, made_by: Parts) -> dict[str, str]:
+def _lineage(config: PipelineConfig, model: ModelRef, training_dependencies: StageDependencies) -> dict[str, str]:
     return {
         "dataset": model.dataset_digest,
         "config": digest(config.model_dump(mode="json")),
-        "code": digest(made_by.code) if made_by.code else "",
-        "environment": digest(made_by.libraries) if made_by.libraries else "",
+        "code": digest(training_dependencies.code) if training_dependencies.code else "",
+        "environment": digest(training_dependencies.libraries) if training_dependencies.libraries else "",
         "run": model.run_id,
     }
 
 
-def _store(config: PipelineConfig, model: ModelRef, verdict: Verdict, evaluation: Parts, now: datetime) -> None:
+def _store_verdict(
+    config: PipelineConfig,
+    model: ModelRef,
+    verdict: Verdict,
+    evaluation_dependencies: StageDependencies,
+    now: datetime,
+) -> None:
     settings = load_settings()
     tracking = Tracking(settings, config.name)
-    metrics: dict[str, Any] = {**verdict.metrics.values, **metric_names("baseline_", verdict.baseline)}
+    metrics: dict[str, Any] = {
+        **verdict.metrics.values,
+        **metric_names("baseline_", verdict.baseline),
+    }
     if verdict.champion_metrics is not None:
         metrics |= metric_names("champion_", verdict.champion_metrics)
     tracking.log_metrics(model.run_id, metrics)
@@ -116,10 +132,12 @@ def _store(config: PipelineConfig, model: ModelRef, verdict: Verdict, evaluation
     outcome = "passed" if verdict.passed else "rejected"
     row = decision_row(now, "verdict", outcome, model.recipe, verdict.stored_json())
     create_markdown_artifact(page, key=artifact_key(config.name, "evaluation"), description=outcome)
-    Lake(settings, config).append_once("decisions", row, f"verdict:{model.run_id}:{evaluation.fingerprint}", 1)
+    Lake(settings, config).append_once(
+        "decisions", row, f"verdict:{model.run_id}:{evaluation_dependencies.fingerprint}", 1
+    )
 
 
-@task(name="put-forward", cache_policy=NO_CACHE, **RETRIES)
-def put_forward(candidate: Candidate, now: datetime, actor: str) -> bool:
-    """Keep a judged candidate for its release, once; whether it was not there yet."""
-    return candidates.put(Audit(load_settings()), candidate, at=now, actor=actor) is not None
+@task(name="submit-candidate", cache_policy=NO_CACHE, **RETRIES)
+def submit_candidate(candidate: Candidate, now: datetime, actor: str) -> bool:
+    """Store an evaluated candidate for release, once; return whether it was new."""
+    return candidates.submit(Audit(load_settings()), candidate, at=now, actor=actor) is not None

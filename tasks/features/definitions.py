@@ -20,7 +20,7 @@ from configs.schema import CalendarPart, Features
 from tasks.errors import UsageError
 
 _UNSEEN, _MISSING = -2, -1
-# What scikit-learn imports only once it was asked to.
+# Experimental estimators and the modules that enable them.
 _EXPERIMENTAL = {
     "HalvingGridSearchCV": "enable_halving_search_cv",
     "HalvingRandomSearchCV": "enable_halving_search_cv",
@@ -40,17 +40,17 @@ class Calendar(TransformerMixin, BaseEstimator):
         self.parts = parts
 
     def fit(self, X: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002  # scikit-learn's signature
-        """Remember the number of columns; there is nothing to learn."""
+        """Store the number of columns; nothing is learned."""
         self.n_features_in_ = X.shape[1]
         return self
 
     def transform(self, X: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """Times, shape (n_samples, 1), to parts, shape (n_samples, n_parts)."""
+        """Transform times, shape (n_samples, 1), to parts, shape (n_samples, n_parts)."""
         times = pd.to_datetime(X.iloc[:, 0]).to_numpy().astype("datetime64[us]")
-        return np.column_stack([_part(times, part) for part in self.parts])
+        return np.column_stack([_calendar_part(times, part) for part in self.parts])
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:  # noqa: ARG002
-        """The names of the parts."""
+        """Return the names of the parts."""
         return np.asarray(self.parts, dtype=object)
 
 
@@ -58,17 +58,17 @@ class AsNumber(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Integers, booleans and numbers to float64; missing values to NaN."""
 
     def fit(self, X: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002
-        """Remember the names of the columns; there is nothing to learn."""
+        """Store the names of the columns; nothing is learned."""
         self.n_features_in_ = X.shape[1]
         self.feature_names_in_ = np.asarray(X.columns, dtype=object)
         return self
 
     def transform(self, X: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """Values, shape (n_samples, n_features), as float64 of the same shape."""
+        """Transform values, shape (n_samples, n_features), to float64 of the same shape."""
         return X.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _part(times: npt.NDArray[np.datetime64], part: CalendarPart) -> npt.NDArray[np.float64]:
+def _calendar_part(times: npt.NDArray[np.datetime64], part: CalendarPart) -> npt.NDArray[np.float64]:
     micros = times.astype(np.int64)
     days = np.floor_divide(micros, _DAY)
     weekday = (days + 3) % 7  # 1970-01-01 was a Thursday
@@ -86,11 +86,11 @@ def _part(times: npt.NDArray[np.datetime64], part: CalendarPart) -> npt.NDArray[
     return np.where(np.isnat(times), np.nan, np.asarray(values[part](), dtype=np.float64))
 
 
-def build(features: Features, event_time: str | None) -> ColumnTransformer:
-    """The unfitted transformer from the feature row to numbers.
+def build_transformer(features: Features, event_time: str | None) -> ColumnTransformer:
+    """Return the unfitted transformer from feature rows to numbers.
 
     Raises:
-        UsageError: a custom transformer can't be imported or made.
+        UsageError: a custom transformer can't be imported or instantiated.
     """
     steps: list[tuple[str, Any, list[str]]] = []
     if features.numeric:
@@ -101,34 +101,36 @@ def build(features: Features, event_time: str | None) -> ColumnTransformer:
     if features.calendar and event_time:
         steps.append(("calendar", Calendar(tuple(features.calendar)), [event_time]))
     for index, custom in enumerate(features.custom):
-        made = make(custom.transformer, custom.parameters, f"features.custom[{index}].transformer")
-        steps.append((custom.name, made, list(custom.columns)))
+        transformer = create_estimator(custom.transformer, custom.parameters, f"features.custom[{index}].transformer")
+        steps.append((custom.name, transformer, list(custom.columns)))
     return ColumnTransformer(steps, n_jobs=1)
 
 
-def make(import_path: str, parameters: Mapping[str, JsonValue], field: str) -> Any:
-    """An instance of a class with `fit`, by import path; so are its arguments that name an estimator.
+def create_estimator(import_path: str, parameters: Mapping[str, JsonValue], field: str) -> Any:
+    """Instantiate an estimator class by import path, and estimators among its arguments.
 
     Args:
         import_path: For example sklearn.linear_model.Ridge.
         parameters: Arguments of the class. `{estimator: import path, parameters: {...}}` stands for an instance.
-        field: Where in the configuration it is named, for messages.
+        field: The configuration field, for messages.
 
     Raises:
-        UsageError: it can't be imported, is no estimator, or refuses the arguments.
+        UsageError: it can't be imported, is not an estimator, or rejects the arguments.
     """
-    found = _imported(import_path, field)
-    if not (isinstance(found, type) and hasattr(found, "fit") and hasattr(found, "get_params")):
-        raise UsageError(f"{field}: {import_path!r} is no scikit-learn-compatible class (fit, get_params).")
-    within = field.rpartition(".")[0] + ".parameters"
-    arguments = {name: _argument(value, f"{within}.{name}") for name, value in parameters.items()}
+    estimator_class = _import(import_path, field)
+    if not (
+        isinstance(estimator_class, type) and hasattr(estimator_class, "fit") and hasattr(estimator_class, "get_params")
+    ):
+        raise UsageError(f"{field}: {import_path!r} is not a scikit-learn-compatible class (fit, get_params).")
+    parameters_field = field.rpartition(".")[0] + ".parameters"
+    arguments = {name: _argument(value, f"{parameters_field}.{name}") for name, value in parameters.items()}
     try:
-        return found(**arguments)
+        return estimator_class(**arguments)
     except TypeError as error:
-        raise UsageError(f"{field}: {import_path} refuses its parameters: {error}.") from None
+        raise UsageError(f"{field}: {import_path} rejects its parameters: {error}.") from None
 
 
-def _imported(import_path: str, field: str) -> Any:
+def _import(import_path: str, field: str) -> Any:
     module, _, name = import_path.rpartition(".")
     try:
         if name in _EXPERIMENTAL:
@@ -139,21 +141,22 @@ def _imported(import_path: str, field: str) -> Any:
 
 
 def _argument(value: JsonValue, field: str) -> Any:
-    """An argument as it is written, but for estimators in it, which are made."""
+    """Return an argument, with estimators in it instantiated."""
     if isinstance(value, list):
-        return [_argument(one, f"{field}[{place}]") for place, one in enumerate(value)]
+        return [_argument(item, f"{field}[{index}]") for index, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    path = value.get("estimator")
-    if not isinstance(path, str):
-        return {name: _argument(one, f"{field}.{name}") for name, one in value.items()}
-    own, unknown = value.get("parameters", {}), sorted(value.keys() - {"estimator", "parameters"})
-    if unknown or not isinstance(own, dict):
-        found = f"{', '.join(unknown)} beside it" if unknown else f"parameters: {own!r}"
+    import_path = value.get("estimator")
+    if not isinstance(import_path, str):
+        return {name: _argument(item, f"{field}.{name}") for name, item in value.items()}
+    parameters, unknown = value.get("parameters", {}), sorted(value.keys() - {"estimator", "parameters"})
+    if unknown or not isinstance(parameters, dict):
+        problem = f"{', '.join(unknown)} beside it" if unknown else f"parameters: {parameters!r}"
         raise UsageError(
-            f"{field}: found {found}; expected an estimator as {{estimator: import path, parameters: {{name: value}}}}."
+            f"{field}: found {problem}; expected an estimator as "
+            f"{{estimator: import path, parameters: {{name: value}}}}."
         )
-    return make(path, own, f"{field}.estimator")
+    return create_estimator(import_path, parameters, f"{field}.estimator")
 
 
 def _encoder(features: Features) -> Any:

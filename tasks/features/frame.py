@@ -1,4 +1,4 @@
-"""Observations into the frame that a model's Pipeline takes: columns, order and types fixed by the contract alone."""
+"""The feature frame of observations: columns, order and types are defined by the contract alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from configs.contract import Column
 
 
 def feature_frame(table: pa.Table, names: Sequence[str], columns: Mapping[str, Column]) -> pd.DataFrame:
-    """The feature rows, shape (n_rows, n_columns).
+    """Return the feature rows, shape (n_rows, n_columns).
 
     Types follow the contract, never the data: numbers and nullable integers are float64, other integers int64,
     texts `str`, booleans of nullable columns float64, timestamps datetime64[us] in UTC without a zone.
@@ -23,7 +23,7 @@ def feature_frame(table: pa.Table, names: Sequence[str], columns: Mapping[str, C
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
-    """A column; one that the table lacks, as the contract has dropped it since, is missing in every row."""
+    """Return a column; nulls if the table lacks it because the contract has dropped it."""
     return table.column(name) if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows)])
 
 
@@ -38,7 +38,7 @@ def _values(values: pa.ChunkedArray, column: Column) -> Any:
 
 
 def target_values(table: pa.Table, column: Column) -> npt.NDArray[Any]:
-    """The target, shape (n_rows,): float64 for numbers, object for texts, int64 or bool as they are."""
+    """Return the target, shape (n_rows,): float64 for numbers, object for texts, int64 or bool unchanged."""
     name = table.column(0) if table.num_columns == 1 else None
     if name is None:
         raise ValueError("target_values takes a table of one column")

@@ -1,4 +1,4 @@
-"""Which rows are held out. By time, or by a stable hash: a row once held out by hash is held out for ever."""
+"""Holdout splits by time or by a stable hash; a row held out by hash stays held out."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.schema import GroupSplit, Split, TimeSplit
-from tasks.refs import SplitRecord
-from tasks.stores.hashing import unit_interval
+from tasks.records.data import SplitRecord
+from tasks.stores.files.hashing import unit_interval
 
 Mask = npt.NDArray[np.bool_]
 # One salt for all pipelines and seeds: another salt would move rows that a champion trained on into the holdout.
 _SALT = 20260105
 
 
-def decide(split: Split, times_us: npt.NDArray[np.int64] | None, event_time: str | None = None) -> SplitRecord:
-    """The rule that chooses the holdout, made definite.
+def resolve_split(split: Split, times_us: npt.NDArray[np.int64] | None, event_time: str | None = None) -> SplitRecord:
+    """Return the definite rule that selects the holdout.
 
     Args:
         split: The configured split.
@@ -28,15 +28,17 @@ def decide(split: Split, times_us: npt.NDArray[np.int64] | None, event_time: str
     if isinstance(split, TimeSplit):
         if times_us is None or times_us.size == 0:
             raise ValueError("a time split needs event times")
-        place = min(int((1.0 - split.holdout) * times_us.size), times_us.size - 1)
-        boundary = int(np.partition(times_us, place)[place])
+        position = min(int((1.0 - split.holdout) * times_us.size), times_us.size - 1)
+        boundary = int(np.partition(times_us, position)[position])
         return SplitRecord(kind="time", holdout=split.holdout, column=event_time, boundary_us=boundary)
     column = split.column if isinstance(split, GroupSplit) else None
     return SplitRecord(kind=split.kind, holdout=split.holdout, column=column)
 
 
-def held_out(record: SplitRecord, times_us: npt.NDArray[np.int64] | None, hashes: npt.NDArray[np.int64] | None) -> Mask:
-    """Which rows the rule holds out, shape (n_rows,).
+def holdout_mask(
+    record: SplitRecord, times_us: npt.NDArray[np.int64] | None, hashes: npt.NDArray[np.int64] | None
+) -> Mask:
+    """Return the mask of held-out rows, shape (n_rows,).
 
     Args:
         record: The rule.
@@ -44,7 +46,7 @@ def held_out(record: SplitRecord, times_us: npt.NDArray[np.int64] | None, hashes
         hashes: Hashes of the key (random) or the group (group), shape (n_rows,).
 
     Raises:
-        ValueError: what the rule needs is not given.
+        ValueError: an argument that the rule needs is missing.
     """
     if record.kind == "time":
         if times_us is None or record.boundary_us is None:
@@ -55,14 +57,14 @@ def held_out(record: SplitRecord, times_us: npt.NDArray[np.int64] | None, hashes
     return unit_interval(hashes, _SALT) < record.holdout
 
 
-def unseen_by(
+def unseen_mask(
     record: SplitRecord,
     through_seq: int,
     sequences: npt.NDArray[np.int64],
     times_us: npt.NDArray[np.int64] | None,
     hashes: npt.NDArray[np.int64] | None,
 ) -> Mask:
-    """Rows that a model cannot have trained on, shape (n_rows,).
+    """Return the mask of rows that a model has not trained on, shape (n_rows,).
 
     Those are the rows that its own split held out, and those of batches that came after its training.
 
@@ -71,9 +73,9 @@ def unseen_by(
         through_seq: Sequence number of the newest batch that it saw.
         sequences: Sequence number of each row's batch (or its label's, if later), shape (n_rows,).
         times_us: Event times, shape (n_rows,), or None.
-        hashes: Hashes of what its split goes by, shape (n_rows,), or None where that column is not there any more.
+        hashes: Hashes of its split column, shape (n_rows,), or None if that column no longer exists.
     """
     later = sequences > through_seq
     if record.kind == "time":
-        return later if times_us is None else later | held_out(record, times_us, None)
-    return later if hashes is None else later | held_out(record, None, hashes)
+        return later if times_us is None else later | holdout_mask(record, times_us, None)
+    return later if hashes is None else later | holdout_mask(record, None, hashes)

@@ -1,4 +1,4 @@
-"""Observations and labels into a training set: joined, sorted by event time and row id, split."""
+"""Assembly of training sets: observations and labels joined, sorted by event time and row id, and split."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from configs.schema import GroupSplit, PipelineConfig
 from tasks.errors import DataRejectedError
-from tasks.features.split import decide, held_out
-from tasks.refs import SplitRecord
-from tasks.stores.hashing import row_hash
-from tasks.stores.tables import ROW_ID, SEQ
+from tasks.features.split import holdout_mask, resolve_split
+from tasks.records.data import SplitRecord
+from tasks.stores.files.hashing import row_hash
+from tasks.stores.lake.schemas import ROW_ID, SEQ
 
 TARGET = "_target"
 
@@ -27,60 +27,64 @@ class TrainingSet(NamedTuple):
 
 
 def needed_columns(config: PipelineConfig) -> list[str]:
-    """Columns of `observations` that a training set is made of."""
+    """Return the columns of `observations` that a training set needs."""
     return [*config.training_columns, ROW_ID, SEQ]
 
 
 def assemble(config: PipelineConfig, observations: pa.Table, labels: pa.Table | None) -> TrainingSet:
-    """The training set of the labelled observations.
+    """Return the training set of the labelled observations.
 
     Args:
         config: The pipeline.
         observations: `needed_columns` of the accepted observations, in any order.
-        labels: `_row_id`, `_seq` and target of the accepted labels; None where they came with the observations.
+        labels: `_row_id`, `_seq` and target of the accepted labels; None if the target is a column of the observations.
 
     Raises:
         DataRejectedError: no row is labelled, one side of the split is empty, or a classification has one class.
     """
     table = with_targets(observations, labels, config.contract.target)
     if table.num_rows == 0:
-        raise DataRejectedError(_no_label(config, observations.num_rows))
+        raise DataRejectedError(_no_label_message(config, observations.num_rows))
     table = _sorted(table, config.contract.event_time)
     times = event_times(table, config.contract.event_time)
-    split = decide(config.split, times, config.contract.event_time)
-    mask = held_out(split, times, split_hashes(table, split))
+    split = resolve_split(config.split, times, config.contract.event_time)
+    mask = holdout_mask(split, times, split_hashes(table, split))
     train, holdout = table.filter(pa.array(~mask)), table.filter(pa.array(mask))
     _check_sides(config, train, holdout)
     return TrainingSet(train, holdout, split)
 
 
 def with_targets(observations: pa.Table, labels: pa.Table | None, target: str) -> pa.Table:
-    """Labelled observations with `_target`. `_seq` becomes the later one of row and label; a newer label wins."""
+    """Return labelled observations with `_target`; `_seq` is that of row or label, whichever is later."""
     if labels is None:
         table = observations.rename_columns({target: TARGET})
         return table.filter(table.column(TARGET).is_valid())
     labels = labels.filter(labels.column(target).is_valid()).sort_by([(ROW_ID, "ascending"), (SEQ, "ascending")])
-    known = labels.column(ROW_ID).to_numpy()
-    asked = observations.column(ROW_ID).to_numpy()
+    label_ids = labels.column(ROW_ID).to_numpy()
+    row_ids = observations.column(ROW_ID).to_numpy()
     # The last of equal ids is the newest label.
-    place = np.searchsorted(known, asked, side="right") - 1
-    found = (place >= 0) & (known.take(np.maximum(place, 0)) == asked) if known.size else np.zeros(asked.size, bool)
-    table = observations.filter(pa.array(found))
-    matched = labels.take(pa.array(place[found]))
-    later = np.maximum(table.column(SEQ).to_numpy(), matched.column(SEQ).to_numpy())
-    table = table.set_column(table.schema.get_field_index(SEQ), SEQ, pa.array(later))
+    positions = np.searchsorted(label_ids, row_ids, side="right") - 1
+    has_label = (
+        (positions >= 0) & (label_ids.take(np.maximum(positions, 0)) == row_ids)
+        if label_ids.size
+        else np.zeros(row_ids.size, bool)
+    )
+    table = observations.filter(pa.array(has_label))
+    matched = labels.take(pa.array(positions[has_label]))
+    sequences = np.maximum(table.column(SEQ).to_numpy(), matched.column(SEQ).to_numpy())
+    table = table.set_column(table.schema.get_field_index(SEQ), SEQ, pa.array(sequences))
     return table.append_column(TARGET, matched.column(target))
 
 
 def event_times(table: pa.Table, event_time: str | None) -> npt.NDArray[np.int64] | None:
-    """Event times as microseconds since 1970, shape (n_rows,); None where the contract has none."""
+    """Return event times as microseconds since 1970, shape (n_rows,); None if the contract has none."""
     if event_time is None or event_time not in table.column_names:
         return None
     return np.asarray(table.column(event_time).cast(pa.int64()).to_numpy())
 
 
 def split_hashes(table: pa.Table, split: SplitRecord) -> npt.NDArray[np.int64] | None:
-    """The hashes that a split goes by, shape (n_rows,); None for a time split or a column that is not there."""
+    """Return the hashes of a split, shape (n_rows,); None for a time split or a missing column."""
     if split.kind == "time":
         return None
     if split.kind == "random":
@@ -91,7 +95,7 @@ def split_hashes(table: pa.Table, split: SplitRecord) -> npt.NDArray[np.int64] |
 
 
 def resample_units(config: PipelineConfig, table: pa.Table) -> npt.NDArray[np.int64] | None:
-    """What a bootstrap draws by the configuration: each row's day or group, shape (n_rows,); None: rows."""
+    """Return the resampling unit of each row (day or group), shape (n_rows,); None: rows."""
     unit = config.evaluation.comparison.unit
     times = event_times(table, config.contract.event_time)
     if unit == "day" and times is not None:
@@ -110,9 +114,9 @@ def _sorted(table: pa.Table, event_time: str | None) -> pa.Table:
     return table.take(pa.array(order))
 
 
-def _no_label(config: PipelineConfig, rows: int) -> str:
+def _no_label_message(config: PipelineConfig, rows: int) -> str:
     where = "label files" if config.labels is not None else f"column {config.contract.target!r}"
-    return f"no labelled row: none of {rows} observations has a target in its {where}; a model needs labels"
+    return f"no labelled rows: none of {rows} observations has a target in its {where}; a model needs labels"
 
 
 def _check_sides(config: PipelineConfig, train: pa.Table, holdout: pa.Table) -> None:

@@ -1,1 +1,1 @@
-"""Files to batches: find what landed, know it by its content, stage it in the contract's types."""
+"""Ingestion: find landed files, identify them by content, and stage them in the contract's types."""

@@ -1,7 +1,7 @@
-"""A program of its own: copies an Arrow or feather file, batch by batch, each looked at before it is believed.
+"""A program of its own: copies an Arrow or feather file, validating each batch.
 
-Arrow's reader of these formats can crash on damaged bytes, and take the process with it. So another process meets them
-first. It needs nothing of this project: `python arrow_copy.py SOURCE TARGET BYTES`.
+Arrow's reader can crash the process on damaged bytes, so the copy runs in a process of its own. It imports nothing
+of this project: `python arrow_copy.py SOURCE TARGET BYTES`.
 """
 
 from __future__ import annotations
@@ -14,45 +14,47 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-REFUSED, MACHINE, TOO_LARGE = 3, 4, 5
+REJECTED, SYSTEM_ERROR, TOO_LARGE = 3, 4, 5
 _ROWS = 1 << 17
-_DAMAGE = (pa.ArrowException, ValueError, LookupError, MemoryError, NotImplementedError, OverflowError, TypeError)
+_DATA_ERRORS = (pa.ArrowException, ValueError, LookupError, MemoryError, NotImplementedError, OverflowError, TypeError)
 
 
-def main(source: str, target: str, most: int) -> int:
+def main(source: str, target: str, max_bytes: int) -> int:
     """Copy; the exit code says whether it went well, and the output, where not, why.
 
     Args:
         source: The file.
         target: The copy, an Arrow file.
-        most: The most bytes that it may have.
+        max_bytes: The most bytes that it may have.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))  # what asks for more is told, not killed
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (memory, memory)
+    )  # beyond it, MemoryError is raised instead of the process being killed
     try:
-        return _copy(source, target, most)
+        return _copy(source, target, max_bytes)
     except OSError as error:
         sys.stdout.write(f"{error.errno}" if error.errno else str(error))
-        return MACHINE if error.errno else REFUSED
-    except _DAMAGE as error:
+        return SYSTEM_ERROR if error.errno else REJECTED
+    except _DATA_ERRORS as error:
         sys.stdout.write(str(error) or type(error).__name__)
-        return REFUSED
+        return REJECTED
 
 
-def _copy(source: str, target: str, most: int) -> int:
+def _copy(source: str, target: str, max_bytes: int) -> int:
     with pa.memory_map(source) as mapped:
-        schema, batches = _opened(mapped)
+        schema, batches = _open(mapped)
         with pa.OSFile(target, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
             for batch in batches:
                 batch.validate(full=True)
                 for start in range(0, batch.num_rows, _ROWS):
                     writer.write_batch(batch.slice(start, _ROWS))
-                    if sink.tell() > most:
+                    if sink.tell() > max_bytes:
                         return TOO_LARGE
     return 0
 
 
-def _opened(mapped: pa.MemoryMappedFile) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def _open(mapped: pa.MemoryMappedFile) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     magic = mapped.read(8)
     mapped.seek(0)
     if magic.startswith(b"FEA1"):

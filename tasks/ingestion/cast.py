@@ -1,4 +1,4 @@
-"""Values into the contract's types. What can't be cast becomes missing and is told, cell by cell."""
+"""Casts to the contract's types. Cells that can't be cast become missing and are reported."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from configs.base import ColumnType
 from configs.contract import Column
-from tasks.ingestion.cells import each, none, plain
-from tasks.ingestion.moments import moments
-from tasks.stores.tables import ARROW_TYPES
+from tasks.ingestion.arrow_types import cast_each, nulls, unwrap
+from tasks.ingestion.timestamps import to_timestamps
+from tasks.stores.lake.schemas import ARROW_TYPES
 
 Mask = npt.NDArray[np.bool_]
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
@@ -22,30 +22,32 @@ _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 def cast_column(
     values: pa.ChunkedArray | pa.Array, column: Column, timezone: str
 ) -> tuple[pa.ChunkedArray | pa.Array, Mask]:
-    """A column in its contract's type.
+    """Cast a column to its contract type.
 
     Returns:
         The typed values, and a mask, shape (n_rows,), of the cells that could not be read as that type.
     """
-    values = plain(values)
+    values = unwrap(values)
     typed = _cast(values, column.type, timezone)
     if pa.types.is_floating(typed.type):
-        typed = _finite(typed)
+        typed = _without_infinities(typed)
     if typed.null_count == values.null_count:
         return typed, np.zeros(len(values), dtype=bool)
-    bad = _lost(values, typed)
-    return typed, np.asarray(bad.to_numpy(zero_copy_only=False) if isinstance(bad, pa.Array) else bad.to_numpy())
+    failed = _failed_casts(values, typed)
+    return typed, np.asarray(
+        failed.to_numpy(zero_copy_only=False) if isinstance(failed, pa.Array) else failed.to_numpy()
+    )
 
 
-def _finite(typed: pa.ChunkedArray) -> pa.ChunkedArray:
+def _without_infinities(typed: pa.ChunkedArray) -> pa.ChunkedArray:
     finite = pc.is_finite(typed)
     if pc.all(finite, skip_nulls=True).as_py() in (True, None):
         return typed
     return pc.if_else(finite, typed, pa.scalar(None, typed.type))
 
 
-def _lost(before: pa.ChunkedArray, after: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Cells that had a value (NaN is none) and have none now."""
+def _failed_casts(before: pa.ChunkedArray, after: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the mask of cells that lost their value in a cast (NaN is not a value)."""
     had = pc.is_valid(before)
     if pa.types.is_floating(before.type):
         had = pc.and_(had, pc.invert(pc.is_nan(before).fill_null(True)))
@@ -55,27 +57,27 @@ def _lost(before: pa.ChunkedArray, after: pa.ChunkedArray) -> pa.ChunkedArray:
 def _cast(values: pa.ChunkedArray, kind: ColumnType, timezone: str) -> pa.ChunkedArray:
     target = ARROW_TYPES[kind]
     if kind == "timestamp":
-        return moments(values, timezone)
+        return to_timestamps(values, timezone)
     if values.type == target:
         return values
     if pa.types.is_string(values.type):
         return _from_text(values, kind)
     if kind != "string" and pa.types.is_temporal(values.type):
-        return none(values, target)  # Arrow would give the count of its units
+        return nulls(values, target)  # Arrow would give the count of its units
     if kind == "integer" and pa.types.is_floating(values.type):
-        whole = pc.equal(values, pc.round(values))
-        exact = pc.and_(whole, pc.less(pc.abs(values), float(1 << 53)))
+        is_whole = pc.equal(values, pc.round(values))
+        exact = pc.and_(is_whole, pc.less(pc.abs(values), float(1 << 53)))
         values = pc.if_else(exact, values, pa.scalar(None, values.type))
     if kind == "boolean" and (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         values = values.cast(pa.float64(), safe=False)
-        either = pc.or_(pc.equal(values, 0.0), pc.equal(values, 1.0))
-        values = pc.if_else(either, values, pa.scalar(None, values.type))
-    return each(values, target)
+        zero_or_one = pc.or_(pc.equal(values, 0.0), pc.equal(values, 1.0))
+        values = pc.if_else(zero_or_one, values, pa.scalar(None, values.type))
+    return cast_each(values, target)
 
 
 def _from_text(values: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray:
     text = pc.utf8_trim_whitespace(values)
-    none = pa.scalar(None, text.type)
+    null = pa.scalar(None, text.type)
     if kind == "boolean":
         lower = pc.utf8_lower(text)
         true, false = pc.is_in(lower, pa.array(_TRUE)), pc.is_in(lower, pa.array(_FALSE))
@@ -86,7 +88,7 @@ def _from_text(values: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray:
     except pa.ArrowInvalid:
         pass
     if kind == "integer":
-        is_whole = pc.match_substring_regex(text, _INTEGER)
-        return each(pc.replace_substring_regex(pc.if_else(is_whole, text, none), r"^\+|\.0+$", ""), target)
+        is_integer = pc.match_substring_regex(text, _INTEGER)
+        return cast_each(pc.replace_substring_regex(pc.if_else(is_integer, text, null), r"^\+|\.0+$", ""), target)
     numeric = pc.match_substring_regex(text, _NUMBER)
-    return pc.replace_substring_regex(pc.if_else(numeric, text, none), r"^\+", "").cast(target)
+    return pc.replace_substring_regex(pc.if_else(numeric, text, null), r"^\+", "").cast(target)

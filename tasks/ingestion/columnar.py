@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from configs.source import Limits
 from tasks.errors import DataRejectedError
 from tasks.ingestion import arrow_copy
-from tasks.ingestion.cells import found_type
-from tasks.ingestion.damage import told
+from tasks.ingestion.arrow_types import type_name
 from tasks.ingestion.limits import check_columns, check_rows, check_unpacked
 from tasks.ingestion.names import Fields
-from tasks.ingestion.raw import Raw, numbered
+from tasks.ingestion.raw import RawRows, row_numbers
+from tasks.ingestion.read_errors import read_error_message
 
 _ROWS = 1 << 17
 _BUFFER = 1 << 20
@@ -56,21 +56,28 @@ class ParquetReader:
         sizes = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
         check_unpacked(sum(sizes), sum(sizes), limits)
 
-    def batches(self, fields: Fields) -> Iterator[Raw]:
+    def batches(self, fields: Fields) -> Iterator[RawRows]:
         """Its rows; see Reader."""
-        wanted = [self.names[place] for place in (*fields.places.values(), *fields.kept.values())]
+        wanted = [self.names[place] for place in (*fields.positions.values(), *fields.kept.values())]
         number = 1
-        size = _Size(self._limits)
+        size = _SizeLimit(self._limits)
         for batch in self._file.iter_batches(batch_size=self._batch_rows(), columns=wanted):
             for piece in size.pieces(batch):
-                yield _raw(piece, self.names, fields, number)
+                yield _raw_rows(piece, self.names, fields, number)
                 number += piece.num_rows
 
     def _batch_rows(self) -> int:
         """Rows to read at once: few where they are large."""
         metadata = self._file.metadata
         groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-        widest = max((one.total_byte_size // one.num_rows for one in groups if one.num_rows), default=0)
+        widest = max(
+            (
+                group_metadata.total_byte_size // group_metadata.num_rows
+                for group_metadata in groups
+                if group_metadata.num_rows
+            ),
+            default=0,
+        )
         return max(1, min(_ROWS, _BYTES // max(widest, 1)))
 
 
@@ -88,17 +95,17 @@ class FeatherReader:
         self._limits = limits
         check_columns(len(self.names), limits)
 
-    def batches(self, fields: Fields) -> Iterator[Raw]:
+    def batches(self, fields: Fields) -> Iterator[RawRows]:
         """Its rows; see Reader."""
         number = 1
-        size = _Size(self._limits)
+        size = _SizeLimit(self._limits)
         for index in range(self._file.num_record_batches):
             for piece in size.pieces(self._file.get_batch(index)):
-                yield _raw(piece, self.names, fields, number)
+                yield _raw_rows(piece, self.names, fields, number)
                 number += piece.num_rows
 
 
-class _Size:
+class _SizeLimit:
     """How large rows become once each has its own text, which several may share in the file."""
 
     def __init__(self, limits: Limits) -> None:
@@ -111,42 +118,44 @@ class _Size:
         Raises:
             DataRejectedError: all rows so far have more bytes than the limit on what is decompressed.
         """
-        widest = sum(_longest(values) for values in batch.columns)
+        widest = sum(_longest_text(values) for values in batch.columns)
         rows = max(1, min(batch.num_rows, _BYTES // max(widest, 1)))
         for start in range(0, batch.num_rows, rows):
             piece = batch.slice(start, rows)
             if rows < batch.num_rows:
-                self._bytes += sum(_written_out(values) for values in piece.columns)
+                self._bytes += sum(_decoded_bytes(values) for values in piece.columns)
                 check_unpacked(self._bytes, self._bytes, self._limits)
             yield piece
 
 
-def _longest(values: pa.Array) -> int:
+def _longest_text(values: pa.Array) -> int:
     """Bytes of the longest text in a column that shares its texts among rows; 0 for other columns."""
     if not pa.types.is_dictionary(values.type) or not _is_text(values.type.value_type):
         return 0
     return pc.max(pc.binary_length(values.dictionary)).as_py() or 0
 
 
-def _written_out(values: pa.Array) -> int:
+def _decoded_bytes(values: pa.Array) -> int:
     """Bytes of such a column's texts once each row has its own."""
-    if not _longest(values):
+    if not _longest_text(values):
         return 0
     return pc.sum(pc.binary_length(values.dictionary).take(values.indices)).as_py() or 0
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return any(is_it(kind) for is_it in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
+    return any(predicate(kind) for predicate in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
 
 
 def _dictionaries(file: pq.ParquetFile) -> list[str]:
     """Columns, by name, whose texts stand in dictionaries and may be far more written out."""
     metadata = file.metadata
-    shared = set()
+    dictionary_columns = set()
     for group in range(metadata.num_row_groups):
         columns = [metadata.row_group(group).column(place) for place in range(metadata.num_columns)]
-        shared |= {one.path_in_schema for one in columns if one.has_dictionary_page and _may_grow(one)}
-    return [one.name for one in file.schema_arrow if one.name in shared and _is_text(one.type)]
+        dictionary_columns |= {
+            column.path_in_schema for column in columns if column.has_dictionary_page and _may_grow(column)
+        }
+    return [column.name for column in file.schema_arrow if column.name in dictionary_columns and _is_text(column.type)]
 
 
 def _may_grow(column: pq.ColumnChunkMetaData) -> bool:
@@ -163,27 +172,27 @@ def _copy(path: Path, draft: Path, limits: Limits) -> None:
         OSError: the machine is.
     """
     command = [sys.executable, "-I", arrow_copy.__file__, str(path), str(draft), str(limits.decompressed_bytes)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    said = done.stdout.splitlines()
-    if done.returncode == arrow_copy.MACHINE:
-        raise OSError(int(said[0]), os.strerror(int(said[0])))
-    if done.returncode in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT):
-        raise InterruptedError(errno.EINTR, "the process that copies it was ended from outside")
-    if done.returncode == arrow_copy.TOO_LARGE:
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    output = result.stdout.splitlines()
+    if result.returncode == arrow_copy.SYSTEM_ERROR:
+        raise OSError(int(output[0]), os.strerror(int(output[0])))
+    if result.returncode in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT):
+        raise InterruptedError(errno.EINTR, "the process that copies it was terminated from outside")
+    if result.returncode == arrow_copy.TOO_LARGE:
         check_unpacked(limits.decompressed_bytes + 1, limits.decompressed_bytes, limits)
-    if done.returncode:
-        why = said[0][:300] if said else "its bytes make Arrow's reader crash"
-        raise DataRejectedError(told("feather", why))
+    if result.returncode:
+        reason = output[0][:300] if output else "its bytes crash Arrow's reader"
+        raise DataRejectedError(read_error_message("feather", reason))
 
 
-def _raw(batch: pa.RecordBatch, names: Sequence[str], fields: Fields, number: int) -> Raw:
-    columns = {name: _checked(batch.column(names[place])) for name, place in fields.places.items()}
-    kept = {name: _checked(batch.column(names[place])) for name, place in fields.kept.items()}
-    kinds = {name: frozenset({found_type(values.type)}) for name, values in columns.items()}
-    return Raw(numbered(number, batch.num_rows), columns, kept, kinds=kinds)
+def _raw_rows(batch: pa.RecordBatch, names: Sequence[str], fields: Fields, number: int) -> RawRows:
+    columns = {name: _validated(batch.column(names[place])) for name, place in fields.positions.items()}
+    kept = {name: _validated(batch.column(names[place])) for name, place in fields.kept.items()}
+    kinds = {name: frozenset({type_name(values.type)}) for name, values in columns.items()}
+    return RawRows(row_numbers(number, batch.num_rows), columns, kept, kinds=kinds)
 
 
-def _checked(values: pa.Array) -> pa.Array:
+def _validated(values: pa.Array) -> pa.Array:
     """What a damaged file says is not believed: offsets and texts are looked at."""
     values.validate(full=True)
     return values

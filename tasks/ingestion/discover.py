@@ -1,4 +1,4 @@
-"""Where a pipeline's files land, which of them it takes, and what identifies one: its content."""
+"""Locations of a pipeline's files, which of them it accepts, and their identity: the content hash."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import BinaryIO, Literal, NamedTuple
 
 from configs.schema import PipelineConfig
 from configs.source import Source
-from tasks.refs import FOR_GOOD, BatchRecord, Feed, LandedFile, digest
-from tasks.stores.landing import Found, Landing, Tell
+from tasks.records.base import digest
+from tasks.records.data import NEVER_REVALIDATE, BatchRecord, Feed, LandedFile
+from tasks.stores.landing.folder import FileStat, Landing, Warn
 from tasks.stores.settings import Settings
 
 _BLOCK = 1 << 20
 Origin = Literal["landing", "readmitted"]
 
 
-class Place(NamedTuple):
-    """Where files of a feed lie, and how they are written."""
+class FeedLocation(NamedTuple):
+    """Location of a feed's files, and their format."""
 
     feed: Feed
     source: Source
@@ -27,89 +28,103 @@ class Place(NamedTuple):
 
 
 def feeds(config: PipelineConfig) -> dict[Feed, Source]:
-    """What a pipeline takes in: the table each feed goes to, and where its files land."""
+    """Return a pipeline's feeds and their sources."""
     observations: dict[Feed, Source] = {"observations": config.source}
     return observations if config.labels is None else {**observations, "labels": config.labels}
 
 
-def places(config: PipelineConfig, settings: Settings) -> list[Place]:
-    """Where a pipeline's files lie: landing places, and folders of what quarantine gave back, where there are any."""
-    found = []
+def locations(config: PipelineConfig, settings: Settings) -> list[FeedLocation]:
+    """Return the locations of a pipeline's files: landing places, and existing folders of readmitted files."""
+    result = []
     for feed, source in feeds(config).items():
-        found.append(Place(feed, source, settings.landing(source.landing)))
+        result.append(FeedLocation(feed, source, settings.landing(source.landing)))
         folder = settings.state / "readmitted" / config.name / feed
         if folder.is_dir():
-            plain = source.model_copy(update={"ready": "settled", "pattern": "*", "sql": None})
-            found.append(Place(feed, plain, str(folder), "readmitted"))
-    return found
+            readmitted_source = source.model_copy(update={"ready": "stable", "pattern": "*", "sql": None})
+            result.append(FeedLocation(feed, readmitted_source, str(folder), "readmitted"))
+    return result
 
 
-def place_of(config: PipelineConfig, settings: Settings, file: LandedFile) -> Place:
-    """Where a file lies."""
-    return next(one for one in places(config, settings) if (one.feed, one.origin) == (file.feed, file.origin))
+def location_of(config: PipelineConfig, settings: Settings, file: LandedFile) -> FeedLocation:
+    """Return the location of a file."""
+    return next(
+        location
+        for location in locations(config, settings)
+        if (location.feed, location.origin) == (file.feed, file.origin)
+    )
 
 
-def takes(source: Source, name: str) -> bool:
-    """Whether the source takes files of a name. Hidden and '_' names are left alone, and marker files."""
-    marks = source.ready == "marker" and name.endswith(source.marker)
-    return not (name.startswith((".", "_")) or marks) and fnmatch.fnmatch(name, source.pattern)
+def accepts(source: Source, name: str) -> bool:
+    """Return whether a file name matches the source. Hidden and '_' names and marker files do not."""
+    is_marker = source.ready == "marker" and name.endswith(source.marker)
+    return not (name.startswith((".", "_")) or is_marker) and fnmatch.fnmatch(name, source.pattern)
 
 
-def candidates(landing: Landing, source: Source, tell: Tell) -> list[Found]:
-    """Files in the landing place that the source takes, sorted by path; where it asks for markers, those that have one.
+def matching_files(landing: Landing, source: Source, emit: Warn) -> list[FileStat]:
+    """Return files in the landing place that match the source, sorted by path; with a marker if required.
 
     Args:
         landing: The place.
-        source: What it takes.
-        tell: Told of each folder that can't be listed and each name that is refused.
+        source: The source.
+        emit: Receives a message for each folder that can't be listed and each name that is refused.
     """
-    found = list(landing.files(tell))
-    marked = {one.path for one in found} if source.ready == "marker" else set()
-    ready = source.ready == "settled"
-    return [one for one in found if takes(source, one.name) and (ready or one.path + source.marker in marked)]
+    listed = list(landing.files(emit))
+    marked = {file.path for file in listed} if source.ready == "marker" else set()
+    ready = source.ready == "stable"
+    return [file for file in listed if accepts(source, file.name) and (ready or file.path + source.marker in marked)]
 
 
-def known(ledger: Sequence[BatchRecord], feed: Feed, rules: str) -> list[BatchRecord]:
-    """Batches of a feed that are not judged again: accepted ones, those refused by the present rules or for good."""
-    return [one for one in ledger if one.feed == feed and (one.verdict == "accepted" or one.rules in (rules, FOR_GOOD))]
+def processed_batches(ledger: Sequence[BatchRecord], feed: Feed, rules: str) -> list[BatchRecord]:
+    """Return a feed's batches that are not validated again: accepted, or rejected by the current rules or for good."""
+    return [
+        batch
+        for batch in ledger
+        if batch.feed == feed and (batch.verdict == "accepted" or batch.rules in (rules, NEVER_REVALIDATE))
+    ]
 
 
-def too_large(file: LandedFile, source: Source) -> str:
-    """Why a file is refused for its size as it landed; nothing where it is not."""
-    most = source.limits.file_bytes
-    if file.size <= most:
+def size_limit_error(file: LandedFile, source: Source) -> str:
+    """Return why a file exceeds the size limit; empty if it does not."""
+    max_bytes = source.limits.file_bytes
+    if file.size <= max_bytes:
         return ""
     section = "source" if file.feed == "observations" else "labels"
-    return f"it has {file.size} bytes, and at most {most} are taken. Split it, or raise {section}.limits.file_bytes"
+    return f"it has {file.size} bytes; at most {max_bytes} are accepted. Split it, or raise {section}.limits.file_bytes"
 
 
-def landed(landing: Landing, path: str, feed: Feed) -> LandedFile:
-    """A file as it lies there now.
+def landed_file(landing: Landing, path: str, feed: Feed) -> LandedFile:
+    """Return a landed file with its content hash.
 
     Raises:
-        OSError: it is gone or can't be opened.
+        OSError: it does not exist or can't be opened.
     """
-    file = unread(landing, landing.look(path), feed)
+    file = unhashed_file(landing, landing.stat(path), feed)
     return file.model_copy(update={"sha256": content_hash(landing, path, feed)})
 
 
-def unread(landing: Landing, found: Found, feed: Feed, origin: Origin = "landing") -> LandedFile:
-    """A file by its place and stamp, which stand for its content as long as it is not read."""
-    uri = landing.uri(found.path)
-    stamp = digest([feed, uri, found.size, found.mtime_ns])
+def unhashed_file(landing: Landing, status: FileStat, feed: Feed, origin: Origin = "landing") -> LandedFile:
+    """Return a file identified by path, size and time instead of its content."""
+    uri = landing.uri(status.path)
+    stat_digest = digest([feed, uri, status.size, status.mtime_ns])
     return LandedFile(
-        feed=feed, path=found.path, uri=uri, size=found.size, mtime_ns=found.mtime_ns, sha256=stamp, origin=origin
+        feed=feed,
+        path=status.path,
+        uri=uri,
+        size=status.size,
+        mtime_ns=status.mtime_ns,
+        sha256=stat_digest,
+        origin=origin,
     )
 
 
 def content_hash(landing: Landing, path: str, feed: Feed, copy: BinaryIO | None = None) -> str:
-    """SHA-256 of a file's bytes, the feed mixed in: one file may land as observations and as labels.
+    """Return the SHA-256 of feed and bytes of a file: one file may land as observations and as labels.
 
     Args:
         landing: Where the file lies.
         path: Its path there.
         feed: What it lands as.
-        copy: Takes the bytes, too, where one is wanted.
+        copy: Receives a copy of the bytes, if given.
     """
     hasher = hashlib.sha256(feed.encode() + b"\0")
     with landing.open(path) as handle:

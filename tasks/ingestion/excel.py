@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from configs.source import Source
 from tasks.errors import DataRejectedError
-from tasks.ingestion.damage import first_line, told
-from tasks.ingestion.limits import check_columns, check_unpacked, refusing
-from tasks.ingestion.names import Fields, unknown_refused
-from tasks.ingestion.raw import Raw
+from tasks.ingestion.limits import check_columns, check_unpacked, rejecting_read_errors
+from tasks.ingestion.names import Fields, unknown_columns_error
+from tasks.ingestion.raw import RawRows
+from tasks.ingestion.read_errors import first_line, read_error_message
 from tasks.ingestion.sniff import NO_ROWS
-from tasks.ingestion.unpack import refuse_no_zip, refused_name
+from tasks.ingestion.unpack import check_zip, is_unsafe_name
 
 _ROWS = 20_000
 _SHEET_ROWS = 1 << 20
@@ -28,7 +28,7 @@ _TEXT = 16 << 20  # characters of rows that are held at once
 _KINDS: dict[type, str] = {
     bool: "boolean", int: "integer", float: "number", str: "text", datetime: "timestamp", date: "date",
 }  # fmt: skip
-_OLD = b"\xd0\xcf\x11\xe0"
+_XLS_SIGNATURE = b"\xd0\xcf\x11\xe0"
 
 
 class ExcelReader:
@@ -39,35 +39,35 @@ class ExcelReader:
     def __init__(self, path: Path, source: Source, stack: ExitStack) -> None:
         self._source = source
         handle = stack.enter_context(path.open("rb"))
-        if handle.read(4) == _OLD:
-            raise DataRejectedError("it is an old .xls file, or has a password; save it as .xlsx without one")
+        if handle.read(4) == _XLS_SIGNATURE:
+            raise DataRejectedError("it is an old .xls file, or has a password; save it as .xlsx without a password")
         _check_members(path, source)
         handle.seek(0)
         self._bytes = 0
-        with _excel():
+        with _rejecting_excel_errors():
             self._rows = _sheet_rows(handle, source, stack)
         self.lines, header = self._header()
-        self.names: Sequence[str] = ["" if one is None else str(one) for one in header]
+        self.names: Sequence[str] = ["" if name is None else str(name) for name in header]
         while self.names and not self.names[-1].strip():
             self.names = self.names[:-1]
         check_columns(len(self.names), source.limits)
 
-    def batches(self, fields: Fields) -> Iterator[Raw]:
+    def batches(self, fields: Fields) -> Iterator[RawRows]:
         """Its rows; see Reader."""
         number = 1
         while True:
-            with _excel():
-                rows = self._some()
+            with _rejecting_excel_errors():
+                rows = self._next_rows()
             if not rows:
                 return
             if number + len(rows) + self.lines > _SHEET_ROWS + 1:
                 raise DataRejectedError(
-                    f"the sheet has more than {_SHEET_ROWS:,} rows, which no sheet can; it is damaged"
+                    f"the sheet has more than {_SHEET_ROWS:,} rows, the most that Excel allows; it is damaged"
                 )
             yield self._raw(rows, number, fields)
             number += len(rows)
 
-    def _some(self) -> list[Sequence[Any]]:
+    def _next_rows(self) -> list[Sequence[Any]]:
         """The next rows, fewer where their texts are long: cells may share one, which then stands in each row."""
         rows: list[Sequence[Any]] = []
         size = 0
@@ -82,42 +82,42 @@ class ExcelReader:
 
     def _header(self) -> tuple[int, Sequence[Any]]:
         """The number of the first row that is not blank, and the row."""
-        with _excel():
+        with _rejecting_excel_errors():
             for number, row in enumerate(islice(self._rows, _ROWS), start=1):
                 if any(cell is not None for cell in row):
                     return number, row
         raise DataRejectedError(NO_ROWS)
 
-    def _raw(self, rows: Sequence[Sequence[Any]], first: int, fields: Fields) -> Raw:
-        filled = [
+    def _raw(self, rows: Sequence[Sequence[Any]], first: int, fields: Fields) -> RawRows:
+        non_blank = [
             (number, row) for number, row in enumerate(rows, start=first) if any(cell is not None for cell in row)
         ]
         width = len(self.names)
         if fields.unknown == "reject":
-            for _, row in filled:
+            for _, row in non_blank:
                 if any(cell is not None for cell in row[width:]):
-                    raise unknown_refused(["a cell beyond the header"])
+                    raise unknown_columns_error(["a cell beyond the header"])
         kinds: dict[str, frozenset[str]] = {}
         columns: dict[str, pa.Array] = {}
-        for name, place in fields.places.items():
-            cells = [self._present(row[place]) if place < len(row) else None for _, row in filled]
+        for name, place in fields.positions.items():
+            cells = [self._without_missing(row[place]) if place < len(row) else None for _, row in non_blank]
             columns[name] = _texts(cells)
-            kinds[name] = _kinds(cells, fields, name)
+            kinds[name] = _cell_types(cells, fields, name)
         kept = {
-            name: _texts([self._present(row[place]) if place < len(row) else None for _, row in filled])
+            name: _texts([self._without_missing(row[place]) if place < len(row) else None for _, row in non_blank])
             for name, place in fields.kept.items()
         }
-        return Raw(pa.array([number for number, _ in filled], pa.int64()), columns, kept, kinds=kinds)
+        return RawRows(pa.array([number for number, _ in non_blank], pa.int64()), columns, kept, kinds=kinds)
 
-    def _present(self, cell: Any) -> Any:
+    def _without_missing(self, cell: Any) -> Any:
         return None if isinstance(cell, str) and cell.strip() in self._source.missing else cell
 
 
 @contextmanager
-def _excel() -> Iterator[None]:
+def _rejecting_excel_errors() -> Iterator[None]:
     """Whatever openpyxl stumbles over in a damaged file refuses the file."""
     try:
-        with refusing("excel"), warnings.catch_warnings():
+        with rejecting_read_errors("excel"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of styles and extensions, which are not read
             yield
     except DataRejectedError:
@@ -125,7 +125,7 @@ def _excel() -> Iterator[None]:
     except Exception as error:  # openpyxl and its XML parser raise of every kind
         if isinstance(error, OSError):
             raise
-        raise DataRejectedError(told("excel", first_line(error))) from None
+        raise DataRejectedError(read_error_message("excel", first_line(error))) from None
 
 
 def _sheet_rows(handle: Any, source: Source, stack: ExitStack) -> Iterator[Sequence[Any]]:
@@ -145,20 +145,22 @@ def _sheet_rows(handle: Any, source: Source, stack: ExitStack) -> Iterator[Seque
 
 
 def _check_members(path: Path, source: Source) -> None:
-    refuse_no_zip(path, "excel")
-    with refusing("excel"), zipfile.ZipFile(path) as archive:
+    check_zip(path, "excel")
+    with rejecting_read_errors("excel"), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-    check_unpacked(sum(one.file_size for one in members), path.stat().st_size, source.limits)
-    for one in members:
-        if refused_name(one.filename) or one.flag_bits & 0x1:
-            raise DataRejectedError(f"can't be read as excel: its part {one.filename[:100]!r} is encrypted or misnamed")
+    check_unpacked(sum(member.file_size for member in members), path.stat().st_size, source.limits)
+    for member in members:
+        if is_unsafe_name(member.filename) or member.flag_bits & 0x1:
+            raise DataRejectedError(
+                f"can't be read as excel: its member {member.filename[:100]!r} is encrypted or has an invalid name"
+            )
 
 
-def _kinds(cells: Sequence[Any], fields: Fields, name: str) -> frozenset[str]:
-    found = {_KINDS.get(type(cell), type(cell).__name__) for cell in cells if cell is not None}
-    if fields.columns[name].type == "number" and "integer" in found:
-        found = (found - {"integer"}) | {"number"}  # a sheet has one kind of number
-    return frozenset(found)
+def _cell_types(cells: Sequence[Any], fields: Fields, name: str) -> frozenset[str]:
+    types = {_KINDS.get(type(cell), type(cell).__name__) for cell in cells if cell is not None}
+    if fields.columns[name].type == "number" and "integer" in types:
+        types = (types - {"integer"}) | {"number"}  # a sheet has one kind of number
+    return frozenset(types)
 
 
 def _texts(cells: Sequence[Any]) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Lines of jsonl one by one: what can be read of each is, and what can't is told with its line."""
+"""Lines of jsonl one by one: what can be read of each is, and what can't is reported with its line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from configs.source import Limits
 from tasks.ingestion.limits import check_columns
-from tasks.ingestion.names import Fields, clean, twice, unknown_refused
-from tasks.ingestion.raw import BROKEN_SHOWN, Raw
+from tasks.ingestion.names import Fields, clean, duplicate_column_error, unknown_columns_error
+from tasks.ingestion.raw import BROKEN_SHOWN, RawRows
 
 _KINDS: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "text", dict: "object", list: "list"}
 
@@ -37,7 +37,7 @@ class Lines:
                 yield Line(number, text)
 
 
-def record_of(text: str) -> dict[str, Any] | None:
+def parse_record(text: str) -> dict[str, Any] | None:
     """The object that a line is; None where it is none."""
     try:
         record = json.loads(text)
@@ -46,7 +46,7 @@ def record_of(text: str) -> dict[str, Any] | None:
     return {clean(name): value for name, value in record.items()} if isinstance(record, dict) else None
 
 
-def read_lines(block: bytes, first: int, fields: Fields, limits: Limits) -> Raw:
+def read_lines(block: bytes, first: int, fields: Fields, limits: Limits) -> RawRows:
     """A block's rows, read one by one; values that are no text as JSON writes them.
 
     Args:
@@ -58,61 +58,63 @@ def read_lines(block: bytes, first: int, fields: Fields, limits: Limits) -> Raw:
     Raises:
         DataRejectedError: a column stands under two names, or is unknown where that is not allowed.
     """
-    rows = _Rows(fields, limits)
+    rows = _RowBuilder(fields, limits)
     for line in Lines(block, first):
-        rows.take(line)
+        rows.add_line(line)
     return rows.raw()
 
 
-class _Rows:
+class _RowBuilder:
     """Rows as they come together."""
 
     def __init__(self, fields: Fields, limits: Limits) -> None:
         self._fields, self._limits = fields, limits
         self._names = fields.alternatives()
-        self._by = {name: fields.found[place] for name, place in fields.places.items()}
+        self._file_names = {name: fields.file_names[place] for name, place in fields.positions.items()}
         self._cells: dict[str, list[str | None]] = {name: [] for name in fields.columns}
         self._kinds: dict[str, set[str]] = {}
         self._kept: dict[str, list[str | None]] = {}
         self._numbers: list[int] = []
         self._broken: dict[int, str] = {}
 
-    def take(self, line: Line) -> None:
+    def add_line(self, line: Line) -> None:
         """A line more."""
-        record = record_of(line.text)
+        record = parse_record(line.text)
         if record is None:
             self._broken[line.number] = f"not a JSON object: {line.text[:BROKEN_SHOWN]}"
-        elif _torn(record):
+        elif _has_lone_surrogate(record):
             self._broken[line.number] = f"text that is no Unicode: {line.text[:BROKEN_SHOWN]}"
         else:
-            self._add(record, line.number)
+            self._add_record(record, line.number)
 
-    def _add(self, record: Mapping[str, Any], number: int) -> None:
-        known = dict.fromkeys(self._cells)
-        row: dict[str, Any] = dict(known)
-        others: dict[str, Any] = {}
-        for each, value in record.items():
-            name = self._names.get(each)
+    def _add_record(self, record: Mapping[str, Any], number: int) -> None:
+        empty_row = dict.fromkeys(self._cells)
+        row: dict[str, Any] = dict(empty_row)
+        unmapped: dict[str, Any] = {}
+        for file_name, value in record.items():
+            name = self._names.get(file_name)
             if name is None:
-                others[each] = value
-            elif value is not None and not _nan(value):
-                if self._by.setdefault(name, each) != each:
-                    raise twice(name, (self._by[name], each))
+                unmapped[file_name] = value
+            elif value is not None and not _is_nan(value):
+                if self._file_names.setdefault(name, file_name) != file_name:
+                    raise duplicate_column_error(name, (self._file_names[name], file_name))
                 row[name] = value
-        self._unknown({each: value for each, value in others.items() if each not in self._fields.others})
+        self._unknown(
+            {file_name: value for file_name, value in unmapped.items() if file_name not in self._fields.other_names}
+        )
         self._numbers.append(number)
         for name, value in row.items():
             self._cells[name].append(json_text(value))
             if value is not None:
                 self._kinds.setdefault(name, set()).add(self._kind(name, value))
 
-    def _unknown(self, others: Mapping[str, Any]) -> None:
-        if self._fields.unknown == "reject" and others:
-            raise unknown_refused(list(others))
+    def _unknown(self, unmapped: Mapping[str, Any]) -> None:
+        if self._fields.unknown == "reject" and unmapped:
+            raise unknown_columns_error(list(unmapped))
         if self._fields.unknown != "keep":
             return
-        for each, value in others.items():
-            cells = self._kept.setdefault(each, [])
+        for file_name, value in unmapped.items():
+            cells = self._kept.setdefault(file_name, [])
             cells += [None] * (len(self._numbers) - len(cells))
             cells.append(json_text(value))
         check_columns(len(self._kept), self._limits)
@@ -122,10 +124,10 @@ class _Rows:
         # JSON has one kind of number: 1 among 1.5 and 2.5 is one of them.
         return "number" if kind == "integer" and self._fields.columns[name].type == "number" else kind
 
-    def raw(self) -> Raw:
+    def raw(self) -> RawRows:
         """The rows."""
         count = len(self._numbers)
-        return Raw(
+        return RawRows(
             pa.array(self._numbers, pa.int64()),
             {name: pa.array(cells, pa.string()) for name, cells in self._cells.items()},
             {name: pa.array(cells + [None] * (count - len(cells)), pa.string()) for name, cells in self._kept.items()},
@@ -141,12 +143,12 @@ def json_text(value: object) -> str | None:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _nan(value: object) -> bool:
+def _is_nan(value: object) -> bool:
     """Whether a value is NaN: no JSON, but what Python writes for a missing number."""
     return isinstance(value, float) and math.isnan(value)
 
 
-def _torn(record: Mapping[str, Any]) -> bool:
+def _has_lone_surrogate(record: Mapping[str, Any]) -> bool:
     """Whether a text in it holds half of a surrogate pair, which no file can hold."""
     try:
         for name, value in record.items():

@@ -11,11 +11,11 @@ import pyarrow.json as pajson
 
 from configs.source import Source
 from tasks.errors import DataRejectedError
-from tasks.ingestion.json_lines import Line, Lines, read_lines, record_of
+from tasks.ingestion.json_lines import Line, Lines, parse_record, read_lines
 from tasks.ingestion.limits import check_columns
-from tasks.ingestion.names import Fields, twice
+from tasks.ingestion.names import Fields, duplicate_column_error
 from tasks.ingestion.nesting import check_nesting
-from tasks.ingestion.raw import Raw, whole
+from tasks.ingestion.raw import RawRows, combine_chunks
 from tasks.ingestion.text import Utf8, encoding_of
 
 _BLOCK = 16 << 20
@@ -37,10 +37,10 @@ class JsonlReader:
         self._encoding = encoding_of(path, source)
         self._first: Line | None = None
         self.names: Sequence[str] = self._sampled_names()
-        self._refuse_none()
+        self._check_any_record()
         check_columns(len(self.names), source.limits)
 
-    def batches(self, fields: Fields) -> Iterator[Raw]:
+    def batches(self, fields: Fields) -> Iterator[RawRows]:
         """Its rows; see Reader."""
         for block, first in self._blocks():
             check_nesting(block, first, self._source.limits)
@@ -55,12 +55,12 @@ class JsonlReader:
             for count, line in enumerate(Lines(block, first)):
                 if count == _SAMPLE_LINES:
                     break
-                names.update(dict.fromkeys(record_of(line.text) or ()))
+                names.update(dict.fromkeys(parse_record(line.text) or ()))
                 self._first = self._first or line
             break
         return list(names)
 
-    def _refuse_none(self) -> None:
+    def _check_any_record(self) -> None:
         """Refuse a file in whose first lines there is no object with anything in it.
 
         Raises:
@@ -69,7 +69,9 @@ class JsonlReader:
         if self._first is None:
             raise DataRejectedError(NO_ROWS)
         if not self.names:
-            shown = "".join(one if one.isprintable() else "\ufffd" for one in self._first.text[:_SHOWN])
+            shown = "".join(
+                character if character.isprintable() else "\ufffd" for character in self._first.text[:_SHOWN]
+            )
             more = "…" if len(self._first.text) > _SHOWN else ""
             raise DataRejectedError(
                 f"can't be read as jsonl: line {self._first.number:,} is {shown}{more}, and none of the first lines is "
@@ -79,67 +81,69 @@ class JsonlReader:
     def _blocks(self) -> Iterator[tuple[bytes, int]]:
         """Whole lines, and the number of the first."""
         stream = Utf8(self._path, self._encoding, self._source.limits)
-        number, parts = 1, [b""]
+        number, buffered = 1, [b""]
         try:
             while block := stream.read(_BLOCK):
                 cut = block.rfind(b"\n") + 1
                 if not cut:
-                    parts.append(block)
+                    buffered.append(block)
                     continue
-                whole_lines = b"".join((*parts, block[:cut]))
+                whole_lines = b"".join((*buffered, block[:cut]))
                 yield whole_lines, number
                 number += whole_lines.count(b"\n")
-                parts = [block[cut:]]
+                buffered = [block[cut:]]
         finally:
             stream.close()
-        if rest := b"".join(parts):
-            yield rest, number
+        if last_lines := b"".join(buffered):
+            yield last_lines, number
 
 
-def _strict(block: bytes, first: int, fields: Fields, source: Source) -> Raw | None:
+def _strict(block: bytes, first: int, fields: Fields, source: Source) -> RawRows | None:
     """A block's rows; None where Arrow's own reading stumbles, or where rows and lines don't go together."""
     names = fields.alternatives()
     types = {name: _STRICT.get(column.type, pa.string()) for name, column in fields.columns.items()}
-    other = "error" if fields.unknown == "reject" else "ignore"
-    schema = pa.schema([(each, types[name]) for each, name in names.items()])
-    schema = schema if other == "ignore" else _with_others(schema, fields)
+    unexpected = "error" if fields.unknown == "reject" else "ignore"
+    schema = pa.schema([(file_name, types[name]) for file_name, name in names.items()])
+    schema = schema if unexpected == "ignore" else _with_other_names(schema, fields)
     if not block.strip():
-        return Raw(pa.array([], pa.int64()), {})
+        return RawRows(pa.array([], pa.int64()), {})
     try:
         table = pajson.read_json(
             pa.BufferReader(block),
             read_options=pajson.ReadOptions(block_size=max(1 << 20, source.limits.row_bytes + 1)),
-            parse_options=pajson.ParseOptions(explicit_schema=schema, unexpected_field_behavior=other),
+            parse_options=pajson.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected),
         )
     except pa.ArrowInvalid:
         return None
     rows = _line_numbers(block, first, table.num_rows)
     if rows is None:
         return None
-    columns = _chosen(table, fields, names)
+    columns = _select_columns(table, fields, names)
     kinds = {
         name: frozenset({_KINDS.get(fields.columns[name].type, fields.columns[name].type)})
         for name, values in columns.items()
         if values.null_count < len(values)
     }
-    return Raw(rows, columns, kinds=kinds)
+    return RawRows(rows, columns, kinds=kinds)
 
 
-def _with_others(schema: pa.Schema, fields: Fields) -> pa.Schema:
+def _with_other_names(schema: pa.Schema, fields: Fields) -> pa.Schema:
     """The schema with the contract's further names, which are not unknown. Of another type, they are read by line."""
-    return pa.schema([*schema, *[pa.field(name, pa.string()) for name in fields.others if name not in schema.names]])
+    return pa.schema(
+        [*schema, *[pa.field(name, pa.string()) for name in fields.other_names if name not in schema.names]]
+    )
 
 
-def _chosen(table: pa.Table, fields: Fields, names: Mapping[str, str]) -> dict[str, pa.Array]:
+def _select_columns(table: pa.Table, fields: Fields, names: Mapping[str, str]) -> dict[str, pa.Array]:
     """Each column under the name that the block has it by."""
     columns: dict[str, pa.Array] = {}
-    by: dict[str, str] = {name: fields.found[place] for name, place in fields.places.items()}
-    for each, name in names.items():
-        values = whole(table.column(each))
+    file_names: dict[str, str] = {name: fields.file_names[place] for name, place in fields.positions.items()}
+    for file_name, name in names.items():
+        values = combine_chunks(table.column(file_name))
         if values.null_count == len(values):
             continue
-        if by.setdefault(name, each) != each:
-            raise twice(name, (by[name], each))
+        if file_names.setdefault(name, file_name) != file_name:
+            raise duplicate_column_error(name, (file_names[name], file_name))
         columns[name] = values
     return columns
 

@@ -1,4 +1,4 @@
-"""What is refused because it is more than the limits let in, and which errors mean that a file's bytes are at fault."""
+"""Limits on files, and the distinction of data errors from system errors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from configs.source import Limits
 from tasks.errors import DataRejectedError
-from tasks.ingestion.damage import first_line, told
+from tasks.ingestion.read_errors import first_line, read_error_message
 
-# What readers raise on bytes that are not what they should be.
-_DAMAGE = (
+# Raised by readers on invalid data.
+_DATA_ERRORS = (
     pa.ArrowException,
     OSError,
     ValueError,
@@ -31,16 +31,16 @@ _DAMAGE = (
     zlib.error,
     zipfile.BadZipFile,
 )
-# These tell of the machine, not of the file: such a run fails and is tried again.
-_MACHINE = {
+# System errors: the run fails and is retried.
+_SYSTEM_ERRORS = {
     errno.ENOENT, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM,
     errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EROFS, errno.EFBIG, errno.EINTR,
 }  # fmt: skip
 
 
 @contextmanager
-def refusing(kind: str) -> Iterator[None]:
-    """Errors of reading become refusals of the file.
+def rejecting_read_errors(kind: str) -> Iterator[None]:
+    """Convert read errors to rejections of the file.
 
     Args:
         kind: What the file is read as.
@@ -51,56 +51,56 @@ def refusing(kind: str) -> Iterator[None]:
     """
     try:
         yield
-    except _DAMAGE as error:
-        if isinstance(error, OSError) and error.errno in _MACHINE:
+    except _DATA_ERRORS as error:
+        if isinstance(error, OSError) and error.errno in _SYSTEM_ERRORS:
             raise
-        raise DataRejectedError(told(kind, first_line(error))) from None
+        raise DataRejectedError(read_error_message(kind, first_line(error))) from None
 
 
-def beyond(found: str, key: str, limit: int | float) -> DataRejectedError:
-    """The refusal of a file that breaks a limit.
+def limit_error(found: str, limit_name: str, limit: int | float) -> DataRejectedError:
+    """Return the error of a file that exceeds a limit.
 
     Args:
         found: What was found: "3 columns".
-        key: The limit's name in source.limits.
+        limit_name: The limit's name in source.limits.
         limit: What it is.
     """
-    told = f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
-    return DataRejectedError(f"{found}; the limit is {told}. To take such files, raise source.limits.{key}.")
+    shown = f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
+    return DataRejectedError(f"{found}; the limit is {shown}. To accept such files, raise source.limits.{limit_name}.")
 
 
 def check_size(size: int, limits: Limits) -> None:
-    """Refuse a file that is too large.
+    """Check the size of a file.
 
     Raises:
         DataRejectedError: it is.
     """
     if size > limits.file_bytes:
-        raise beyond(f"the file has {size:,} bytes", "file_bytes", limits.file_bytes)
+        raise limit_error(f"the file has {size:,} bytes", "file_bytes", limits.file_bytes)
 
 
 def check_rows(rows: int, limits: Limits) -> None:
-    """Refuse a file of too many rows.
+    """Check the number of rows.
 
     Raises:
         DataRejectedError: it is one.
     """
     if rows > limits.rows:
-        raise beyond(f"the file has {rows:,} rows or more", "rows", limits.rows)
+        raise limit_error(f"the file has {rows:,} rows or more", "rows", limits.rows)
 
 
 def check_columns(columns: int, limits: Limits) -> None:
-    """Refuse a file of too many columns.
+    """Check the number of columns.
 
     Raises:
         DataRejectedError: it is one.
     """
     if columns > limits.columns:
-        raise beyond(f"the file has {columns:,} columns", "columns", limits.columns)
+        raise limit_error(f"the file has {columns:,} columns", "columns", limits.columns)
 
 
 def check_unpacked(size: int, packed: int, limits: Limits) -> None:
-    """Refuse what grows too large, or too much, as it is decompressed.
+    """Check size and ratio of decompressed data.
 
     Args:
         size: Bytes decompressed so far, or declared.
@@ -111,11 +111,13 @@ def check_unpacked(size: int, packed: int, limits: Limits) -> None:
         DataRejectedError: it does.
     """
     if size > limits.decompressed_bytes:
-        raise beyond(
+        raise limit_error(
             f"decompressed, the file has {size:,} bytes or more", "decompressed_bytes", limits.decompressed_bytes
         )
-    if size > _RATIO_COUNTS and size > packed * limits.ratio:
-        raise beyond(f"the file grows to {size / max(packed, 1):,.0f} times its size or more", "ratio", limits.ratio)
+    if size > _RATIO_MIN_BYTES and size > packed * limits.ratio:
+        raise limit_error(
+            f"the file grows to {size / max(packed, 1):,.0f} times its size or more", "ratio", limits.ratio
+        )
 
 
-_RATIO_COUNTS = 16 << 20
+_RATIO_MIN_BYTES = 16 << 20

@@ -14,45 +14,47 @@ from tasks.ingestion.cast import cast_column
 Values: TypeAlias = pa.ChunkedArray | pa.Array
 
 
-class Missing:
-    """The values of one column that mean missing: texts as trimmed text, numbers as numbers, moments as moments."""
+class MissingValues:
+    """The values of one column that mean missing: compared as trimmed text, number or timestamp."""
 
     def __init__(self, column: Column, timezone: str) -> None:
-        texts = [_text(one) for one in column.missing]
+        texts = [_text(value) for value in column.missing]
         self._texts = pa.array(texts, pa.string())
-        numbers = [float(one) for one in column.missing if isinstance(one, int | float) and not isinstance(one, bool)]
+        numbers = [
+            float(value) for value in column.missing if isinstance(value, int | float) and not isinstance(value, bool)
+        ]
         self._numbers = pa.array(numbers, pa.float64())
         typed, _ = cast_column(pa.array(texts, pa.string()), column, timezone)
-        self._typed = typed.drop_null()
+        self._typed_values = typed.drop_null()
 
-    def before(self, values: Values) -> Values:
-        """Values as they were found, without those that mean missing.
+    def mask_raw(self, values: Values) -> Values:
+        """Replace raw values that mean missing by null.
 
         Args:
             values: Of any type; see cells.plain.
         """
         if pa.types.is_string(values.type):
-            return _without(values, pc.is_in(pc.utf8_trim_whitespace(values), self._texts))
+            return _mask(values, pc.is_in(pc.utf8_trim_whitespace(values), self._texts))
         number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
         if number and len(self._numbers):
-            return _without(values, pc.is_in(values.cast(pa.float64(), safe=False), self._numbers))
+            return _mask(values, pc.is_in(values.cast(pa.float64(), safe=False), self._numbers))
         return values
 
-    def after(self, typed: Values) -> Values:
-        """Values of the contract's type, without those that mean missing."""
+    def mask_typed(self, typed: Values) -> Values:
+        """Replace typed values that mean missing by null."""
         if pa.types.is_string(typed.type):
-            return _without(typed, pc.is_in(pc.utf8_trim_whitespace(typed), self._texts))
-        return _without(typed, pc.is_in(typed, self._typed)) if len(self._typed) else typed
+            return _mask(typed, pc.is_in(pc.utf8_trim_whitespace(typed), self._texts))
+        return _mask(typed, pc.is_in(typed, self._typed_values)) if len(self._typed_values) else typed
 
 
-def missing_values(columns: Mapping[str, Column], timezone: str) -> dict[str, Missing]:
-    """The values that mean missing, of the columns that have some."""
-    return {name: Missing(column, timezone) for name, column in columns.items() if column.missing}
+def missing_values(columns: Mapping[str, Column], timezone: str) -> dict[str, MissingValues]:
+    """Return the missing values of the columns that define some."""
+    return {name: MissingValues(column, timezone) for name, column in columns.items() if column.missing}
 
 
 def _text(value: str | float | bool) -> str:
     return value.strip() if isinstance(value, str) else str(value)
 
 
-def _without(values: Values, gone: Values) -> Values:
-    return pc.if_else(gone, pa.scalar(None, values.type), values) if pc.any(gone).as_py() else values
+def _mask(values: Values, is_missing: Values) -> Values:
+    return pc.if_else(is_missing, pa.scalar(None, values.type), values) if pc.any(is_missing).as_py() else values

@@ -1,4 +1,4 @@
-"""Which column of a file is which of the contract's, and what becomes of the rest."""
+"""Mapping of a file's columns to the contract's."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ class Fields:
 
     Attributes:
         columns: What is to be read: the contract's columns by name.
-        places: Where in the file each of them stands, as far as it is there.
-        found: The file's names.
+        positions: Where in the file each of them stands, as far as it is there.
+        file_names: The file's names.
         kept: Places of unknown columns that are kept as text, by name.
         unknown: What becomes of unknown columns.
-        others: Names of the contract that are not to be read: not unknown, either.
-        notes: What a person should know: columns renamed, absent, ignored, kept.
+        other_names: Names of the contract that are not to be read: not unknown, either.
+        notes: Notes for users: columns renamed, absent, ignored, kept.
     """
 
     columns: Mapping[str, Column]
-    places: Mapping[str, int]
-    found: Sequence[str]
+    positions: Mapping[str, int]
+    file_names: Sequence[str]
     kept: Mapping[str, int]
     unknown: str
-    others: Collection[str] = ()
+    other_names: Collection[str] = ()
     notes: tuple[str, ...] = ()
 
     def alternatives(self) -> dict[str, str]:
         """Every name that a column of the contract may have in a file, and the column."""
-        return {each: name for name, column in self.columns.items() for each in (name, *column.aliases)}
+        return {
+            name_or_alias: name for name, column in self.columns.items() for name_or_alias in (name, *column.aliases)
+        }
 
 
 def clean(name: str) -> str:
@@ -46,113 +48,114 @@ def clean(name: str) -> str:
 
 def known_names(columns: Mapping[str, Column]) -> set[str]:
     """All names that columns have or had."""
-    return {each for name, column in columns.items() for each in (name, *column.aliases)}
+    return {name_or_alias for name, column in columns.items() for name_or_alias in (name, *column.aliases)}
 
 
-def match(
-    found: Sequence[str],
+def match_columns(
+    file_names: Sequence[str],
     columns: Mapping[str, Column],
     policies: Policies,
-    others: Collection[str] = (),
+    other_names: Collection[str] = (),
     hint: str = "",
 ) -> Fields:
-    """Which column of a file is which of the contract's.
+    """Map a file's columns to the contract's.
 
     Args:
-        found: The file's names.
+        file_names: The file's names.
         columns: What is to be read.
         policies: What becomes of unknown and of missing ones.
-        others: Further names of the contract.
+        other_names: Further names of the contract.
         hint: What to add where columns are missing.
 
     Raises:
-        DataRejectedError: columns are missing, stand twice, or are unknown where that is not allowed.
+        DataRejectedError: columns are missing, ambiguous, or unknown where that is not allowed.
     """
-    names = [clean(one) for one in found]
-    places = _places(names, columns)
-    missing = [name for name, column in columns.items() if column.required and name not in places]
+    names = [clean(one) for one in file_names]
+    positions = _positions(names, columns)
+    missing = [name for name, column in columns.items() if column.required and name not in positions]
     if missing:
-        found_names = _shown([name for name in names if name], 40) or "no names"
+        found_names = _join_names([name for name in names if name], 40) or "no names"
         raise DataRejectedError(
-            f"columns missing: {', '.join(missing)}; found: {found_names}.{hint or _meant(missing, names, columns)}"
+            f"columns missing: {', '.join(missing)}; found: {found_names}."
+            f"{hint or _suggestion(missing, names, columns)}"
         )
-    absent = [name for name in columns if name not in places and not name.startswith("_")]
+    absent = [name for name in columns if name not in positions and not name.startswith("_")]
     if absent and policies.missing_optional == "reject":
         raise DataRejectedError(
-            f"optional columns missing: {_shown(absent)}; contract.policies.missing_optional is 'reject'"
+            f"optional columns missing: {_join_names(absent)}; contract.policies.missing_optional is 'reject'"
         )
-    known = known_names(columns) | set(others)
+    known = known_names(columns) | set(other_names)
     unknown = {name: place for place, name in enumerate(names) if name and name not in known}
     if unknown and policies.unknown_columns == "reject":
-        raise unknown_refused(list(unknown))
+        raise unknown_columns_error(list(unknown))
     kept = unknown if policies.unknown_columns == "keep" else {}
-    _refuse_repeated([name for name in names if name in kept])
-    renamed = [f"{names[place]} as {name}" for name, place in places.items() if names[place] != name]
+    _check_unique([name for name in names if name in kept])
+    renamed = [f"{names[place]} as {name}" for name, place in positions.items() if names[place] != name]
     notes = (
         *_note("renamed", renamed),
         *_note("warning: absent" if policies.missing_optional == "warn" else "absent, read as missing", absent),
         *_note("kept as text" if kept else "ignored", list(unknown)),
     )
-    return Fields(columns, places, names, kept, policies.unknown_columns, others, notes)
+    return Fields(columns, positions, names, kept, policies.unknown_columns, other_names, notes)
 
 
-def unknown_refused(names: Sequence[str]) -> DataRejectedError:
-    """The refusal of a file with unknown columns."""
+def unknown_columns_error(names: Sequence[str]) -> DataRejectedError:
+    """Return the error of a file with unknown columns."""
     return DataRejectedError(
-        f"unknown columns: {_shown(names)}; contract.policies.unknown_columns is 'reject'. Add them to "
+        f"unknown columns: {_join_names(names)}; contract.policies.unknown_columns is 'reject'. Add them to "
         "contract.columns, or set the policy to ignore or keep."
     )
 
 
-def twice(name: str, found: Sequence[str]) -> DataRejectedError:
-    """The refusal of a file where columns of two names mean the same one."""
-    return DataRejectedError(f"columns {' and '.join(found)} both mean {name}; expected one of them")
+def duplicate_column_error(name: str, file_names: Sequence[str]) -> DataRejectedError:
+    """Return the error of a file with two columns for the same contract column."""
+    return DataRejectedError(f"columns {' and '.join(file_names)} both mean {name}; expected one of them")
 
 
-def _places(names: Sequence[str], columns: Mapping[str, Column]) -> dict[str, int]:
-    places: dict[str, int] = {}
-    _refuse_repeated([name for name in names if name in known_names(columns)])
+def _positions(names: Sequence[str], columns: Mapping[str, Column]) -> dict[str, int]:
+    positions: dict[str, int] = {}
+    _check_unique([name for name in names if name in known_names(columns)])
     for name, column in columns.items():
-        hits = [one for one in (name, *column.aliases) if one in names]
-        if len(hits) > 1:
-            raise twice(name, hits)
-        if hits:
-            places[name] = names.index(hits[0])
-    return places
+        matches = [candidate for candidate in (name, *column.aliases) if candidate in names]
+        if len(matches) > 1:
+            raise duplicate_column_error(name, matches)
+        if matches:
+            positions[name] = names.index(matches[0])
+    return positions
 
 
-def _refuse_repeated(names: Sequence[str]) -> None:
+def _check_unique(names: Sequence[str]) -> None:
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
-        raise DataRejectedError(f"columns stand twice: {_shown(repeated)}; expected each once")
+        raise DataRejectedError(f"columns appear twice: {_join_names(repeated)}; expected each once")
 
 
-def _meant(missing: Sequence[str], names: Sequence[str], columns: Mapping[str, Column]) -> str:
-    """What to do about missing columns: name those of the file that are likely meant."""
-    letters = {_letters(name): name for name in names if name}
+def _suggestion(missing: Sequence[str], names: Sequence[str], columns: Mapping[str, Column]) -> str:
+    """Suggest aliases for missing columns."""
+    by_letters = {_alphanumeric(name): name for name in names if name}
     for name in missing:
-        for one in (name, *columns[name].aliases):
-            if _letters(one) in letters:
-                meant = letters[_letters(one)]
-                return f" If {_seen(meant)} means {name}, add it to contract.columns.{name}.aliases."
-    if letters.keys().isdisjoint(_letters(name) for name in known_names(columns)):
+        for alias in (name, *columns[name].aliases):
+            if _alphanumeric(alias) in by_letters:
+                file_name = by_letters[_alphanumeric(alias)]
+                return f" If {_printable(file_name)} means {name}, add it to contract.columns.{name}.aliases."
+    if by_letters.keys().isdisjoint(_alphanumeric(name) for name in known_names(columns)):
         return ""  # none fits: it is a file of another kind
-    return f" If one has another name there, add that to contract.columns.{missing[0]}.aliases."
+    return f" If one of them has another name in the file, add that name to contract.columns.{missing[0]}.aliases."
 
 
-def _letters(name: str) -> str:
-    return "".join(one for one in name.casefold() if one.isalnum())
+def _alphanumeric(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())
 
 
-def _seen(name: str) -> str:
+def _printable(name: str) -> str:
     """A name with all that can't be seen in it: line ends, blanks of no width."""
     return name if name.isprintable() else repr(name)
 
 
-def _note(what: str, names: Sequence[str]) -> tuple[str, ...]:
-    return (f"{what}: {_shown(names)}",) if names else ()
+def _note(label: str, names: Sequence[str]) -> tuple[str, ...]:
+    return (f"{label}: {_join_names(names)}",) if names else ()
 
 
-def _shown(names: Sequence[str], most: int = _SHOWN) -> str:
-    shown = ", ".join(_seen(name[:60]) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def _join_names(names: Sequence[str], limit: int = _SHOWN) -> str:
+    shown = ", ".join(_printable(name[:60]) for name in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

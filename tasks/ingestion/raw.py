@@ -15,7 +15,7 @@ BROKEN_SHOWN = 1 << 16  # characters of a row that could not be cut into fields
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawRows:
     """Some rows of a file, as they are.
 
     Attributes:
@@ -24,7 +24,7 @@ class Raw:
         kept: Unknown columns that are kept, by the file's name.
         broken: Rows that fit no column: number and complaint.
         kinds: The types that values of a column were found in, where the format says types.
-        comma: Whether numbers that are still text have a decimal comma.
+        decimal_comma: Whether numbers that are still text have a decimal comma.
     """
 
     rows: pa.Array
@@ -32,7 +32,7 @@ class Raw:
     kept: Mapping[str, pa.Array] = field(default_factory=dict)
     broken: Mapping[int, str] = field(default_factory=dict)
     kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    comma: bool = False
+    decimal_comma: bool = False
 
 
 class Reader(Protocol):
@@ -48,18 +48,18 @@ class Reader(Protocol):
 
     @property
     def lines(self) -> int | None:
-        """What makes a data row's number its line's, once all rows are read; None where that can't be told."""
+        """What makes a data row's number its line's, once all rows are read; None where that can't be determined."""
 
-    def batches(self, fields: Fields) -> Iterator[Raw]:
+    def batches(self, fields: Fields) -> Iterator[RawRows]:
         """Its rows, some at a time."""
 
 
-def numbered(first: int, rows: int) -> pa.Array:
+def row_numbers(first: int, rows: int) -> pa.Array:
     """Row numbers from `first` on."""
     return pa.array(np.arange(first, first + rows, dtype=np.int64))
 
 
-def whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+def combine_chunks(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column in one piece."""
     if not isinstance(values, pa.ChunkedArray):
         return values

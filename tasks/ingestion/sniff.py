@@ -1,4 +1,4 @@
-"""How a csv file is written: told by the source, else found in its first rows."""
+"""How a csv file is written: given by the source, else found in its first rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from configs.contract import Column
 from configs.source import Source
 from tasks.errors import DataRejectedError
-from tasks.ingestion.limits import beyond
+from tasks.ingestion.limits import limit_error
 from tasks.ingestion.names import clean
 from tasks.ingestion.text import Utf8, encoding_of
 
@@ -22,7 +22,7 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _SAMPLE_ROWS = 500
 NO_ROWS = "no rows below the header; expected at least one"
 _NEVER_CLOSED = (
-    "a quote is opened in the header and not closed: all that follows would be one name. Mend the file, or set "
+    "a quote is opened in the header and not closed: everything after it would be one name. Correct the file, or set "
     "source.quote: none if quotes are plain text."
 )
 
@@ -68,9 +68,9 @@ def dialect(path: Path, ending: str, source: Source, columns: Mapping[str, Colum
     delimiter, quote = _delimiter_and_quote(sample, ending, source, known)
     names, used, lines = _header(sample, delimiter, quote)
     if not any(name.strip() for name in names):
-        raise DataRejectedError("can't be read as csv: no header line with names in it; expected the columns' names")
+        raise DataRejectedError("can't be read as csv: there is no header line with names; expected the columns' names")
     if used == len(sample) and not whole:
-        raise beyond(f"the header line has {used:,} characters or more", "row_bytes", source.limits.row_bytes)
+        raise limit_error(f"the header line has {used:,} characters or more", "row_bytes", source.limits.row_bytes)
     body = sample[used:]
     if whole and not body.strip("\r\n"):
         raise DataRejectedError(_NEVER_CLOSED if any("\n" in name for name in names) else NO_ROWS)
@@ -138,16 +138,16 @@ def _delimiter_and_quote(text: str, ending: str, source: Source, known: Collecti
     names = set(known)
 
     def score(pair: tuple[str, str | bool]) -> int:
-        return len(names & {clean(name) for name in _tried(text, *pair)})
+        return len(names & {clean(name) for name in _try_header(text, *pair)})
 
     return max(((delimiter, quote) for delimiter in delimiters for quote in quotes), key=score)  # of equals, the first
 
 
-def _tried(text: str, delimiter: str, quote: str | bool) -> tuple[str, ...]:
+def _try_header(text: str, delimiter: str, quote: str | bool) -> tuple[str, ...]:
     try:
         return _header(text, delimiter, quote)[0]
     except DataRejectedError:
-        return ()  # the one that is taken in the end is told of
+        return ()  # the dialect chosen in the end reports the error
 
 
 def _decimal(
@@ -168,5 +168,5 @@ def _decimal(
             commas = commas or any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells)
             points = points or any("." in cell for cell in cells)
     except csv.Error:
-        return "."  # told with its row when the rows are read
+        return "."  # reported with its row when the rows are read
     return "," if commas and not points else "."

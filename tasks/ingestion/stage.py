@@ -1,4 +1,4 @@
-"""A file on local disk into its staged rows, or into the reason why it is refused."""
+"""Staging of a local file, or the reason to reject it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from configs.source import Source
 from tasks.errors import DataRejectedError
 from tasks.ingestion.names import known_names
 from tasks.ingestion.read import read_batches
-from tasks.refs import LandedFile, StagedBatch
-from tasks.stores import staging
+from tasks.records.data import LandedFile, StagedBatch
+from tasks.stores.lake import staging
 
 
 def stage(
@@ -40,7 +40,7 @@ def stage(
             columns,
             contract.timezone,
             policies=contract.policies,
-            others=known_names(contract.columns),
+            other_names=known_names(contract.columns),
             name=file.path,
             draft=_draft(staged),
             readmitted=file.origin == "readmitted",

@@ -14,17 +14,19 @@ from configs.contract import Column
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError, UsageError
 from tasks.ingestion import backfill
-from tasks.ingestion.discover import feeds, place_of, places, too_large, unread
-from tasks.ingestion.drafts import Drafts, draft_of
+from tasks.ingestion.discover import feeds, location_of, locations, size_limit_error, unhashed_file
+from tasks.ingestion.download_cache import DownloadCache, download_path
+from tasks.ingestion.scoring_input import ScoringInput, check_unchanged, fetch_input
 from tasks.ingestion.search import Search
 from tasks.ingestion.sql import sql_feeds
-from tasks.ingestion.to_score import ToScore, fetched, refuse_changed
-from tasks.refs import BatchRecord, Feed, LandedFile, ModelRef, Record, StagedBatch, rules_digest
+from tasks.records.base import Record
+from tasks.records.data import BatchRecord, Feed, LandedFile, StagedBatch, rules_digest
+from tasks.records.model import ModelRef
 from tasks.retry import RETRIES
-from tasks.stores.addresses import Address
-from tasks.stores.halfway import Halfway, forget, halfway
-from tasks.stores.lake import Lake
-from tasks.stores.landing import open_landing
+from tasks.stores.lake.partial_commits import PartialCommit, delete_orphan_duplicates, partial_commits
+from tasks.stores.lake.tables import Lake
+from tasks.stores.landing.addresses import Address
+from tasks.stores.landing.folder import open_landing
 from tasks.stores.settings import Settings, load_settings
 
 _GROUP_FILES = 64
@@ -32,10 +34,10 @@ _GROUP_BYTES = 32 << 20
 
 
 class Discovery(Record):
-    """What landed: files to take, those that a killed run had half taken first; and what could not be opened."""
+    """What landed: files to take, those of an interrupted run first; and messages on files that could not be opened."""
 
     files: tuple[LandedFile, ...]
-    told: tuple[str, ...]
+    messages: tuple[str, ...]
 
 
 @task(name="discover", cache_policy=NO_CACHE, **RETRIES)
@@ -50,80 +52,82 @@ def discover(config: PipelineConfig, now: datetime, only: Sequence[str] | None =
         only: Paths of the files to look at; all by default. With some, no database is asked.
     """
     settings = load_settings()
-    _clear(settings, config.name)
+    _clear_staging(settings, config.name)
     lake = Lake(settings, config)
     lake.create()
     ledger = lake.ledger()
-    told: list[str] = []
-    there = places(config, settings)
-    for place in there:
-        open_landing(place.address).prepare()
+    messages: list[str] = []
+    feed_locations = locations(config, settings)
+    for location in feed_locations:
+        open_landing(location.address).prepare()
     for one in sql_feeds(config, settings, now).values():
-        one.settle()
+        one.commit_range()
         if only is None:
-            one.fetch(told.append)
-    left = {str(one["batch"]) for feed in lake.feeds for one in lake.orphans(feed, ledger)}
-    searches = [Search(config, settings, place, ledger, told.append) for place in there]
-    drafts, found = Drafts(settings, config.name), list[LandedFile]()
+            one.fetch(messages.append)
+    interrupted = {str(one["batch"]) for feed in lake.feeds for one in lake.orphans(feed, ledger)}
+    searches = [Search(config, settings, location, ledger, messages.append) for location in feed_locations]
+    drafts, found = DownloadCache(settings, config.name), list[LandedFile]()
     for search in searches:
         # What a run was killed over is looked for in any case: it comes before all else.
-        found += search.new(None if left else only, drafts)
-    if left and not any(search.missed for search in searches):
-        told += _adopt(config, lake, ledger, {file.sha256 for file in found}, now)
-    forget(lake, ledger)
-    wanted = [file for file in found if only is None or file.path in only or file.sha256 in left]
-    return Discovery(files=tuple(sorted(wanted, key=lambda file: file.sha256 not in left)), told=tuple(told))
+        found += search.new_files(None if interrupted else only, drafts)
+    if interrupted and not any(search.incomplete for search in searches):
+        messages += _recover_missing_files(config, lake, ledger, {file.sha256 for file in found}, now)
+    delete_orphan_duplicates(lake, ledger)
+    wanted = [file for file in found if only is None or file.path in only or file.sha256 in interrupted]
+    return Discovery(
+        files=tuple(sorted(wanted, key=lambda file: file.sha256 not in interrupted)), messages=tuple(messages)
+    )
 
 
-def _clear(settings: Settings, pipeline: str) -> None:
+def _clear_staging(settings: Settings, pipeline: str) -> None:
     """Remove what a killed run left of files on their way."""
     for name in (f"{pipeline}-[0-9a-f]*", f".{pipeline}-[0-9a-f]*"):
-        for left in (settings.state / "staging").glob(name):
-            left.unlink(missing_ok=True)
+        for path in (settings.state / "staging").glob(name):
+            path.unlink(missing_ok=True)
 
 
-def _adopt(
-    config: PipelineConfig, lake: Lake, ledger: Sequence[BatchRecord], lying: set[str], now: datetime
+def _recover_missing_files(
+    config: PipelineConfig, lake: Lake, ledger: Sequence[BatchRecord], present: set[str], now: datetime
 ) -> list[str]:
     """Enter batches whose rows came in before a run was killed and whose file has been taken away since."""
-    told = []
+    messages = []
     for feed in lake.feeds:
-        gone = {str(one["batch"]): one for one in lake.orphans(feed, ledger) if one["batch"] not in lying}
-        for batch, came in halfway(lake, feed, gone).items():
-            record = _adopted(config, feed, gone[batch], came, now)
-            lake.enter([record])
-            told.append(f"{record.path}: {record.accepted} rows accepted, {record.reasons[0]}")
-    return told
+        missing = {str(one["batch"]): one for one in lake.orphans(feed, ledger) if one["batch"] not in present}
+        for batch, partial_commit in partial_commits(lake, feed, missing).items():
+            record = _recovered_record(config, feed, missing[batch], partial_commit, now)
+            lake.append_ledger([record])
+            messages.append(f"{record.path}: {record.accepted} rows accepted, {record.reasons[0]}")
+    return messages
 
 
-def _adopted(
-    config: PipelineConfig, feed: Feed, one: Mapping[str, object], came: Halfway, now: datetime
+def _recovered_record(
+    config: PipelineConfig, feed: Feed, orphan: Mapping[str, object], partial_commit: PartialCommit, now: datetime
 ) -> BatchRecord:
-    reason = "its file was gone after the run that took it was killed; rows it refused are not in quarantine"
+    reason = "its file was removed after the run that ingested it was killed; its rejected rows are not in quarantine"
     return BatchRecord.model_validate(
         {
-            "seq": one["seq"],
-            "batch": one["batch"],
+            "seq": orphan["seq"],
+            "batch": orphan["batch"],
             "feed": feed,
-            "path": f"(gone) {str(one['batch'])[:12]}",
+            "path": f"(gone) {str(orphan['batch'])[:12]}",
             "size": 0,
             "mtime_ns": 0,
             "verdict": "accepted",
             "rules": rules_digest(config),
             "reasons": (reason,),
-            "rows": len(came.rows) + len(came.duplicates),
-            "accepted": len(came.rows),
+            "rows": len(partial_commit.rows) + len(partial_commit.duplicates),
+            "accepted": len(partial_commit.rows),
             "quarantined": 0,
-            "duplicates": len(came.duplicates),
-            "superseded": came.superseded,
-            "event_time_min": one["first"],
-            "event_time_max": one["last"],
+            "duplicates": len(partial_commit.duplicates),
+            "superseded": partial_commit.superseded,
+            "event_time_min": orphan["first"],
+            "event_time_max": orphan["last"],
             "ingested_at": now,
         }
     )
 
 
-def groups(files: Sequence[LandedFile]) -> Iterator[tuple[LandedFile, ...]]:
+def commit_groups(files: Sequence[LandedFile]) -> Iterator[tuple[LandedFile, ...]]:
     """Files in the order given, small neighbours of one feed together: each group is one commit."""
     group: list[LandedFile] = []
     for file in files:
@@ -152,15 +156,15 @@ def _stage(config: PipelineConfig, file: LandedFile) -> StagedBatch | None:
 
     source, columns = feeds(config)[file.feed], config.columns_of(file.feed)
     settings = load_settings()
-    landing = open_landing(place_of(config, settings, file).address)
+    landing = open_landing(location_of(config, settings, file).address)
     name = f"{config.name}-{file.sha256}"
-    refusal = too_large(file, source)
+    refusal = size_limit_error(file, source)
     if refusal:
         return StagedBatch(file=file, refusal=refusal)
     try:
-        with landing.local(file.path, draft_of(settings, config.name, file)) as local:
+        with landing.local(file.path, download_path(settings, config.name, file)) as local:
             batch = stage(config, file, local, source, columns, settings.state / "staging" / f"{name}.arrow")
-        now = landing.look(file.path)
+        now = landing.stat(file.path)
     except FileNotFoundError:
         return None
     return batch if (now.size, now.mtime_ns) == (file.size, file.mtime_ns) else None
@@ -169,22 +173,29 @@ def _stage(config: PipelineConfig, file: LandedFile) -> StagedBatch | None:
 def scored_columns(config: PipelineConfig, champion: ModelRef) -> dict[str, Column]:
     """Columns that scoring reads: the key's, and those the champion takes, as the contract has or once had them."""
     keys = {name: config.contract.columns[name] for name in config.contract.key}
-    return {**keys, **{name: config.contract.columns.get(name, old) for name, old in champion.columns.items()}}
+    return {
+        **keys,
+        **{
+            name: config.contract.columns.get(name, trained_column) for name, trained_column in champion.columns.items()
+        },
+    }
 
 
 @task(name="fetch-for-scoring", cache_policy=NO_CACHE, **RETRIES)
-def fetch_for_scoring(config: PipelineConfig, source: Address, folder: Path) -> ToScore:
+def fetch_for_scoring(config: PipelineConfig, source: Address, folder: Path) -> ScoringInput:
     """A file that is to be scored, on local disk, known by its SHA-256; a remote one is fetched into the folder.
 
     Raises:
         UsageError: there is no such file, or it changed while it was read.
         DataRejectedError: it is too large.
     """
-    return fetched(source, config.source.limits, folder / "fetched")
+    return fetch_input(source, config.source.limits, folder / "fetched")
 
 
 @task(name="read-for-scoring", cache_policy=NO_CACHE, **RETRIES)
-def read_for_scoring(config: PipelineConfig, given: ToScore, champion: ModelRef, folder: Path) -> StagedBatch:
+def read_for_scoring(
+    config: PipelineConfig, scoring_input: ScoringInput, champion: ModelRef, folder: Path
+) -> StagedBatch:
     """A file that is to be scored, staged in the contract's types: key and feature columns.
 
     Raises:
@@ -193,31 +204,31 @@ def read_for_scoring(config: PipelineConfig, given: ToScore, champion: ModelRef,
     from tasks.ingestion.stage import stage_for_scoring
 
     columns = scored_columns(config, champion)
-    refuse_changed(given)
-    batch = stage_for_scoring(config, given.file, Path(given.local), columns, folder / "staged.arrow")
-    refuse_changed(given)
+    check_unchanged(scoring_input)
+    batch = stage_for_scoring(config, scoring_input.file, Path(scoring_input.local), columns, folder / "staged.arrow")
+    check_unchanged(scoring_input)
     return batch
 
 
 @task(name="plan-backfill", cache_policy=NO_CACHE, **RETRIES)
 def plan_backfill(
     config: PipelineConfig, first: str | None, last: str | None, start: datetime | None, end: datetime | None
-) -> list[backfill.Step]:
+) -> list[backfill.BackfillStep]:
     """The steps of a backfill over what landed and did not come in yet: by names, or by event time."""
     settings = load_settings()
     ledger = Lake(settings, config).ledger()
     files = [
-        unread(open_landing(place.address), one, place.feed)
-        for place in places(config, settings)
-        if place.origin == "landing"
-        for one in Search(config, settings, place, ledger).waiting()
+        unhashed_file(open_landing(location.address), one, location.feed)
+        for location in locations(config, settings)
+        if location.origin == "landing"
+        for one in Search(config, settings, location, ledger).unprocessed()
     ]
     if start is None and end is None:
-        return backfill.steps(backfill.named(files, first, last))
+        return backfill.steps(backfill.select_by_name(files, first, last))
     if config.contract.event_time is None:
         raise UsageError(f"{config.name} has no event time; give names of files instead of times")
     # What came in before counts, too: of a day whose observations are in, the labels may be left.
-    spans: dict[backfill.Key, backfill.Span] = {
+    spans: dict[backfill.FileKey, backfill.TimeSpan] = {
         (one.feed, one.path): (one.event_time_min, one.event_time_max)
         for one in ledger
         if one.event_time_min is not None and one.event_time_max is not None
@@ -226,13 +237,13 @@ def plan_backfill(
         span = _event_span(config, file)
         if span is not None:
             spans[file.feed, file.path] = span
-    return backfill.steps(backfill.timed(files, spans, _utc(start), _utc(end)))
+    return backfill.steps(backfill.select_by_event_time(files, spans, _as_utc(start), _as_utc(end)))
 
 
-def _event_span(config: PipelineConfig, file: LandedFile) -> backfill.Span | None:
+def _event_span(config: PipelineConfig, file: LandedFile) -> backfill.TimeSpan | None:
     """First and last event of a file; None for labels without event times, and for what is gone or can't be read."""
     settings, source = load_settings(), feeds(config)[file.feed]
-    if config.contract.event_time not in config.columns_of(file.feed) or too_large(file, source):
+    if config.contract.event_time not in config.columns_of(file.feed) or size_limit_error(file, source):
         return None
     from tasks.ingestion.stage import event_span
 
@@ -244,5 +255,5 @@ def _event_span(config: PipelineConfig, file: LandedFile) -> backfill.Span | Non
         return None
 
 
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+def _as_utc(timestamp: datetime | None) -> datetime | None:
+    return timestamp.replace(tzinfo=UTC) if timestamp is not None and timestamp.tzinfo is None else timestamp

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from configs.source import Limits, Source
 from tasks.errors import DataRejectedError
-from tasks.ingestion.limits import beyond
+from tasks.ingestion.limits import limit_error
 
-_MARKS = (  # UTF-32's mark begins with UTF-16's
+_BYTE_ORDER_MARKS = (  # UTF-32's mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -22,15 +22,15 @@ _UTF_16 = " If it is UTF-16, set source.encoding: utf-16-le or utf-16-be."
 
 
 def encoding_of(path: Path, source: Source) -> str:
-    """A text file's encoding, by Python's name: as told, by its byte order mark, else UTF-8.
+    """A text file's encoding, by Python's name: as given, by its byte order mark, else UTF-8.
 
     Raises:
-        DataRejectedError: the one told is none.
+        DataRejectedError: the configured encoding is unknown.
     """
     if source.encoding is None:
         with path.open("rb") as handle:
             head = handle.read(4)
-        return next((name for mark, name in _MARKS if head.startswith(mark)), "utf-8")
+        return next((name for bom, name in _BYTE_ORDER_MARKS if head.startswith(bom)), "utf-8")
     try:
         "".encode(source.encoding)  # a codec of bytes, such as hex, is none for text
         return codecs.lookup(source.encoding).name
@@ -66,31 +66,31 @@ class Utf8:
         Raises:
             DataRejectedError: the file is not of its encoding, holds a NUL byte, or a line that is too long.
         """
-        want = _BLOCK if size < 0 else size
-        parts, have = [self._ready], len(self._ready)
-        while have < want:
-            block = self._block(max(want - have, 1 << 16))
+        wanted = _BLOCK if size < 0 else size
+        parts, n_bytes = [self._ready], len(self._ready)
+        while n_bytes < wanted:
+            block = self._block(max(wanted - n_bytes, 1 << 16))
             if block is None:
                 break
             parts.append(block)
-            have += len(block)
+            n_bytes += len(block)
         joined = parts[0] if len(parts) == 1 else b"".join(parts)
-        if len(joined) <= want:
+        if len(joined) <= wanted:
             self._ready = b""
             return joined
-        self._ready = joined[want:]
-        return joined[:want]
+        self._ready = joined[wanted:]
+        return joined[:wanted]
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def writable(self) -> bool:
-        """It is not."""
+        """Return False."""
         return False
 
     def seekable(self) -> bool:
-        """It is not."""
+        """Return False."""
         return False
 
     def close(self) -> None:
@@ -141,9 +141,9 @@ class Utf8:
         if isinstance(error, UnicodeDecodeError) and not raw:
             return DataRejectedError(
                 f"the text is not {name}: it ends inside a character, at offset {offset:,}, in line {line:,}. "
-                "If it was cut off, land it anew, whole."
+                "If it is truncated, land the complete file again."
             )
-        hint = _hint(data, start) if self._plain else " Mend source.encoding, or the file."
+        hint = _hint(data, start) if self._plain else " Correct source.encoding, or the file."
         return DataRejectedError(f"the text is not {name}: {found}at offset {offset:,}, in line {line:,}.{hint}")
 
     def _measure(self, block: bytes) -> None:
@@ -161,9 +161,9 @@ class Utf8:
             self._open += first
         if self._open > self._limit:
             parts = enumerate(block.split(self._newline))
-            place = next(place for place, one in parts if len(one) + (0 if place else before) > self._limit)
-            found = f"line {self.lines + place + 1:,} has {self._open:,} bytes or more"
-            raise beyond(found, "row_bytes", self._limit)
+            index = next(index for index, part in parts if len(part) + (0 if index else before) > self._limit)
+            description = f"line {self.lines + index + 1:,} has {self._open:,} bytes or more"
+            raise limit_error(description, "row_bytes", self._limit)
 
 
 def _hint(data: bytes, start: int) -> str:
@@ -172,11 +172,11 @@ def _hint(data: bytes, start: int) -> str:
     if b"\0" in around:
         return f" It holds NUL bytes: a binary file, or text in another encoding.{_UTF_16}"
     try:
-        signs = [one for one in around.decode("cp1252") if ord(one) > 127]
+        characters = [character for character in around.decode("cp1252") if ord(character) > 127]
     except UnicodeDecodeError:
         return " Save it as UTF-8, or set source.encoding."
-    usual = sum(one.isalpha() or one in "€‚„…†‡‰‘’“”•–—™°§£²³¼½¾«»©®·\xa0´" for one in signs)
-    letters_only = data[max(start - _SAMPLE, 0) : start].isascii() and usual == len(signs)
+    n_common = sum(character.isalpha() or character in "€‚„…†‡‰‘’“”•–—™°§£²³¼½¾«»©®·\xa0´" for character in characters)
+    letters_only = data[max(start - _SAMPLE, 0) : start].isascii() and n_common == len(characters)
     return (
         " It may be Windows text: set source.encoding: cp1252."
         if letters_only

@@ -13,14 +13,14 @@ import pyarrow as pa
 
 from configs.source import COMPRESSIONS, ENDINGS, Compression, Format, Limits, Source
 from tasks.errors import DataRejectedError
-from tasks.ingestion.damage import refuse_other_kind
-from tasks.ingestion.limits import check_size, check_unpacked, refusing
+from tasks.ingestion.limits import check_size, check_unpacked, rejecting_read_errors
+from tasks.ingestion.read_errors import check_signature
 
 _BLOCK = 1 << 20
 _HEAD = 64
 
 
-class Plain(NamedTuple):
+class PlainFile(NamedTuple):
     """A file that a reader can open.
 
     Attributes:
@@ -35,7 +35,7 @@ class Plain(NamedTuple):
 
 
 @contextmanager
-def unpacked(path: Path, name: str, source: Source, draft: Path) -> Iterator[Plain]:
+def unpacked(path: Path, name: str, source: Source, draft: Path) -> Iterator[PlainFile]:
     """A landed file as a plain one, while the block runs.
 
     Args:
@@ -53,18 +53,18 @@ def unpacked(path: Path, name: str, source: Source, draft: Path) -> Iterator[Pla
     check_size(size, source.limits)
     stem, compression = _compression(PurePosixPath(name).name, source)
     if compression == "none":
-        yield _plain(path, stem, source)
+        yield _plain_file(path, stem, source)
         return
     draft.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with refusing(compression):
+        with rejecting_read_errors(compression):
             if compression == "zip":
                 stem = _unzip(path, stem, source, draft)
             else:
                 _decompress(path, compression, source.limits, draft)
         if draft.stat().st_size == 0:
             raise DataRejectedError(f"the file is empty once decompressed ({compression}); expected a header and rows")
-        yield _plain(draft, stem, source)
+        yield _plain_file(draft, stem, source)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -73,23 +73,23 @@ def _compression(name: str, source: Source) -> tuple[str, Compression]:
     """The name without a compression's ending, and how the file is compressed."""
     ending = _ending(name)
     by_ending = COMPRESSIONS.get(ending)
-    told = source.compression or by_ending or "none"
-    return (name[: -len(ending)] if by_ending and by_ending == told else name), told
+    compression = source.compression or by_ending or "none"
+    return (name[: -len(ending)] if by_ending and by_ending == compression else name), compression
 
 
-def _plain(path: Path, name: str, source: Source) -> Plain:
+def _plain_file(path: Path, name: str, source: Source) -> PlainFile:
     ending = _ending(name)
     kind = source.format or ENDINGS.get(ending)
     if ending == ".xls" and source.format in (None, "excel"):
-        raise DataRejectedError("old Excel files (.xls) are not read; save it as .xlsx")
+        raise DataRejectedError("old Excel files (.xls) are not supported; save it as .xlsx")
     if kind is None:
         expected = ", ".join((*ENDINGS, *COMPRESSIONS))
-        found = f"the unknown ending {ending!r}" if ending else "no ending"
-        called = PurePosixPath(name).name[:100]
-        raise DataRejectedError(f"{called!r} has {found}; expected {expected}, or set source.format")
+        description = f"the unknown extension {ending!r}" if ending else "no extension"
+        shown_name = PurePosixPath(name).name[:100]
+        raise DataRejectedError(f"{shown_name!r} has {description}; expected {expected}, or set source.format")
     with path.open("rb") as handle:
-        refuse_other_kind(handle.read(_HEAD), kind)
-    return Plain(path, kind, ending)
+        check_signature(handle.read(_HEAD), kind)
+    return PlainFile(path, kind, ending)
 
 
 def _ending(name: str) -> str:
@@ -98,7 +98,7 @@ def _ending(name: str) -> str:
 
 def _decompress(path: Path, compression: Compression, limits: Limits, draft: Path) -> None:
     with path.open("rb") as packed, draft.open("wb") as out:
-        refuse_other_kind(packed.read(_HEAD), compression)
+        check_signature(packed.read(_HEAD), compression)
         packed.seek(0)
         opened = gzip.GzipFile(fileobj=packed) if compression == "gzip" else _zstd(packed)
         _copy(cast("BinaryIO", opened), out, path.stat().st_size, limits)
@@ -108,17 +108,17 @@ def _zstd(packed: BinaryIO) -> pa.CompressedInputStream:
     return pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), "zstd")
 
 
-def _copy(opened: BinaryIO, out: BinaryIO, packed: int, limits: Limits) -> None:
+def _copy(opened: BinaryIO, target: BinaryIO, packed: int, limits: Limits) -> None:
     written = 0
     while block := opened.read(_BLOCK):
         written += len(block)
         check_unpacked(written, packed, limits)
-        out.write(block)
+        target.write(block)
 
 
 def _unzip(path: Path, name: str, source: Source, draft: Path) -> str:
     """Take the one file out of a zip; the name whose ending tells its format."""
-    refuse_no_zip(path, "zip")
+    check_zip(path, "zip")
     with zipfile.ZipFile(path) as archive:
         member = _one_member(archive)
         check_unpacked(member.file_size, member.compress_size, source.limits)
@@ -127,7 +127,7 @@ def _unzip(path: Path, name: str, source: Source, draft: Path) -> str:
     return name if _ending(name) in ENDINGS else member.filename
 
 
-def refuse_no_zip(path: Path, kind: str) -> None:
+def check_zip(path: Path, kind: str) -> None:
     """Refuse a file that has no list of files at its end, as every zip file has.
 
     Args:
@@ -141,22 +141,22 @@ def refuse_no_zip(path: Path, kind: str) -> None:
         return
     with path.open("rb") as handle:
         head = handle.read(_HEAD)
-    refuse_other_kind(head, kind)
-    why = (
-        "it ends too early: it was cut off. Land it anew, whole"
+    check_signature(head, kind)
+    reason = (
+        "it is truncated. Land the complete file again"
         if head.startswith(b"PK")
-        else ("it is none, by its bytes. Give it its own ending, or set source.format or source.compression")
+        else ("it is not one, by its bytes. Give it the right extension, or set source.format or source.compression")
     )
-    raise DataRejectedError(f"can't be read as {kind}: {why}.")
+    raise DataRejectedError(f"can't be read as {kind}: {reason}.")
 
 
 def _one_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    members = [one for one in archive.infolist() if not one.is_dir()]
+    members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) != 1:
-        shown = ", ".join(repr(one.filename[:60]) for one in members[:5])
+        shown = ", ".join(repr(member.filename[:60]) for member in members[:5])
         raise DataRejectedError(f"the zip holds {len(members)} files, expected one{f': {shown}' if shown else ''}")
     (member,) = members
-    if refused_name(member.filename):
+    if is_unsafe_name(member.filename):
         raise DataRejectedError(
             f"the zip's file is called {member.filename[:200]!r}; expected a name without '..', control characters "
             "and a leading slash"
@@ -166,7 +166,7 @@ def _one_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     return member
 
 
-def refused_name(name: str) -> bool:
+def is_unsafe_name(name: str) -> bool:
     """Whether a name inside an archive leads elsewhere or can't be shown."""
     path = PurePosixPath(name.replace("\\", "/"))
     drive = len(name) > 1 and name[1] == ":"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from configs.schema import Monitoring
-from tasks.monitoring.measures import Measured
-from tasks.refs import ColumnDrift, WatchState
+from tasks.monitoring.measures import ColumnDistance
+from tasks.records.decision import ColumnDrift, WatchState
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -20,12 +20,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def columns(measured: Sequence[Measured], lost: Sequence[str], rules: Monitoring) -> tuple[ColumnDrift, ...]:
+def column_drifts(
+    measured: Sequence[ColumnDistance], missing: Sequence[str], rules: Monitoring
+) -> tuple[ColumnDrift, ...]:
     """Each watched column's drift, the largest effect first.
 
     Args:
         measured: Columns with values on both sides.
-        lost: Columns with values in the reference and none now.
+        missing: Columns with values in the reference and none now.
         rules: Thresholds.
     """
     adjusted = holm([one.p_value for one in measured])
@@ -39,11 +41,11 @@ def columns(measured: Sequence[Measured], lost: Sequence[str], rules: Monitoring
         )
         for one, p_value in zip(measured, adjusted, strict=True)
     ]
-    found += [ColumnDrift(column=name, measure="missing", effect=1.0, p_value=0.0, drifted=True) for name in lost]
+    found += [ColumnDrift(column=name, measure="missing", effect=1.0, p_value=0.0, drifted=True) for name in missing]
     return tuple(sorted(found, key=lambda one: (-one.effect, one.column)))
 
 
-def verdict(found: Sequence[ColumnDrift], rules: Monitoring) -> tuple[WatchState, tuple[str, ...]]:
+def drift_state(found: Sequence[ColumnDrift], rules: Monitoring) -> tuple[WatchState, tuple[str, ...]]:
     """The state and its reasons. No column is never fine: it is unknown."""
     if not found:
         return "unknown", ("no column could be measured",)
@@ -52,14 +54,14 @@ def verdict(found: Sequence[ColumnDrift], rules: Monitoring) -> tuple[WatchState
         return "ok", (f"none of {len(found)} columns drifted",)
     share = len(drifted) / len(found)
     strongest = max(drifted, key=lambda one: one.effect)
-    told = f"{len(drifted)} of {len(found)} columns drifted: " + ", ".join(
+    summary = f"{len(drifted)} of {len(found)} columns drifted: " + ", ".join(
         f"{one.column} ({one.measure} {one.effect:.2f})" for one in drifted[:6]
     )
-    lost = [one.column for one in drifted if one.measure == "missing"]
-    if lost:
-        return "act", (told, f"no value any more in {', '.join(lost)}")
+    missing = [one.column for one in drifted if one.measure == "missing"]
+    if missing:
+        return "act", (summary, f"no value any more in {', '.join(missing)}")
     if share >= rules.act_share:
-        return "act", (told, f"a share of {share:.2f}, act from {rules.act_share:.2f}")
+        return "act", (summary, f"a share of {share:.2f}, act from {rules.act_share:.2f}")
     if strongest.effect >= rules.act_effect:
-        return "act", (told, f"{strongest.column} by {strongest.effect:.2f}, act from {rules.act_effect:.2f}")
-    return "warn", (told,)
+        return "act", (summary, f"{strongest.column} by {strongest.effect:.2f}, act from {rules.act_effect:.2f}")
+    return "warn", (summary,)

@@ -13,7 +13,7 @@ import pandas as pd
 from tasks.stores.settings import QUIET
 
 
-class Measured(NamedTuple):
+class ColumnDistance(NamedTuple):
     """One column's distance and how surprising it would be without drift (p-value, not corrected)."""
 
     column: str
@@ -22,9 +22,9 @@ class Measured(NamedTuple):
     p_value: float
 
 
-def measure(
+def column_distances(
     current: pd.DataFrame, reference: pd.DataFrame, numeric: Sequence[str], categorical: Sequence[str]
-) -> list[Measured]:
+) -> list[ColumnDistance]:
     """Measure each column that both samples have values of.
 
     Numbers: Wasserstein distance in standard deviations of the reference, and the Kolmogorov-Smirnov test.
@@ -32,7 +32,7 @@ def measure(
 
     Args:
         current: The newest rows, shape (n_rows, n_columns).
-        reference: The rows it is held against.
+        reference: The rows it is compared with.
         numeric: Columns of numbers.
         categorical: Columns of categories.
     """
@@ -43,7 +43,9 @@ def measure(
     tests = {name: ("wasserstein", "ks") if name in numeric else ("jensenshannon", "chisquare") for name in usable}
     found = _run(current[usable], reference[usable], tests)
     return [
-        Measured(name, name in numeric, _finite(found[name, tests[name][0]]), _finite(found[name, tests[name][1]]))
+        ColumnDistance(
+            name, name in numeric, _finite(found[name, tests[name][0]]), _finite(found[name, tests[name][1]])
+        )
         for name in usable
     ]
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tasks.refs import DriftVerdict, PerformanceVerdict, RetrainDecision
+from tasks.records.decision import DriftVerdict, PerformanceVerdict, RetrainDecision
 
 
 def drift_page(pipeline: str, verdict: DriftVerdict) -> str:
     """The drift check's page in markdown."""
-    rival = "no champion" if verdict.champion is None else f"champion version {verdict.champion}"
+    champion = "no champion" if verdict.champion is None else f"champion version {verdict.champion}"
     lines = [
         f"# {pipeline}: drift {verdict.state}",
-        f"{verdict.window_rows} newest rows against {verdict.reference_rows} training rows of {rival}.",
+        f"{verdict.window_rows} newest rows against {verdict.reference_rows} training rows of {champion}.",
         *(f"- {reason}" for reason in verdict.reasons),
     ]
     if verdict.columns:
@@ -24,10 +24,10 @@ def drift_page(pipeline: str, verdict: DriftVerdict) -> str:
 
 def performance_page(pipeline: str, verdict: PerformanceVerdict) -> str:
     """The performance check's page in markdown."""
-    rival = "no champion" if verdict.champion is None else f"champion version {verdict.champion}"
+    champion = "no champion" if verdict.champion is None else f"champion version {verdict.champion}"
     lines = [
         f"# {pipeline}: performance {verdict.state}",
-        f"Predictions of {rival} against the labels that came since.",
+        f"Predictions of {champion} against the labels that came since.",
     ]
     lines += [f"- {reason}" for reason in verdict.reasons]
     if verdict.interval is not None and verdict.holdout is not None and verdict.limit is not None:

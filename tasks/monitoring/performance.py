@@ -13,18 +13,18 @@ from configs.contract import Column
 from configs.schema import Metric, PipelineConfig
 from tasks.features.frame import target_values
 from tasks.features.training_set import TARGET, resample_units, with_targets
-from tasks.measures.bootstrap import interval
-from tasks.measures.classes import probability_columns
-from tasks.measures.metrics import KINDS, Answers
-from tasks.refs import Interval, WatchState
-from tasks.stores.tables import ROW_ID, SEQ
+from tasks.records.decision import Interval, WatchState
+from tasks.statistics.classes import probability_columns
+from tasks.statistics.intervals import interval
+from tasks.statistics.metrics import METRIC_KINDS, ModelPredictions
+from tasks.stores.lake.schemas import ROW_ID, SEQ
 
 _LANDED = "_landed"
 _PROBABILITY = "probability_"
 _FEW_UNITS = 3
 
 
-class Judged(NamedTuple):
+class PerformanceState(NamedTuple):
     """State and reasons; and the limit, where there is one."""
 
     state: WatchState
@@ -33,7 +33,7 @@ class Judged(NamedTuple):
 
 
 def needed_columns(config: PipelineConfig) -> list[str]:
-    """Columns of `observations` that predictions are held against, and those that the bootstrap's unit goes by."""
+    """Columns of `observations` that predictions are compared with, and those that the bootstrap's unit goes by."""
     unit = config.evaluation.comparison.unit
     wanted = [ROW_ID, SEQ]
     if config.labels is None:
@@ -64,14 +64,14 @@ def window_batches(window: pa.Table) -> list[int]:
     return sorted(pc.unique(window.column(_LANDED)).to_pylist())
 
 
-def joined(window: pa.Table, predictions: pa.Table) -> pa.Table:
+def join_predictions(window: pa.Table, predictions: pa.Table) -> pa.Table:
     """The window's rows that have a prediction, with it, in the order of their row ids."""
     answers = [name for name in predictions.column_names if name == "prediction" or name.startswith(_PROBABILITY)]
     found = window.join(predictions.select([ROW_ID, *answers]), keys=ROW_ID, join_type="inner")
     return found.sort_by([(ROW_ID, "ascending")])
 
 
-def measure(config: PipelineConfig, table: pa.Table) -> tuple[Interval | None, int | None]:
+def measure_performance(config: PipelineConfig, table: pa.Table) -> tuple[Interval | None, int | None]:
     """The primary metric on joined rows, and of how many units (None: rows) its interval is drawn.
 
     Args:
@@ -85,7 +85,7 @@ def measure(config: PipelineConfig, table: pa.Table) -> tuple[Interval | None, i
     found = interval(
         config.evaluation.primary,
         truth,
-        _answers(config, table, column, truth),
+        _verify_predictions(config, table, column, truth),
         units,
         resamples=rule.resamples,
         confidence=rule.confidence,
@@ -94,55 +94,59 @@ def measure(config: PipelineConfig, table: pa.Table) -> tuple[Interval | None, i
     return found, None if units is None else len(np.unique(units))
 
 
-def _answers(config: PipelineConfig, table: pa.Table, column: Column, truth: npt.NDArray[Any]) -> Answers:
+def _verify_predictions(
+    config: PipelineConfig, table: pa.Table, column: Column, truth: npt.NDArray[Any]
+) -> ModelPredictions:
     point = target_values(table.select(["prediction"]), column)
     if config.task == "regression":
-        return Answers(point)
+        return ModelPredictions(point)
     known = probability_columns(table, column, _PROBABILITY)
     if not known:
-        return Answers(point, None, tuple(sorted({*point.tolist(), *truth.tolist()})))
+        return ModelPredictions(point, None, tuple(sorted({*point.tolist(), *truth.tolist()})))
     classes = tuple(sorted(known))
-    return Answers(point, np.column_stack([table.column(known[name]).to_numpy() for name in classes]), classes)
+    return ModelPredictions(point, np.column_stack([table.column(known[name]).to_numpy() for name in classes]), classes)
 
 
-def verdict(
-    config: PipelineConfig, holdout: float | None, found: Interval | None, rows: int, units: int | None, batches: int
-) -> Judged:
+def performance_state(
+    config: PipelineConfig, holdout: float | None, current: Interval | None, rows: int, units: int | None, batches: int
+) -> PerformanceState:
     """Judge by the tolerance. No label is never fine: it is unknown.
 
     Args:
         config: The pipeline.
         holdout: The champion's primary metric when it was judged; None where the audit has it not.
-        found: The same on the newest labelled rows; None where it is not a number on them, or too few.
+        current: The same on the newest labelled rows; None where it is not a number on them, or too few.
         rows: How many those are.
         units: Of how many days or groups the interval is drawn; None: rows.
         batches: How many batches they are of.
     """
     metric, rules = config.evaluation.primary, config.monitoring.performance
     if rows < rules.min_rows:
-        return Judged("unknown", (f"{rows} predicted rows have a label, at least {rules.min_rows} are needed",))
+        return PerformanceState(
+            "unknown", (f"{rows} predicted rows have a label, at least {rules.min_rows} are needed",)
+        )
     if holdout is None:
-        return Judged("unknown", (f"{metric} was not measured when the champion was judged",))
-    if found is None:
-        return Judged("unknown", (f"{metric} is not a number on {rows} labelled rows",))
-    limit, beyond, wholly = _compare(metric, holdout, rules.tolerance, found)
-    told = (
-        f"{metric} {found.estimate:.4g} ({found.low:.4g} to {found.high:.4g}) on {rows} labelled rows of {batches} "
-        f"batches, {holdout:.4g} on the holdout; the limit is {limit:.4g}"
+        return PerformanceState("unknown", (f"{metric} was not measured when the champion was judged",))
+    if current is None:
+        return PerformanceState("unknown", (f"{metric} is not a number on {rows} labelled rows",))
+    limit, beyond, wholly = _compare(metric, holdout, rules.tolerance, current)
+    summary = (
+        f"{metric} {current.estimate:.4g} ({current.low:.4g} to {current.high:.4g}) on {rows} labelled rows of "
+        f"{batches} batches, {holdout:.4g} on the holdout; the limit is {limit:.4g}"
     )
     if not beyond:
-        return Judged("ok", (told,), limit)
+        return PerformanceState("ok", (summary,), limit)
     if units is not None and units < _FEW_UNITS:
         few = f"{units} of the {_FEW_UNITS} {config.evaluation.comparison.unit}s needed to tell this from chance"
-        return Judged("warn", (told, few), limit)
-    return Judged("act" if wholly else "warn", (told, *(() if wholly else ("it may be chance",))), limit)
+        return PerformanceState("warn", (summary, few), limit)
+    return PerformanceState("act" if wholly else "warn", (summary, *(() if wholly else ("it may be chance",))), limit)
 
 
-def _compare(metric: Metric, holdout: float, tolerance: float, found: Interval) -> tuple[float, bool, bool]:
+def _compare(metric: Metric, holdout: float, tolerance: float, current: Interval) -> tuple[float, bool, bool]:
     """The limit, whether the metric is worse than it, and whether its whole interval is."""
     margin = tolerance * abs(holdout)
-    if KINDS[metric].greater_is_better:
+    if METRIC_KINDS[metric].greater_is_better:
         limit = holdout - margin
-        return limit, found.estimate < limit, found.high < limit
+        return limit, current.estimate < limit, current.high < limit
     limit = holdout + margin
-    return limit, found.estimate > limit, found.low > limit
+    return limit, current.estimate > limit, current.low > limit

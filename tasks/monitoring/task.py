@@ -14,25 +14,19 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.monitoring import decide, page
-from tasks.monitoring.window import evidence, newest_batches, records, scored_batches
-from tasks.refs import (
-    BatchRecord,
-    DatasetRef,
-    DriftVerdict,
-    ModelRef,
-    PerformanceVerdict,
-    RetrainDecision,
-    WatchState,
-    artifact_key,
-)
+from tasks.monitoring import page, retraining
+from tasks.monitoring.window import newest_batches, newest_evidence, scored_batches, stored_records
+from tasks.records.base import artifact_key
+from tasks.records.data import BatchRecord, DatasetRef
+from tasks.records.decision import DriftVerdict, PerformanceVerdict, RetrainDecision, WatchState
+from tasks.records.model import ModelRef
 from tasks.retry import RETRIES
-from tasks.stores import candidates, models
-from tasks.stores.audit import Audit
-from tasks.stores.changed import change
-from tasks.stores.lake import Lake
+from tasks.stores.lake.schemas import ROW_ID, SEQ, decision_row
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry import models
 from tasks.stores.settings import load_settings
-from tasks.stores.tables import ROW_ID, SEQ, decision_row
+from tasks.stores.state import candidates
+from tasks.stores.state.audit import Audit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,14 +34,14 @@ if TYPE_CHECKING:
 
 @task(name="check-drift", cache_policy=NO_CACHE, **RETRIES)
 def check_drift(config: PipelineConfig, champion: ModelRef | None, now: datetime) -> DriftVerdict:
-    """Hold the newest batches against what the champion was trained on."""
+    """Compare the newest batches with what the champion was trained on."""
     lake = Lake(load_settings(), config)
     window = newest_batches(lake.ledger(), champion, config.monitoring.window_batches)
     if champion is None:
         verdict = DriftVerdict(state="unknown", reasons=("there is no champion yet",), champion=None)
     elif not window:
-        told = f"no batch came in since champion {champion.version} was trained"
-        verdict = DriftVerdict(state="unknown", reasons=(told,), champion=champion.version)
+        reason = f"no batch came in since champion {champion.version} was trained"
+        verdict = DriftVerdict(state="unknown", reasons=(reason,), champion=champion.version)
     else:
         verdict = _measure(config, lake, champion, window)
     verdict = verdict.model_copy(update={"through_seq": max((one.seq for one in window), default=0)})
@@ -61,8 +55,8 @@ def check_drift(config: PipelineConfig, champion: ModelRef | None, now: datetime
 def _measure(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Sequence[BatchRecord]) -> DriftVerdict:
     import pandas as pd
 
-    from tasks.monitoring.drift import columns, verdict
-    from tasks.monitoring.measures import measure
+    from tasks.monitoring.drift import column_drifts, drift_state
+    from tasks.monitoring.measures import column_distances
 
     reference = pd.read_parquet(Path(champion.folder) / models.EXTRA / models.REFERENCE_FILE)
     current = _current(config, lake, champion, window)
@@ -70,17 +64,20 @@ def _measure(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Seq
     sizes = {"window_rows": len(current), "reference_rows": len(reference)}
     rules = config.monitoring
     if min(sizes.values()) < rules.min_rows:
-        told = f"{len(current)} new and {len(reference)} training rows, at least {rules.min_rows} of each are needed"
-        return DriftVerdict(state="unknown", reasons=(told,), champion=champion.version, batches=batches, **sizes)
+        reason = f"{len(current)} new and {len(reference)} training rows, at least {rules.min_rows} of each are needed"
+        return DriftVerdict(state="unknown", reasons=(reason,), champion=champion.version, batches=batches, **sizes)
     numeric, categorical = watched(config, champion)
-    lost = [
+    missing = [
         name for name in [*numeric, *categorical] if reference[name].notna().any() and not current[name].notna().any()
     ]
-    measured = measure(
-        current, reference, [one for one in numeric if one not in lost], [one for one in categorical if one not in lost]
+    measured = column_distances(
+        current,
+        reference,
+        [one for one in numeric if one not in missing],
+        [one for one in categorical if one not in missing],
     )
-    found = columns(measured, lost, rules)
-    state, reasons = verdict(found, rules)
+    found = column_drifts(measured, missing, rules)
+    state, reasons = drift_state(found, rules)
     return DriftVerdict(
         state=state, reasons=reasons, champion=champion.version, columns=found, batches=batches, **sizes
     )
@@ -110,11 +107,11 @@ def _current(config: PipelineConfig, lake: Lake, champion: ModelRef, window: Seq
 
 
 @task(name="drift-so-far", cache_policy=NO_CACHE, **RETRIES)
-def drift_so_far(config: PipelineConfig, champion: ModelRef) -> DriftVerdict | None:
+def stored_drift(config: PipelineConfig, champion: ModelRef) -> DriftVerdict | None:
     """The stored verdict on the newest batches; None where they were not looked at yet."""
     lake = Lake(load_settings(), config)
     window = newest_batches(lake.ledger(), champion, config.monitoring.window_batches)
-    known = [DriftVerdict.model_validate_json(record) for record in records(lake, "drift")]
+    known = [DriftVerdict.model_validate_json(record) for record in stored_records(lake, "drift")]
     mine = [verdict for verdict in known if verdict.champion == champion.version]
     verdict = max(mine, key=lambda one: one.through_seq, default=None)
     if window and (verdict is None or verdict.through_seq < window[-1].seq):
@@ -124,7 +121,7 @@ def drift_so_far(config: PipelineConfig, champion: ModelRef) -> DriftVerdict | N
 
 @task(name="check-performance", cache_policy=NO_CACHE, **RETRIES)
 def check_performance(config: PipelineConfig, champion: ModelRef | None, now: datetime) -> PerformanceVerdict:
-    """Hold the champion's predictions against the labels that have come since."""
+    """Compare the champion's predictions with the labels that have come since."""
     settings = load_settings()
     lake = Lake(settings, config)
     ledger = lake.ledger()
@@ -135,12 +132,12 @@ def check_performance(config: PipelineConfig, champion: ModelRef | None, now: da
             state="unknown", reasons=("there is no champion yet",), champion=None, metric=metric
         )
     elif not scored:
-        told = f"champion {champion.version} has scored nothing yet"
-        verdict = PerformanceVerdict(state="unknown", reasons=(told,), champion=champion.version, metric=metric)
+        reason = f"champion {champion.version} has scored nothing yet"
+        verdict = PerformanceVerdict(state="unknown", reasons=(reason,), champion=champion.version, metric=metric)
     else:
         holdout = candidates.holdout_metric(Audit(settings), config.name, champion.version, metric)
-        verdict = _hold_against_labels(config, lake, champion, scored, holdout)
-    verdict = verdict.model_copy(update={"through_seq": evidence(config, ledger, scored)})
+        verdict = _compare_with_labels(config, lake, champion, scored, holdout)
+    verdict = verdict.model_copy(update={"through_seq": newest_evidence(config, ledger, scored)})
     create_markdown_artifact(
         page.performance_page(config.name, verdict),
         key=artifact_key(config.name, "performance"),
@@ -150,7 +147,7 @@ def check_performance(config: PipelineConfig, champion: ModelRef | None, now: da
     return verdict
 
 
-def _hold_against_labels(
+def _compare_with_labels(
     config: PipelineConfig, lake: Lake, champion: ModelRef, scored: Sequence[BatchRecord], holdout: float | None
 ) -> PerformanceVerdict:
     from tasks.monitoring import performance
@@ -162,31 +159,31 @@ def _hold_against_labels(
     window = performance.labelled_window(observations, labels, target, most)
     numbers = performance.window_batches(window)
     mine = (pc.field("model_version") == champion.version) & pc.field(SEQ).isin(pa.array(numbers, pa.int64()))
-    rows = performance.joined(window, lake.read("predictions", where=mine))
+    rows = performance.join_predictions(window, lake.read("predictions", where=mine))
     enough = rows.num_rows >= config.monitoring.performance.min_rows
-    found, units = performance.measure(config, rows) if enough else (None, None)
-    judged = performance.verdict(config, holdout, found, rows.num_rows, units, len(numbers))
+    current, units = performance.measure_performance(config, rows) if enough else (None, None)
+    state = performance.performance_state(config, holdout, current, rows.num_rows, units, len(numbers))
     return PerformanceVerdict(
-        state=judged.state,
-        reasons=judged.reasons,
+        state=state.state,
+        reasons=state.reasons,
         champion=champion.version,
         metric=config.evaluation.primary,
         holdout=holdout,
-        current=None if found is None else found.estimate,
-        interval=found,
-        limit=judged.limit,
+        current=None if current is None else current.estimate,
+        interval=current,
+        limit=state.limit,
         rows=rows.num_rows,
         batches=tuple(one.path for one in scored if one.seq in numbers),
     )
 
 
 @task(name="performance-so-far", cache_policy=NO_CACHE, **RETRIES)
-def performance_so_far(config: PipelineConfig, champion: ModelRef) -> PerformanceVerdict | None:
+def stored_performance(config: PipelineConfig, champion: ModelRef) -> PerformanceVerdict | None:
     """The stored verdict on the newest labels; None where they were not looked at yet."""
     lake = Lake(load_settings(), config)
     ledger = lake.ledger()
-    newest = evidence(config, ledger, scored_batches(lake, ledger, champion))
-    known = [PerformanceVerdict.model_validate_json(record) for record in records(lake, "performance")]
+    newest = newest_evidence(config, ledger, scored_batches(lake, ledger, champion))
+    known = [PerformanceVerdict.model_validate_json(record) for record in stored_records(lake, "performance")]
     mine = [verdict for verdict in known if verdict.champion == champion.version and verdict.through_seq >= newest]
     if mine or newest:
         return mine[-1] if mine else None
@@ -209,17 +206,8 @@ def decide_retrain(
 ) -> RetrainDecision:
     """Decide by the `retrain` policy whether a new model is due."""
     settings = load_settings()
-    last = candidates.newest(Audit(settings), config.name)
-    found = change(config, settings)
-    decision = decide.retrain(
-        config.retrain,
-        labelled=dataset.labelled,
-        trained=None if last is None else last.model.labelled,
-        drift=drift,
-        performance=performance,
-        recipe=recipe,
-        changed=None if found is None else found.step,
-        how=() if found is None else found.reasons,
+    decision = retraining.decision(
+        config, settings, labelled=dataset.labelled, drift=drift, performance=performance, recipe=recipe, now=now
     )
     outcome = "due" if decision.due else "wait"
     create_markdown_artifact(

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pyarrow.compute as pc
 
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, ModelRef
-from tasks.stores.lake import Lake
+from tasks.records.data import BatchRecord
+from tasks.records.model import ModelRef
+from tasks.stores.lake.tables import Lake
 
 
 def newest_batches(ledger: Sequence[BatchRecord], champion: ModelRef | None, most: int) -> list[BatchRecord]:
@@ -25,7 +26,7 @@ def scored_batches(lake: Lake, ledger: Sequence[BatchRecord], champion: ModelRef
     return [one for one in found if versions.get(one.batch) == champion.version]
 
 
-def evidence(config: PipelineConfig, ledger: Sequence[BatchRecord], scored: Sequence[BatchRecord]) -> int:
+def newest_evidence(config: PipelineConfig, ledger: Sequence[BatchRecord], scored: Sequence[BatchRecord]) -> int:
     """Sequence number of the newest batch that can tell anything of the champion's predictions; 0: none can."""
     if not scored:
         return 0
@@ -33,7 +34,7 @@ def evidence(config: PipelineConfig, ledger: Sequence[BatchRecord], scored: Sequ
     return max([scored[-1].seq, *(labels if config.labels is not None else [])])
 
 
-def records(lake: Lake, kind: str) -> list[str]:
+def stored_records(lake: Lake, kind: str) -> list[str]:
     """Stored decisions of a kind, in JSON, oldest first."""
     rows = lake.read("decisions", ["at", "record"], where=pc.field("kind") == kind)
     return list(rows.sort_by("at").column("record").to_pylist())

@@ -1,1 +1,1 @@
-"""Quarantine: what was refused is looked at, exported, given back to be judged anew, or dropped."""
+"""Quarantine: rejected rows and files are listed, exported, readmitted or dropped."""

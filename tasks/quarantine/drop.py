@@ -1,4 +1,4 @@
-"""Entries that a person gives up: noted as dropped, and their values deleted."""
+"""Drop entries: recorded as dropped, and their values deleted."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.quarantine.entries import STATE, Quarantine
-from tasks.quarantine.readmit import settle
-from tasks.quarantine.select import Chosen, Key
-from tasks.stores.lake import Lake
-from tasks.stores.tables import RESOLUTIONS
+from tasks.quarantine.readmission_files import close_batches
+from tasks.quarantine.select import EntryFilter, Key
+from tasks.stores.lake.schemas import RESOLUTIONS
+from tasks.stores.lake.tables import Lake
 
-_AT_ONCE = 10_000
+_DELETE_ROWS = 10_000
 
 
-def open_keys(quarantine: Quarantine, chosen: Chosen) -> list[Key]:
-    """The open entries that are meant."""
+def open_keys(quarantine: Quarantine, entry_filter: EntryFilter) -> list[Key]:
+    """Return the keys of the selected open entries."""
     rows = [
         Key(row["batch"], row["row"])
-        for table in quarantine.rows(chosen)
+        for table in quarantine.rows(entry_filter)
         for row in table.select(["batch", "row"]).to_pylist()
     ]
-    return [*dict.fromkeys(rows), *(Key(one.batch, None) for one in quarantine.files(chosen))]
+    return [*dict.fromkeys(rows), *(Key(file.batch, None) for file in quarantine.files(entry_filter))]
 
 
-def drop(quarantine: Quarantine, keys: Sequence[Key], by: str, why: str, at: datetime) -> None:
-    """Note that entries are dropped, then delete them. The data lock is held. Killed between, the next drop deletes."""
-    told = {"action": "dropped", "by": by, "why": why, "at": at}
-    rows = [{"entry": key.id, "batch": key.batch, "row": key.row, **told} for key in keys]
-    settle(quarantine, [key.batch for key in keys if key.row is None], f"dropped by {by}", at)
+def drop(quarantine: Quarantine, keys: Sequence[Key], by: str, reason: str, at: datetime) -> None:
+    """Record entries as dropped, then delete them. The data lock is held. If interrupted, the next drop deletes."""
+    resolution = {"action": "dropped", "by": by, "why": reason, "at": at}
+    rows = [{"entry": key.id, "batch": key.batch, "row": key.row, **resolution} for key in keys]
+    close_batches(quarantine, [key.batch for key in keys if key.row is None], f"dropped by {by}", at)
     quarantine.lake.append("resolutions", pa.Table.from_pylist(rows, schema=RESOLUTIONS))
     purge(quarantine.lake)
 
 
 def purge(lake: Lake) -> int:
-    """Delete from quarantine what was dropped; how many entries."""
-    return sum(lake.delete("quarantine", where) for where in _predicates(_left(lake)))
+    """Delete dropped entries from quarantine; return their number."""
+    return sum(lake.delete("quarantine", where) for where in _predicates(_undeleted(lake)))
 
 
-def _left(lake: Lake) -> dict[str, list[int | None]]:
-    """Dropped entries that are still there, by batch."""
-    quarantine, found = Quarantine(lake), defaultdict[str, list[int | None]](list)
-    for table in quarantine.rows(Chosen(), resolved=True):
+def _undeleted(lake: Lake) -> dict[str, list[int | None]]:
+    """Return dropped entries that are not deleted yet, by batch."""
+    quarantine, keys_by_batch = Quarantine(lake), defaultdict[str, list[int | None]](list)
+    for table in quarantine.rows(EntryFilter(), resolved=True):
         for row in table.filter(pc.equal(table.column(STATE), "dropped")).select(["batch", "row"]).to_pylist():
-            found[row["batch"]].append(row["row"])
-    for one in quarantine.files(Chosen(), resolved=True):
-        if one.state == "dropped":
-            found[one.batch].append(None)
-    return found
+            keys_by_batch[row["batch"]].append(row["row"])
+    for file in quarantine.files(EntryFilter(), resolved=True):
+        if file.state == "dropped":
+            keys_by_batch[file.batch].append(None)
+    return keys_by_batch
 
 
-def _predicates(left: dict[str, list[int | None]]) -> Iterator[str]:
-    for batch, rows in left.items():
+def _predicates(rows_by_batch: dict[str, list[int | None]]) -> Iterator[str]:
+    for batch, rows in rows_by_batch.items():
         numbers = [row for row in rows if row is not None]
-        for start in range(0, len(numbers), _AT_ONCE):
-            listed = ", ".join(str(number) for number in numbers[start : start + _AT_ONCE])
+        for start in range(0, len(numbers), _DELETE_ROWS):
+            listed = ", ".join(str(number) for number in numbers[start : start + _DELETE_ROWS])
             yield f"batch = '{batch}' AND kind = 'row' AND row IN ({listed})"
         if len(numbers) < len(rows):
             yield f"batch = '{batch}' AND kind = 'file'"

@@ -1,4 +1,4 @@
-"""Refused rows as a file that a person can repair and give back."""
+"""Export of rejected rows to a file that can be repaired and readmitted."""
 
 from __future__ import annotations
 
@@ -15,117 +15,126 @@ from pydantic import JsonValue
 from configs.contract import Column
 from configs.schema import PipelineConfig
 from tasks.errors import UsageError
-from tasks.quarantine.content import Row, by_column, rows_of, unknown
-from tasks.quarantine.entries import Quarantine, nothing
-from tasks.quarantine.select import Chosen
-from tasks.refs import Feed
-from tasks.stores.staging import TOLD
-from tasks.stores.tables import ORIGIN
+from tasks.quarantine.content import QuarantinedRow, cells_by_column, parse_rows, unknown_cells
+from tasks.quarantine.entries import Quarantine, no_entries_error
+from tasks.quarantine.select import EntryFilter
+from tasks.records.data import Feed
+from tasks.stores.lake.schemas import ORIGIN
+from tasks.stores.lake.staging import EXPORT_COLUMNS
 
-REASON, FILE, LINE, TEXT = TOLD
-ENDINGS = (".csv", ".jsonl")
+REASON, FILE, LINE, TEXT = EXPORT_COLUMNS
+EXTENSIONS = (".csv", ".jsonl")
 
 
-class Exported(NamedTuple):
-    """What was written.
+class ExportResult(NamedTuple):
+    """The result of an export.
 
     Attributes:
-        files: Ids of files that were refused whole: these lie where they landed.
-        blurred: Texts that a csv file can't tell from a missing value.
+        files: Ids of rejected files, which are not exported.
+        ambiguous: Number of texts that a csv file can't distinguish from missing values.
     """
 
     rows: int
     files: tuple[str, ...]
-    blurred: int
+    ambiguous: int
 
 
-class _Plan(NamedTuple):
-    """What the rows have, known before the first is written."""
+class _ExportPlan(NamedTuple):
+    """Feed and columns of the rows, known before the first is written."""
 
     feed: Feed
     extra: tuple[str, ...]
-    torn: bool
+    has_unparsed: bool
 
 
-def export(config: PipelineConfig, quarantine: Quarantine, chosen: Chosen, path: Path) -> Exported:
-    """Write the open rows that are meant to a file, whole or not at all.
+def export(config: PipelineConfig, quarantine: Quarantine, entry_filter: EntryFilter, path: Path) -> ExportResult:
+    """Write the selected open rows to a file, atomically.
 
     Raises:
-        UsageError: there are none, they are of two feeds, or the file can't be written or is there already.
+        UsageError: there are none, they are of two feeds, or the file can't be written or exists.
     """
-    check(path)
-    plan = _plan(config, quarantine, chosen)
-    files = tuple(one.id for one in quarantine.files(chosen))
+    check_target(path)
+    plan = _export_plan(config, quarantine, entry_filter)
+    files = tuple(file.id for file in quarantine.files(entry_filter))
     if plan is None:
         if not files:
-            raise nothing(config.name, chosen.selection)
+            raise no_entries_error(config.name, entry_filter.selection)
         raise UsageError(
-            f"{', '.join(files)}: only whole files fit, and they lie as they landed; `perennial quarantine show "
-            f"{config.name} ID` tells where. Repair a copy, then `readmit {config.name} --file COPY --of ID`."
+            f"{', '.join(files)}: only rejected files match, which are unchanged in the landing folder; "
+            "`perennial quarantine show "
+            f"{config.name} ID` shows where. Repair a copy, then `readmit {config.name} --file COPY --of ID`."
         )
     columns = config.columns_of(plan.feed)
-    head = [ORIGIN, *columns, *plan.extra, REASON, FILE, LINE, *([TEXT] if plan.torn else [])]
+    header = [ORIGIN, *columns, *plan.extra, REASON, FILE, LINE, *([TEXT] if plan.has_unparsed else [])]
     missing = set((config.source if plan.feed == "observations" else config.labels or config.source).missing)
-    rows = blurred = 0
-    with atomic(path) as handle:
-        write = _csv_writer(handle, head) if path.suffix == ".csv" else _jsonl_writer(handle)
-        for row in rows_of(quarantine.rows(chosen, content=True)):
-            cells = record(row, columns, plan.extra)
-            blurred += sum(isinstance(one, str) and one in missing for one in cells.values())
-            write({**cells, LINE: row.told["line"]})
+    rows = ambiguous = 0
+    with atomic_writer(path) as handle:
+        write = _csv_writer(handle, header) if path.suffix == ".csv" else _jsonl_writer(handle)
+        for row in parse_rows(quarantine.rows(entry_filter, content=True)):
+            cells = export_record(row, columns, plan.extra)
+            ambiguous += sum(isinstance(file, str) and file in missing for file in cells.values())
+            write({**cells, LINE: row.metadata["line"]})
             rows += 1
-    return Exported(rows, files, blurred if path.suffix == ".csv" else 0)
+    return ExportResult(rows, files, ambiguous if path.suffix == ".csv" else 0)
 
 
-def check(path: Path) -> None:
-    """Refuse a file that can't be written.
+def check_target(path: Path) -> None:
+    """Check that a file can be written.
 
     Raises:
-        UsageError: another ending, no such folder, or the file is there already.
+        UsageError: unsupported extension, no such folder, or the file exists.
     """
-    if path.suffix not in ENDINGS:
-        raise UsageError(f"--to: found {path.name!r}, expected a name that ends with {' or '.join(ENDINGS)}.")
+    if path.suffix not in EXTENSIONS:
+        raise UsageError(f"--to: found {path.name!r}, expected a name that ends with {' or '.join(EXTENSIONS)}.")
     if not path.parent.is_dir():
-        raise UsageError(f"--to: {path.parent} is no folder. Make it first.")
+        raise UsageError(f"--to: {path.parent} is not a folder. Create it first.")
     if path.exists():
-        raise UsageError(f"--to: {path} is there already, and is not written over. Name another file.")
+        raise UsageError(f"--to: {path} already exists and is not overwritten. Name another file.")
 
 
-def record(row: Row, columns: Mapping[str, Column], extra: Sequence[str]) -> dict[str, JsonValue]:
-    """A row for people: its entry, its cells by column, why and where."""
-    others = unknown(row, columns)
-    own: dict[str, JsonValue] = {name: others[name] for name in extra if name in others}
-    told: dict[str, JsonValue] = {REASON: row.told["reason"], FILE: row.told["path"]}
-    return {ORIGIN: row.key.id, **by_column(row, columns), **own, **told, **({TEXT: row.torn} if row.torn else {})}
+def export_record(row: QuarantinedRow, columns: Mapping[str, Column], extra: Sequence[str]) -> dict[str, JsonValue]:
+    """Return a row to export: entry id, cells by column, reason and file."""
+    others = unknown_cells(row, columns)
+    kept_columns: dict[str, JsonValue] = {name: others[name] for name in extra if name in others}
+    describe_export: dict[str, JsonValue] = {REASON: row.metadata["reason"], FILE: row.metadata["path"]}
+    return {
+        ORIGIN: row.key.id,
+        **cells_by_column(row, columns),
+        **kept_columns,
+        **describe_export,
+        **({TEXT: row.unparsed} if row.unparsed else {}),
+    }
 
 
-def _plan(config: PipelineConfig, quarantine: Quarantine, chosen: Chosen) -> _Plan | None:
+def _export_plan(config: PipelineConfig, quarantine: Quarantine, entry_filter: EntryFilter) -> _ExportPlan | None:
     feeds: set[Feed] = set()
     extra: dict[str, None] = {}
-    torn = False
+    has_unparsed = False
     keep = config.contract.policies.unknown_columns == "keep"
-    for row in rows_of(quarantine.rows(chosen, content=True)):
-        feeds.add(row.told["feed"])
-        torn = torn or bool(row.torn)
+    for row in parse_rows(quarantine.rows(entry_filter, content=True)):
+        feeds.add(row.metadata["feed"])
+        has_unparsed = has_unparsed or bool(row.unparsed)
         if keep:
-            extra |= dict.fromkeys(unknown(row, config.columns_of(row.told["feed"])))
+            extra |= dict.fromkeys(unknown_cells(row, config.columns_of(row.metadata["feed"])))
     if len(feeds) > 1:
-        raise UsageError("The rows are of observations and of labels, which have other columns: name one with --feed.")
-    return _Plan(feeds.pop(), tuple(extra), torn) if feeds else None
+        raise UsageError(
+            "The rows are of observations and of labels, which have different columns: select one with --feed."
+        )
+    return _ExportPlan(feeds.pop(), tuple(extra), has_unparsed) if feeds else None
 
 
-def _csv_writer(handle: TextIO, head: Sequence[str]) -> Callable[[Mapping[str, JsonValue]], None]:
+def _csv_writer(handle: TextIO, header: Sequence[str]) -> Callable[[Mapping[str, JsonValue]], None]:
     writer = csv.writer(handle, lineterminator="\r\n")  # so that a single \r in a text is quoted, too
-    writer.writerow(head)
-    return lambda row: writer.writerow([text(row.get(name)) for name in head])
+    writer.writerow(header)
+    return lambda row: writer.writerow([csv_cell(row.get(name)) for name in header])
 
 
 def _jsonl_writer(handle: TextIO) -> Callable[[Mapping[str, JsonValue]], None]:
     return lambda row: print(json.dumps(row, ensure_ascii=False), file=handle)
 
 
-def text(value: JsonValue) -> str:
-    """A cell of a csv file; numbers keep every digit."""
+def csv_cell(value: JsonValue) -> str:
+    """Return the text of a csv cell; numbers keep every digit."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -134,8 +143,8 @@ def text(value: JsonValue) -> str:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[TextIO]:
-    """A text file that is there whole once the block has ended well, or not at all.
+def atomic_writer(path: Path) -> Iterator[TextIO]:
+    """Open a text file that is written atomically when the block succeeds.
 
     Raises:
         UsageError: it can't be written.
@@ -146,17 +155,22 @@ def atomic(path: Path) -> Iterator[TextIO]:
             yield handle
         draft.replace(path)
     except OSError as error:
-        raise UsageError(f"{path} can't be written: {error.strerror or error}. Name another place.") from None
+        raise UsageError(f"{path} can't be written: {error.strerror or error}. Choose another path.") from None
     finally:
         draft.unlink(missing_ok=True)
 
 
-def told(found: Exported, pipeline: str, path: Path) -> Sequence[str]:
-    """What was written, in lines."""
-    lines = [f"{found.rows} rows written to {path}"]
+def describe_export(result: ExportResult, pipeline: str, path: Path) -> Sequence[str]:
+    """Return a description of an export, line by line."""
+    lines = [f"{result.rows} rows written to {path}"]
     lines += [f"repair them, then: perennial quarantine readmit {pipeline} --file {path}"]
-    if found.files:
-        lines.append(f"not among them: {', '.join(found.files)}, refused as whole files; they lie where they landed")
-    if found.blurred:
-        lines.append(f"{found.blurred} texts read as missing from csv ('', NA, ...); a .jsonl file keeps them apart")
+    if result.files:
+        lines.append(
+            f"not exported: {', '.join(result.files)}, rejected as whole files; they are in the landing folder"
+        )
+    if result.ambiguous:
+        lines.append(
+            f"{result.ambiguous} texts would be read as missing from csv ('', NA, ...); a .jsonl file "
+            "distinguishes them"
+        )
     return lines

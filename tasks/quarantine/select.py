@@ -1,4 +1,4 @@
-"""Which entries of quarantine are meant: by their ids, their batch, expectation, file or feed."""
+"""Selection of quarantine entries by id, batch, expectation, file or feed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.errors import UsageError
-from tasks.refs import BatchRecord, Feed, Record
+from tasks.records.base import Record
+from tasks.records.data import BatchRecord, Feed
 
 _ID = re.compile(r"(?P<batch>[0-9a-f]{1,64})(:(?P<row>[0-9]{1,18}))?")
-_SHORT = 12
+_SHORT_LENGTH = 12
 KEY_COLUMN = "_key"
-_LISTED = 5
+_MAX_LISTED = 5
 
 
 class Selection(Record):
-    """What a person named: entries that fit all of it.
+    """Criteria for entries; all of them must match.
 
     Attributes:
-        entries: Ids; a beginning that fits one batch alone will do. None by name: all.
-        batch: Beginning of a batch's id.
-        expectation: Text in the expectation's name, of any case.
-        file: Glob that the file's path or its name matches.
-        feed: Which feed.
+        entries: Ids, or unique prefixes of ids. Empty: all.
+        batch: Prefix of a batch's id.
+        expectation: Text in the expectation's name, case-insensitive.
+        file: Glob for the file's path or name.
+        feed: The feed.
     """
 
     entries: tuple[str, ...] = ()
@@ -41,7 +42,7 @@ class Selection(Record):
 
     @property
     def everything(self) -> bool:
-        """Whether nothing is named."""
+        """Whether there are no criteria."""
         return self == ALL
 
 
@@ -49,24 +50,24 @@ ALL = Selection()
 
 
 class Key(NamedTuple):
-    """An entry: a batch, and its row; None where the file as a whole was refused."""
+    """Key of an entry: batch and row; None for a whole file."""
 
     batch: str
     row: int | None
 
     @property
     def id(self) -> str:
-        """As people write it."""
-        return short(self.batch) if self.row is None else f"{short(self.batch)}:{self.row}"
+        """The short id."""
+        return short_id(self.batch) if self.row is None else f"{short_id(self.batch)}:{self.row}"
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A selection whose ids are known to be those of batches.
+class EntryFilter:
+    """A selection with ids resolved to batches.
 
     Attributes:
-        batch: The batch that `selection.batch` means.
-        keys: The entries that are meant by name; none where all are.
+        batch: The batch of `selection.batch`.
+        keys: The entries selected by id; empty: all.
     """
 
     selection: Selection = ALL
@@ -75,99 +76,99 @@ class Chosen:
 
     @cached_property
     def _keys(self) -> pa.Array:
-        return pa.array([joined(key) for key in self.keys], pa.string())
+        return pa.array([key_text(key) for key in self.keys], pa.string())
 
     @property
     def batches(self) -> list[str] | None:
-        """The only batches that entries can be of; None where that is open."""
+        """The batches that entries can belong to; None: any."""
         named = {key.batch for key in self.keys}
         if self.batch is None:
             return sorted(named) if self.keys else None
         return [self.batch] if not self.keys or self.batch in named else []
 
     def mask(self, entries: pa.Table) -> pa.ChunkedArray:
-        """Entries that are meant, shape (n_rows,).
+        """Return the mask of selected entries, shape (n_rows,).
 
         Args:
             entries: With batch, row, path, feed, expectation and `_key`.
         """
-        wanted = self.selection
-        kept = pa.chunked_array([pa.repeat(pa.scalar(True), entries.num_rows)])
+        selection = self.selection
+        mask = pa.chunked_array([pa.repeat(pa.scalar(True), entries.num_rows)])
         if self.batches is not None:
-            kept = pc.and_(kept, pc.is_in(entries.column("batch"), pa.array(self.batches, pa.string())))
+            mask = pc.and_(mask, pc.is_in(entries.column("batch"), pa.array(self.batches, pa.string())))
         if self.keys:
-            kept = pc.and_(kept, pc.is_in(entries.column(KEY_COLUMN), self._keys))
-        if wanted.feed is not None:
-            kept = pc.and_(kept, pc.equal(entries.column("feed"), wanted.feed))
-        if wanted.expectation is not None:
-            found = pc.match_substring(entries.column("expectation"), wanted.expectation, ignore_case=True)
-            kept = pc.and_(kept, found)
-        if wanted.file is not None:
-            paths = [one for one in entries.column("path").unique().to_pylist() if _fits(one, wanted.file)]
-            kept = pc.and_(kept, pc.is_in(entries.column("path"), pa.array(paths, pa.string())))
-        return kept
+            mask = pc.and_(mask, pc.is_in(entries.column(KEY_COLUMN), self._keys))
+        if selection.feed is not None:
+            mask = pc.and_(mask, pc.equal(entries.column("feed"), selection.feed))
+        if selection.expectation is not None:
+            matches = pc.match_substring(entries.column("expectation"), selection.expectation, ignore_case=True)
+            mask = pc.and_(mask, matches)
+        if selection.file is not None:
+            paths = [path for path in entries.column("path").unique().to_pylist() if _matches(path, selection.file)]
+            mask = pc.and_(mask, pc.is_in(entries.column("path"), pa.array(paths, pa.string())))
+        return mask
 
 
-def choose(selection: Selection, ledger: Sequence[BatchRecord]) -> Chosen:
-    """A selection held against the batches there are.
+def resolve_selection(selection: Selection, ledger: Sequence[BatchRecord]) -> EntryFilter:
+    """Resolve a selection against the known batches.
 
     Raises:
-        UsageError: an id is none, unknown, or fits several batches.
+        UsageError: an id is invalid, unknown, or matches several batches.
     """
     known = [one.batch for one in ledger]
     batch = find_batch(selection.batch, known) if selection.batch is not None else None
-    return Chosen(selection, batch, tuple(parse(text, known) for text in selection.entries))
+    return EntryFilter(selection, batch, tuple(parse_key(text, known) for text in selection.entries))
 
 
-def short(batch: str) -> str:
-    """A batch's id as people write it."""
-    return batch[:_SHORT]
+def short_id(batch: str) -> str:
+    """Return the short id of a batch."""
+    return batch[:_SHORT_LENGTH]
 
 
-def joined(key: Key) -> str:
-    """A key as one text."""
+def key_text(key: Key) -> str:
+    """Return a key as text."""
     return key.batch if key.row is None else f"{key.batch}:{key.row}"
 
 
 def keys_of(batch: pa.ChunkedArray, row: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Keys as texts, a column of them."""
+    """Return a column of keys as text."""
     rows = pc.coalesce(pc.cast(row, pa.string()), "")
     return pc.if_else(pc.is_valid(row), pc.binary_join_element_wise(batch, rows, ":"), batch)
 
 
-def parse(text: str, known: Sequence[str]) -> Key:
-    """The entry that an id means.
+def parse_key(text: str, known: Sequence[str]) -> Key:
+    """Return the key for an id.
 
     Raises:
-        UsageError: it is none, unknown, or fits several batches.
+        UsageError: it is invalid, unknown, or matches several batches.
     """
-    found = _ID.fullmatch(text.strip().lower())
-    if found is None:
+    match = _ID.fullmatch(text.strip().lower())
+    if match is None:
         raise UsageError(
             f"Found {text!r}, expected an entry's id: 12 letters and digits of a file, then :ROW for a row of it, "
-            "such as 3fa9c1d2e4b5:17. `perennial quarantine list NAME --rows` tells them."
+            "such as 3fa9c1d2e4b5:17. `perennial quarantine list NAME --rows` lists them."
         )
-    return Key(find_batch(found["batch"], known), None if found["row"] is None else int(found["row"]))
+    return Key(find_batch(match["batch"], known), None if match["row"] is None else int(match["row"]))
 
 
 def find_batch(text: str, known: Sequence[str]) -> str:
-    """The batch that an id, or its beginning, means.
+    """Return the batch of an id or prefix.
 
     Raises:
-        UsageError: none, or several.
+        UsageError: it matches none, or several.
     """
-    wanted = text.strip().lower()
-    hits = sorted({one for one in known if wanted and one.startswith(wanted)})
-    if len(hits) == 1:
-        return hits[0]
-    if hits:
-        listed = ", ".join(one[: max(_SHORT, len(wanted) + 4)] for one in hits[:_LISTED])
-        more = ", …" if len(hits) > _LISTED else ""
-        raise UsageError(f"{text!r} fits {len(hits)} batches: {listed}{more}. Write more of the one that is meant.")
-    near = difflib.get_close_matches(wanted[:_SHORT], [short(one) for one in known], n=1, cutoff=0.5)
-    hint = f"the nearest is {near[0]}" if near else f"{len(known)} are known"
-    raise UsageError(f"No batch {text!r}: {hint}. `perennial quarantine list NAME` tells those with entries.")
+    prefix = text.strip().lower()
+    matches = sorted({batch for batch in known if prefix and batch.startswith(prefix)})
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        listed = ", ".join(batch[: max(_SHORT_LENGTH, len(prefix) + 4)] for batch in matches[:_MAX_LISTED])
+        more = ", …" if len(matches) > _MAX_LISTED else ""
+        raise UsageError(f"{text!r} matches {len(matches)} batches: {listed}{more}. Use a longer prefix.")
+    near = difflib.get_close_matches(prefix[:_SHORT_LENGTH], [short_id(batch) for batch in known], n=1, cutoff=0.5)
+    hint = f"the closest is {near[0]}" if near else f"there are {len(known)} batches"
+    raise UsageError(f"No batch {text!r}: {hint}. `perennial quarantine list NAME` lists those with entries.")
 
 
-def _fits(path: str, pattern: str) -> bool:
+def _matches(path: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(path, pattern) or fnmatch.fnmatchcase(path.rpartition("/")[2], pattern)

@@ -8,22 +8,22 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.quarantine.entries import Quarantine
-from tasks.quarantine.listing import groups, total
-from tasks.quarantine.page import page
-from tasks.quarantine.select import Chosen
-from tasks.refs import artifact_key
+from tasks.quarantine.listing import entry_groups, open_in_groups
+from tasks.quarantine.page import quarantine_page
+from tasks.quarantine.select import EntryFilter
+from tasks.records.base import artifact_key
 from tasks.retry import RETRIES
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import load_settings
 
 
-@task(name="show-quarantine", cache_policy=NO_CACHE, **RETRIES)
-def show_quarantine(config: PipelineConfig) -> None:
-    """The page of what waits in quarantine now."""
+@task(name="publish-quarantine-page", cache_policy=NO_CACHE, **RETRIES)
+def publish_quarantine_page(config: PipelineConfig) -> None:
+    """Publish the page of open quarantine entries."""
     quarantine = Quarantine(Lake(load_settings(), config))
-    found = groups(quarantine, Chosen())
+    open_groups = entry_groups(quarantine, EntryFilter())
     create_markdown_artifact(
-        page(config.name, quarantine, found),
+        quarantine_page(config.name, quarantine, open_groups),
         key=artifact_key(config.name, "quarantine"),
-        description=f"{total(found).told} in quarantine",
+        description=f"{open_in_groups(open_groups).description} in quarantine",
     )

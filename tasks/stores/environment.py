@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
@@ -18,26 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "skops")
 
 
-def code_digests(folders: Sequence[str]) -> dict[str, str]:
-    """Digest of the normalised syntax tree of each module below some folders of the checkout, by path.
-
-    Comments, layout and docstrings change nothing; any other change of the code does.
-    """
-    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
-    return {path.relative_to(ROOT).as_posix(): module_digest(path) for path in paths}
-
-
-def module_digest(path: Path) -> str:
-    """Digest of a module's normalised syntax tree.
-
-    Raises:
-        UsageError: the module is no Python.
-    """
-    return read_module(path)[0]
-
-
-def read_module(path: Path) -> tuple[str, ast.Module]:
+def read_module(path: Path, tops: Collection[str] = ()) -> tuple[str, ast.Module]:
     """Digest of a module's normalised syntax tree, and that tree: without docstrings.
+
+    Args:
+        path: The module's file.
+        tops: Packages whose imports count by the names that are imported, wherever they stand and whatever module they
+            come from: where a module lies changes nothing.
 
     Raises:
         UsageError: the module is no Python.
@@ -51,7 +39,38 @@ def read_module(path: Path) -> tuple[str, ast.Module]:
             ast.get_docstring(node, clean=False) is not None
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tree
+    without = _WithoutImports(frozenset(tops))
+    content = ast.dump(without.visit(copy.deepcopy(tree)))
+    return hashlib.sha256("\n".join([content, *sorted(set(without.names))]).encode()).hexdigest(), tree
+
+
+class _WithoutImports(ast.NodeTransformer):
+    """Takes the imports of some packages out of a tree, and keeps the names that they bind."""
+
+    def __init__(self, tops: frozenset[str]) -> None:
+        self._tops = tops
+        self.names: list[str] = []
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:  # as ast calls it
+        """`from package.module import name`."""
+        if not node.level and (node.module or "").partition(".")[0] not in self._tops:
+            return node
+        self.names += [f"{name.name} as {name.asname or name.name}" for name in node.names]
+        return None
+
+    def visit_Import(self, node: ast.Import) -> ast.AST | None:  # as ast calls it
+        """`import package.module as name`; without a name of its own, the code that uses it says the path itself."""
+        if not all(name.asname and name.name.partition(".")[0] in self._tops for name in node.names):
+            return node
+        self.names += [f"module as {name.asname}" for name in node.names]
+        return None
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """A block of which nothing is left gets a `pass`."""
+        super().generic_visit(node)
+        if getattr(node, "body", None) == [] and not isinstance(node, ast.Module):
+            node.body = [ast.Pass()]  # type: ignore[attr-defined]
+        return node
 
 
 def library_versions(names: Sequence[str] = LIBRARIES) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tasks.refs import GateResult
+from tasks.records.decision import GateResult
 
 
 def metric_table(

@@ -1,4 +1,4 @@
-"""Where everything lies and how vendors are told to behave: settings from the environment, all PERENNIAL_*."""
+"""Where everything lies and how vendors are configured: settings from the environment, all PERENNIAL_*."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     """Places and addresses.
 
     Attributes:
-        home: Folder of everything below, unless told otherwise.
+        home: Folder of everything below, unless configured otherwise.
         state_dir: What needs transactions: audit, locks, MLflow's and Prefect's databases. A local disk.
         lake_url: The Delta tables: a folder, or any object store that deltalake reaches.
         state_url: SQLAlchemy address of the audit; SQLite in state_dir by default.
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         deployments: The deployment file, where it is not the checkout's prefect.yaml.
         lineage_namespace: Namespace of jobs and of what has no address of its own in OpenLineage events.
         lineage_wait: Seconds that a run waits, at its end, for an OpenLineage endpoint to take what was not sent yet.
-        notify_url: Where failures are told: a webhook that takes `{"text": ...}`, as Slack's does. A secret.
+        notify_url: Where failures are reported: a webhook that takes `{"text": ...}`, as Slack's does. A secret.
     """
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")
@@ -111,7 +111,7 @@ class Settings(BaseSettings):
 
     @property
     def lineage(self) -> Path:
-        """Folder of what is told about lineage: the OpenLineage events."""
+        """Folder of what is reported about lineage: the OpenLineage events."""
         return self.root / "lineage"
 
     @property

@@ -11,17 +11,17 @@ from threadpoolctl import ThreadpoolController
 from tasks.errors import PerennialError
 
 
-def usable(most: int) -> int:
+def available_threads(most: int) -> int:
     """Threads to work with: at most so many, and no more than OMP_NUM_THREADS, or the process's cores, allow."""
-    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if told.isdigit() and int(told) > 0:
-        return min(most, int(told))
+    limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if limit.isdigit() and int(limit) > 0:
+        return min(most, int(limit))
     known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(most, known)
 
 
 @contextmanager
-def pinned(number: int) -> Iterator[None]:
+def limit_threads(number: int) -> Iterator[None]:
     """Give the libraries that are loaded just so many threads while the block runs.
 
     Raises:

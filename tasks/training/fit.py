@@ -1,6 +1,6 @@
 """Fit the estimator, and a dummy baseline beside it: one scikit-learn Pipeline from feature row to prediction.
 
-All that decides what a model is stands here and in the modules that this one imports: the flow and `reproduce` run it.
+This module and its imports determine the model; the training flow and `reproduce` both use it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from sklearn.pipeline import Pipeline
 
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError, UsageError
-from tasks.features.definitions import build, make
+from tasks.features.definitions import build_transformer, create_estimator
 from tasks.features.frame import feature_frame, target_values
-from tasks.stores.threads import pinned
+from tasks.stores.threads import limit_threads
 
 
-class Fitted(NamedTuple):
-    """What a training gives.
+class TrainingResult(NamedTuple):
+    """The result of a training.
 
     Attributes:
         model: The fitted Pipeline.
@@ -38,41 +38,41 @@ class Fitted(NamedTuple):
     target: npt.NDArray[Any]
 
 
-def train(config: PipelineConfig, table: pa.Table, threads: int) -> Fitted:
+def train(config: PipelineConfig, table: pa.Table, threads: int) -> TrainingResult:
     """Fit a pipeline's estimator, and a baseline beside it.
 
     Args:
         config: The pipeline.
         table: Its training rows, as `training_set.assemble` made them.
-        threads: Threads that BLAS and OpenMP have meanwhile.
+        threads: Number of threads for BLAS and OpenMP.
 
     Raises:
-        UsageError: the estimator can't be made, is of another task, or refuses its parameters.
-        DataRejectedError: the estimator refuses the data.
-        PerennialError: this process can't have so many threads.
+        UsageError: the estimator can't be instantiated, is of another task, or rejects its parameters.
+        DataRejectedError: the estimator rejects the data.
+        PerennialError: this number of threads is not available.
     """
     frame = feature_frame(table, config.feature_columns, config.contract.columns)
     target = target_values(table.select(["_target"]), config.contract.columns[config.contract.target])
-    estimator = make(config.training.estimator, config.training.parameters, "training.estimator")
-    refuse_other_task(config, estimator)
-    unfitted = assemble(config, build(config.features, config.contract.event_time), estimator)
-    with pinned(threads):
+    estimator = create_estimator(config.training.estimator, config.training.parameters, "training.estimator")
+    check_estimator_task(config, estimator)
+    unfitted = assemble(config, build_transformer(config.features, config.contract.event_time), estimator)
+    with limit_threads(threads):
         model = fit(unfitted, frame, target)
-    return Fitted(model, fit_baseline(config.task, target), frame, target)
+    return TrainingResult(model, fit_baseline(config.task, target), frame, target)
 
 
 def assemble(config: PipelineConfig, transformer: Any, estimator: Any) -> Pipeline:
-    """The unfitted Pipeline, every random state seeded and every n_jobs 1 (more gives forests that vary by call)."""
+    """Return the unfitted Pipeline, with all random states seeded and all n_jobs 1 (for reproducible forests)."""
     pipeline = Pipeline([("features", transformer), ("model", estimator)])
     names = pipeline.get_params()
     fixed: dict[str, Any] = {name: config.seed for name in names if name.rpartition("__")[2] == "random_state"}
-    # None is 1 already, and some estimators deprecate being told.
+    # None means 1 already, and some estimators deprecate the parameter.
     fixed.update({name: 1 for name, value in names.items() if name.rpartition("__")[2] == "n_jobs" and value})
     return pipeline.set_params(**fixed)
 
 
-def refuse_other_task(config: PipelineConfig, estimator: Any) -> None:
-    """Look whether an estimator is of the pipeline's task.
+def check_estimator_task(config: PipelineConfig, estimator: Any) -> None:
+    """Check that an estimator is of the pipeline's task.
 
     Raises:
         UsageError: a classifier for a regression, or the other way round.
@@ -80,13 +80,13 @@ def refuse_other_task(config: PipelineConfig, estimator: Any) -> None:
     suits = is_classifier(estimator) if config.task == "classification" else is_regressor(estimator)
     if not suits:
         raise UsageError(
-            f"training.estimator: {config.training.estimator} is no "
-            f"{'classifier' if config.task == 'classification' else 'regressor'}, as task: {config.task} asks for."
+            f"training.estimator: {config.training.estimator} is not a "
+            f"{'classifier' if config.task == 'classification' else 'regressor'}, as required by task: {config.task}."
         )
 
 
 def fit(pipeline: Pipeline, features: pd.DataFrame, target: npt.NDArray[Any]) -> Pipeline:
-    """A fitted clone of the Pipeline.
+    """Fit a clone of the Pipeline.
 
     Args:
         pipeline: The unfitted Pipeline.
@@ -94,8 +94,8 @@ def fit(pipeline: Pipeline, features: pd.DataFrame, target: npt.NDArray[Any]) ->
         target: Targets, shape (n_samples,).
 
     Raises:
-        UsageError: the estimator refuses its parameters.
-        DataRejectedError: the estimator refuses the data.
+        UsageError: the estimator rejects its parameters.
+        DataRejectedError: the estimator rejects the data.
     """
     from sklearn.utils._param_validation import InvalidParameterError
 
@@ -111,13 +111,13 @@ def fit(pipeline: Pipeline, features: pd.DataFrame, target: npt.NDArray[Any]) ->
 
 
 def fit_baseline(task: str, target: npt.NDArray[Any]) -> Any:
-    """A dummy fitted on the target alone: the mean, or the class shares."""
+    """Fit a dummy on the target alone: the mean, or the class shares."""
     dummy = DummyRegressor(strategy="mean") if task == "regression" else DummyClassifier(strategy="prior")
     return dummy.fit(np.zeros((len(target), 1)), target)
 
 
 def sample_positions(n_rows: int, size: int, seed: int) -> npt.NDArray[np.int64]:
-    """Seeded positions of a sample without repeats, ascending, shape (min(n_rows, size),)."""
+    """Return ascending positions of a seeded sample without replacement, shape (min(n_rows, size),)."""
     if n_rows <= size:
         return np.arange(n_rows)
     return np.sort(np.random.default_rng(seed).choice(n_rows, size=size, replace=False))

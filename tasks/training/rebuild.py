@@ -1,6 +1,6 @@
-"""A registered version built again in memory and held against itself. Nothing is written to registry or lake.
+"""Rebuild a registered version in memory and compare the two. Nothing is written to registry or lake.
 
-Run as a program, `NAME VERSION`, it prints the record as JSON: so code and packages of then prove it.
+Run as a program, `NAME VERSION`, it prints the record as JSON, to reproduce with the recorded code and packages.
 """
 
 from __future__ import annotations
@@ -17,82 +17,89 @@ from configs.schema import PipelineConfig
 from tasks.errors import PerennialError
 from tasks.features.frame import feature_frame
 from tasks.features.training_set import TrainingSet, assemble, needed_columns
-from tasks.measures.metrics import Answers, digest_of
-from tasks.provenance import Provenance
-from tasks.refs import DatasetRef, ModelRef, Verdict
-from tasks.stores import models
-from tasks.stores.artifacts import refuse_missing
-from tasks.stores.fitted import fitted_digest
-from tasks.stores.lake import Lake
+from tasks.records.data import DatasetRef
+from tasks.records.decision import Verdict
+from tasks.records.model import ModelRef
+from tasks.records.provenance import Provenance
+from tasks.statistics.metrics import ModelPredictions, predictions_digest
+from tasks.stores.lake.schemas import ROW_ID, SEQ
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry import models
+from tasks.stores.registry.artifacts import require_registry
+from tasks.stores.registry.fitted import fitted_digest
+from tasks.stores.registry.tracking import Tracking
 from tasks.stores.settings import Settings, load_settings, prepare
-from tasks.stores.tables import ROW_ID, SEQ
-from tasks.stores.threads import pinned
-from tasks.stores.tracking import Tracking
-from tasks.training import conditions
+from tasks.stores.threads import limit_threads
+from tasks.training import input_checks
 from tasks.training.fit import train
-from tasks.training.proof import Check, Reproduction
+from tasks.training.reproduction import Check, Reproduction
 
 
-class Recorded(NamedTuple):
-    """A registered version with its files on local disk, what it was made from, and what was judged of it."""
+class RecordedVersion(NamedTuple):
+    """A registered version with its files on local disk, its provenance and its verdict."""
 
     model: ModelRef
-    made_of: Provenance
+    provenance: Provenance
     verdict: Verdict | None
 
 
-def recorded(settings: Settings, pipeline: str, version: int | None) -> Recorded:
-    """What the registry has of a version; of the champion by default.
+def load_recorded(settings: Settings, pipeline: str, version: int | None) -> RecordedVersion:
+    """Load a version from the registry; the champion by default.
 
     Raises:
         UsageError: there is no such version, or no champion.
-        PerennialError: the registry can't be reached, or what it has is damaged or not there.
+        PerennialError: the registry can't be reached, or its files are damaged or missing.
     """
-    refuse_missing(settings)
+    require_registry(settings)
     tracking = Tracking(settings, pipeline)
-    model = tracking.asked(version)
-    made_of = models.provenance(Path(model.folder))
-    told = tracking.run_text(model.run_id, "verdict.json")
+    model = tracking.resolve(version)
+    provenance = models.provenance(Path(model.folder))
+    text = tracking.run_text(model.run_id, "verdict.json")
     try:
-        verdict = None if told is None else Verdict.model_validate_json(told)
+        verdict = None if text is None else Verdict.model_validate_json(text)
     except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]["msg"]
+        problem = error.errors(include_url=False)[0]["msg"]
         raise PerennialError(
-            f"{pipeline} version {model.version}: verdict.json of run {model.run_id} is damaged: {wrong}. Restore it "
-            "from a copy of the registry."
+            f"{pipeline} version {model.version}: verdict.json of run {model.run_id} is damaged: {problem}. Restore it "
+            "from a backup of the registry."
         ) from None
-    return Recorded(model, made_of, verdict)
+    return RecordedVersion(model, provenance, verdict)
 
 
-def prove(settings: Settings, known: Recorded) -> Reproduction:
-    """Rebuild a version and hold the two against each other; where what it was made from differs, only tell that.
+def reproduce(settings: Settings, recorded: RecordedVersion) -> Reproduction:
+    """Rebuild a version and compare the two; if the inputs differ, report only that.
 
     Raises:
         PerennialError: the model's files, or the lake, can't be read.
     """
-    config, first = conditions.configuration(known.made_of)
-    checks = [first, conditions.environment(known.made_of)]
+    config, configuration_check = input_checks.check_configuration(recorded.provenance)
+    checks = [configuration_check, input_checks.check_environment(recorded.provenance)]
     if config is not None:
-        checks += [conditions.code(known.made_of, config), *conditions.data(known.made_of, config, settings)]
-    ready = config is not None and all(check.outcome == "equal" for check in checks)
-    if config is not None and ready:
-        checks += compare(config, known, assembled(Lake(settings, config), config, known.made_of.dataset))
+        checks += [
+            input_checks.check_code(recorded.provenance, config),
+            *input_checks.check_data(recorded.provenance, config, settings),
+        ]
+    inputs_equal = config is not None and all(check.outcome == "equal" for check in checks)
+    if config is not None and inputs_equal:
+        checks += compare_rebuilt(
+            config, recorded, assemble_recorded(Lake(settings, config), config, recorded.provenance.dataset)
+        )
     return Reproduction(
-        pipeline=known.made_of.pipeline,
-        version=known.model.version or 0,
-        commit=known.made_of.commit,
-        python=conditions.minor(known.made_of.python),
-        threads=known.made_of.threads,
-        rebuilt=ready,
+        pipeline=recorded.provenance.pipeline,
+        version=recorded.model.version or 0,
+        commit=recorded.provenance.commit,
+        python=input_checks.minor_version(recorded.provenance.python),
+        threads=recorded.provenance.threads,
+        rebuilt=inputs_equal,
         checks=tuple(checks),
     )
 
 
-def assembled(lake: Lake, config: PipelineConfig, dataset: DatasetRef) -> TrainingSet:
-    """The training set as it was: the tables' versions of then.
+def assemble_recorded(lake: Lake, config: PipelineConfig, dataset: DatasetRef) -> TrainingSet:
+    """Assemble the training set from the recorded table versions.
 
     Raises:
-        UsageError: one of the versions can't be read any more.
+        UsageError: one of the versions can no longer be read.
         DataRejectedError: there is nothing to train on.
     """
     target = [ROW_ID, SEQ, config.contract.target]
@@ -100,53 +107,64 @@ def assembled(lake: Lake, config: PipelineConfig, dataset: DatasetRef) -> Traini
     return assemble(config, lake.read("observations", needed_columns(config), version=dataset.observations), labels)
 
 
-def compare(config: PipelineConfig, known: Recorded, made: TrainingSet) -> list[Check]:
-    """A model fitted on a training set beside the registered one, all with the threads of then.
+def compare_rebuilt(config: PipelineConfig, recorded: RecordedVersion, training_set: TrainingSet) -> list[Check]:
+    """Compare a model fitted on the training set with the registered one, with the recorded number of threads.
 
     Raises:
         ModelError: the registered model can't be loaded.
-        UsageError: the estimator can't be made.
-        DataRejectedError: the estimator refuses the data.
+        UsageError: the estimator can't be instantiated.
+        DataRejectedError: the estimator rejects the data.
     """
-    made_of, folder = known.made_of, Path(known.model.folder)
+    provenance, folder = recorded.provenance, Path(recorded.model.folder)
     stored = models.load(folder / models.MODEL_FILE, config.training.trusted_types)
-    with pinned(made_of.threads):
-        model = train(config, made.train, made_of.threads).model
+    with limit_threads(provenance.threads):
+        model = train(config, training_set.train, provenance.threads).model
         fitted = fitted_digest(model)
-        frame = feature_frame(made.holdout, known.model.feature_columns, known.model.columns)
-        rebuilt, registered = _answers(model, frame), _answers(stored, frame)
+        frame = feature_frame(training_set.holdout, recorded.model.feature_columns, recorded.model.columns)
+        rebuilt, registered = _predict(model, frame), _predict(stored, frame)
         probe = models.probe_difference(model, folder)
     return [
-        _rows(made_of, made),
-        _same("fitted object", fitted, made_of.fitted, f"digest {fitted[:16]} as recorded"),
-        _same("registered object", fitted_digest(stored), made_of.fitted, f"digest {fitted[:16]} from its files"),
-        _check("probe rows", probe, "every recorded answer"),
-        _check("holdout", _differing(rebuilt, registered), f"{made.holdout.num_rows} rows, in one batch, to the bit"),
-        _verdict(known.verdict, digest_of(rebuilt)),
+        _training_set_check(provenance, training_set),
+        _digest_check("fitted object", fitted, provenance.fitted, f"digest {fitted[:16]} as recorded"),
+        _digest_check(
+            "registered object", fitted_digest(stored), provenance.fitted, f"digest {fitted[:16]} from its files"
+        ),
+        _model_check("probe rows", probe, "all recorded predictions"),
+        _model_check(
+            "holdout",
+            _prediction_differences(rebuilt, registered),
+            f"{training_set.holdout.num_rows} rows, in one batch, to the bit",
+        ),
+        _verdict_check(recorded.verdict, predictions_digest(rebuilt)),
     ]
 
 
-def _answers(model: Any, frame: Any) -> Answers:
+def _predict(model: Any, frame: Any) -> ModelPredictions:
     point, probabilities = models.predict(model, frame)
-    return Answers(point, probabilities, tuple(getattr(model, "classes_", ())))
+    return ModelPredictions(point, probabilities, tuple(getattr(model, "classes_", ())))
 
 
-def _rows(made_of: Provenance, made: TrainingSet) -> Check:
-    then = (made_of.train_rows, made_of.holdout_rows, made_of.split)
-    now = (made.train.num_rows, made.holdout.num_rows, made.split)
-    told = "{} training and {} holdout rows"
-    differs = (
-        "" if then == now else f"{told.format(*now)}, {made.split}; recorded: {told.format(*then)}, {made_of.split}"
+def _training_set_check(provenance: Provenance, training_set: TrainingSet) -> Check:
+    recorded = (provenance.train_rows, provenance.holdout_rows, provenance.split)
+    rebuilt = (training_set.train.num_rows, training_set.holdout.num_rows, training_set.split)
+    row_counts = "{} training and {} holdout rows"
+    difference = (
+        ""
+        if recorded == rebuilt
+        else (
+            f"{row_counts.format(*rebuilt)}, {training_set.split}; recorded: {row_counts.format(*recorded)}, "
+            f"{provenance.split}"
+        )
     )
-    return _check("training set", differs, told.format(*now))
+    return _model_check("training set", difference, row_counts.format(*rebuilt))
 
 
-def _differing(one: Answers, other: Answers) -> str:
-    if not _equal(np.asarray(one.classes), np.asarray(other.classes)):
-        return f"classes {list(one.classes)}, registered: {list(other.classes)}"
-    rows = _unequal(one.point, other.point)
-    if one.probabilities is not None and other.probabilities is not None:
-        rows = rows | _unequal(one.probabilities, other.probabilities).any(axis=1)
+def _prediction_differences(rebuilt: ModelPredictions, registered: ModelPredictions) -> str:
+    if not _equal(np.asarray(rebuilt.classes), np.asarray(registered.classes)):
+        return f"classes {list(rebuilt.classes)}, registered: {list(registered.classes)}"
+    rows = _unequal(rebuilt.point, registered.point)
+    if rebuilt.probabilities is not None and registered.probabilities is not None:
+        rows = rows | _unequal(rebuilt.probabilities, registered.probabilities).any(axis=1)
     return f"{int(rows.sum())} of {len(rows)} predictions differ" if rows.any() else ""
 
 
@@ -155,39 +173,39 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _unequal(one: Any, other: Any) -> Any:
-    """Where two arrays of one shape differ; two that are not a number do not."""
+    """Return where two arrays of the same shape differ; NaN equals NaN."""
     return (one != other) & ~((one != one) & (other != other))  # only NaN is not itself
 
 
-def _verdict(verdict: Verdict | None, now: str) -> Check:
+def _verdict_check(verdict: Verdict | None, digest: str) -> Check:
     if verdict is None or not verdict.answers:
-        told = "what the judged model answered was not recorded"
-        return Check(name="judged answers", kind="model", outcome="not_recorded", found=told)
-    return _same("judged answers", now, verdict.answers, f"digest {now[:16]} as in the verdict")
+        message = "the predictions of the evaluated model were not recorded"
+        return Check(name="evaluated predictions", kind="model", outcome="not_recorded", found=message)
+    return _digest_check("evaluated predictions", digest, verdict.answers, f"digest {digest[:16]} as in the verdict")
 
 
-def _same(name: str, now: str, then: str, equal: str) -> Check:
-    return _check(name, "" if now == then else f"digest {now[:16]}, recorded: {then[:16]}", equal)
+def _digest_check(name: str, digest: str, recorded: str, summary: str) -> Check:
+    return _model_check(name, "" if digest == recorded else f"digest {digest[:16]}, recorded: {recorded[:16]}", summary)
 
 
-def _check(name: str, differs: str, equal: str) -> Check:
-    if differs:
-        return Check(name=name, kind="model", outcome="differs", found=differs)
-    return Check(name=name, kind="model", outcome="equal", found=equal)
+def _model_check(name: str, difference: str, summary: str) -> Check:
+    if difference:
+        return Check(name=name, kind="model", outcome="differs", found=difference)
+    return Check(name=name, kind="model", outcome="equal", found=summary)
 
 
-def main(words: list[str]) -> int:
-    """Prove one version and print the record as JSON; 0 if all is equal."""
+def main(arguments: list[str]) -> int:
+    """Reproduce one version and print the record as JSON; return 0 if all is equal."""
     warnings.simplefilter("ignore")
     settings = load_settings()
     prepare(settings)
     try:
-        found = prove(settings, recorded(settings, words[0], int(words[1])))
+        reproduction = reproduce(settings, load_recorded(settings, arguments[0], int(arguments[1])))
     except PerennialError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    sys.stdout.write(found.stored_json())
-    return 0 if found.equal else 1
+    sys.stdout.write(reproduction.stored_json())
+    return 0 if reproduction.equal else 1
 
 
 if __name__ == "__main__":

@@ -13,42 +13,50 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.provenance import Parts, Provenance
-from tasks.refs import ModelRef, TrainingSetRef, artifact_key
+from tasks.records.base import artifact_key
+from tasks.records.data import TrainingSetRef
+from tasks.records.model import ModelRef
+from tasks.records.provenance import Provenance, StageDependencies
 from tasks.retry import RETRIES
-from tasks.stores import models, staging
 from tasks.stores.environment import git_commit, library_versions, lock_digest, packages
-from tasks.stores.lake import Lake
+from tasks.stores.lake import staging
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry import models
+from tasks.stores.registry.tracking import RunMetadata, Tracking
 from tasks.stores.settings import load_settings
-from tasks.stores.tracking import Logging, Tracking
-from tasks.training.proof import Reproduction, headline, page
+from tasks.training.reproduction import Reproduction, headline, page
 
 if TYPE_CHECKING:
-    from tasks.training.fit import Fitted
+    from tasks.training.fit import TrainingResult
 
 _PROBE_ROWS = 20
 
 
 @task(name="fit", cache_policy=NO_CACHE, **RETRIES)
 def fit(
-    config: PipelineConfig, ref: TrainingSetRef, features: Parts, training: Parts, recipe: str, now: datetime
+    config: PipelineConfig,
+    ref: TrainingSetRef,
+    feature_dependencies: StageDependencies,
+    training_dependencies: StageDependencies,
+    recipe: str,
+    now: datetime,
 ) -> ModelRef:
-    """Fit the estimator and a baseline, and log both with what monitoring and `reproduce` will need.
+    """Fit the estimator and a baseline, and log both with the data for monitoring and `reproduce`.
 
     Args:
         config: The pipeline.
         ref: The training set.
-        features: What that depended on.
-        training: What the fitted model depends on.
-        recipe: Digest of all that decides what the model is but the data.
+        feature_dependencies: Dependencies of the training set.
+        training_dependencies: Dependencies of the fitted model.
+        recipe: Digest of all that determines the model except the data.
         now: The run's clock.
     """
-    from tasks.stores.fitted import fitted_digest
-    from tasks.stores.threads import usable
+    from tasks.stores.registry.fitted import fitted_digest
+    from tasks.stores.threads import available_threads
     from tasks.training import fit as fitting
 
-    threads = usable(config.training.threads)
-    made = fitting.train(config, staging.read(Path(ref.folder) / "train.arrow"), threads)
+    threads = available_threads(config.training.threads)
+    result = fitting.train(config, staging.read(Path(ref.folder) / "train.arrow"), threads)
     provenance = Provenance(
         pipeline=config.name,
         config=config.model_dump(mode="json"),
@@ -56,8 +64,8 @@ def fit(
         split=ref.split,
         train_rows=ref.train_rows,
         holdout_rows=ref.holdout_rows,
-        features=features,
-        training=training,
+        features=feature_dependencies,
+        training=training_dependencies,
         commit=git_commit(),
         lock=lock_digest(),
         packages=dict(packages()),
@@ -65,52 +73,54 @@ def fit(
         platform=platform.platform(),
         threads=threads,
         clock=now,
-        fitted=fitted_digest(made.model),
+        fitted=fitted_digest(result.model),
     )
-    return _log(config, ref, recipe, provenance, made)
+    return _log(config, ref, recipe, provenance, result)
 
 
-def _log(config: PipelineConfig, ref: TrainingSetRef, recipe: str, made_of: Provenance, fitted: Fitted) -> ModelRef:
+def _log(
+    config: PipelineConfig, ref: TrainingSetRef, recipe: str, provenance: Provenance, result: TrainingResult
+) -> ModelRef:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from tasks.stores.threads import pinned
+    from tasks.stores.threads import limit_threads
     from tasks.training.fit import sample_positions
 
-    settings, model = load_settings(), fitted.model
+    settings, model = load_settings(), result.model
     types = models.present_types(model, config.training.trusted_types)
-    rows = sample_positions(len(fitted.frame), config.monitoring.sample_rows, config.seed)
-    reference = fitted.frame.assign(**{config.contract.target: fitted.target}).iloc[rows]
+    rows = sample_positions(len(result.frame), config.monitoring.sample_rows, config.seed)
+    reference = result.frame.assign(**{config.contract.target: result.target}).iloc[rows]
     sample = reference.head(_PROBE_ROWS)[list(config.feature_columns)]
-    # Beside the training set: the next training clears away what a killed one left.
+    # Beside the training set, where the next training removes files of an interrupted one.
     with tempfile.TemporaryDirectory(dir=Path(ref.folder).parent) as name:
         folder = Path(name)
-        with pinned(made_of.threads):
+        with limit_threads(provenance.threads):
             pq.write_table(models.probe(model, sample), folder / models.PROBE_FILE)
         pq.write_table(pa.Table.from_pandas(reference, preserve_index=False), folder / models.REFERENCE_FILE)
-        models.save(fitted.baseline, folder / models.BASELINE_FILE)
-        (folder / models.PROVENANCE_FILE).write_text(made_of.stored_json(indent=2), encoding="utf-8")
+        models.save(result.baseline, folder / models.BASELINE_FILE)
+        (folder / models.PROVENANCE_FILE).write_text(provenance.stored_json(indent=2), encoding="utf-8")
         run_id, uri, stored = Tracking(settings, config.name).log_model(
             model,
             sample,
             models.predict(model, sample)[0],
-            logged=Logging(
-                run_name=f"{config.name}-{made_of.clock:%Y%m%d-%H%M%S}",
+            logged=RunMetadata(
+                run_name=f"{config.name}-{provenance.clock:%Y%m%d-%H%M%S}",
                 params=_params(config, ref),
-                tags=_tags(made_of, recipe),
+                tags=_tags(provenance, recipe),
                 dataset_uri=Lake(settings, config).url("observations"),
             ),
             dataset=ref.dataset,
             types=types,
             extra=sorted(folder.iterdir()),
         )
-    made = ModelRef(
+    model_ref = ModelRef(
         pipeline=config.name,
         run_id=run_id,
         model_uri=uri,
         folder=stored,
         recipe=recipe,
-        training=made_of.training.fingerprint,
+        training=provenance.training.fingerprint,
         columns={name: config.contract.columns[name] for name in config.feature_columns},
         dataset_digest=ref.dataset.digest,
         through_seq=ref.dataset.through_seq,
@@ -121,8 +131,8 @@ def _log(config: PipelineConfig, ref: TrainingSetRef, recipe: str, made_of: Prov
         newest_event=ref.newest_event,
         split=ref.split,
     )
-    _tell(config, made)
-    return made
+    _publish_page(config, model_ref)
+    return model_ref
 
 
 def _params(config: PipelineConfig, ref: TrainingSetRef) -> dict[str, Any]:
@@ -137,39 +147,39 @@ def _params(config: PipelineConfig, ref: TrainingSetRef) -> dict[str, Any]:
     }
 
 
-def _tags(made_of: Provenance, recipe: str) -> dict[str, str]:
+def _tags(provenance: Provenance, recipe: str) -> dict[str, str]:
     return {
-        "pipeline": made_of.pipeline,
+        "pipeline": provenance.pipeline,
         "recipe": recipe,
-        "dataset_digest": made_of.dataset.digest,
-        "lock_digest": made_of.lock,
-        "git_commit": made_of.commit,
-        "clock": made_of.clock.isoformat(),
+        "dataset_digest": provenance.dataset.digest,
+        "lock_digest": provenance.lock,
+        "git_commit": provenance.commit,
+        "clock": provenance.clock.isoformat(),
         "libraries": str(library_versions()),
-        "threads": str(made_of.threads),
-        "fitted_digest": made_of.fitted,
+        "threads": str(provenance.threads),
+        "fitted_digest": provenance.fitted,
     }
 
 
-def _tell(config: PipelineConfig, made: ModelRef) -> None:
+def _publish_page(config: PipelineConfig, model: ModelRef) -> None:
     text = (
-        f"# {config.name}: fitted\n\n`{config.training.estimator}` on {made.train_rows} rows, "
-        f"{len(made.feature_columns)} columns.\n\nMLflow run `{made.run_id}`, model `{made.model_uri}`."
+        f"# {config.name}: fitted\n\n`{config.training.estimator}` on {model.train_rows} rows, "
+        f"{len(model.feature_columns)} columns.\n\nMLflow run `{model.run_id}`, model `{model.model_uri}`."
     )
     create_markdown_artifact(text, key=artifact_key(config.name, "training"), description="fitted")
 
 
 @task(name="reproduce", cache_policy=NO_CACHE, **RETRIES)
-def prove(pipeline: str, version: int | None) -> Reproduction:
-    """Rebuild a version, the champion by default, and hold the two against each other. Nothing of it is stored."""
-    from tasks.training.rebuild import prove, recorded
+def reproduce_version(pipeline: str, version: int | None) -> Reproduction:
+    """Rebuild a version, the champion by default, and compare the two. Nothing is stored."""
+    from tasks.training.rebuild import load_recorded, reproduce
 
     settings = load_settings()
-    return prove(settings, recorded(settings, pipeline, version))
+    return reproduce(settings, load_recorded(settings, pipeline, version))
 
 
-@task(name="show-proof", cache_policy=NO_CACHE, **RETRIES)
-def show_proof(found: Reproduction) -> None:
-    """The run's page."""
-    key = artifact_key(found.pipeline, "reproduce")
-    create_markdown_artifact(page(found), key=key, description=headline(found))
+@task(name="publish-reproduction", cache_policy=NO_CACHE, **RETRIES)
+def publish_reproduction(reproduction: Reproduction) -> None:
+    """Publish the page of the run."""
+    key = artifact_key(reproduction.pipeline, "reproduce")
+    create_markdown_artifact(page(reproduction), key=key, description=headline(reproduction))

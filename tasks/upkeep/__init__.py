@@ -1,1 +1,1 @@
-"""Upkeep: the lake's small files are merged, and what no kept version has is freed."""
+"""Upkeep: compaction and vacuum of the lake's tables."""

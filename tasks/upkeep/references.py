@@ -1,4 +1,4 @@
-"""What refers to versions of the lake's tables, so that upkeep keeps them."""
+"""References to versions of the lake's tables, which upkeep keeps."""
 
 from __future__ import annotations
 
@@ -6,54 +6,58 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from tasks.refs import Candidate, ModelRef, TrainingSetRef
+from tasks.records.data import TrainingSetRef
+from tasks.records.decision import Candidate
+from tasks.records.model import ModelRef
 
-Referred = Literal["observations", "labels"]
+ReferencedTable = Literal["observations", "labels"]
 
 
 class Reference(NamedTuple):
-    """One referrer and the version that it refers to; None where it is not known, so that all must be kept."""
+    """A reference to a table version; None: unknown, so that all versions are kept."""
 
-    table: Referred
+    table: ReferencedTable
     version: int | None
-    why: str
+    reason: str
 
 
-def of_models(models: Iterable[ModelRef]) -> Iterator[Reference]:
-    """What registered models were trained on."""
+def model_references(models: Iterable[ModelRef]) -> Iterator[Reference]:
+    """Yield the references of registered models."""
     for model in models:
-        yield from _of(model.observations, model.labels, f"model version {model.version}")
+        yield from _references(model.observations, model.labels, f"model version {model.version}")
 
 
-def of_candidates(waiting: Iterable[tuple[int, Candidate]]) -> Iterator[Reference]:
-    """What candidates were trained on that wait to be released, or for a person."""
+def candidate_references(waiting: Iterable[tuple[int, Candidate]]) -> Iterator[Reference]:
+    """Yield the references of candidates that wait for release or approval."""
     for _, candidate in waiting:
         model = candidate.model
-        yield from _of(model.observations, model.labels, f"the waiting candidate of run {model.run_id[:8]}")
+        yield from _references(model.observations, model.labels, f"the waiting candidate of run {model.run_id[:8]}")
 
 
-def of_training_sets(stored: Iterable[TrainingSetRef]) -> Iterator[Reference]:
-    """What stored training sets were made of."""
-    for one in stored:
-        yield from _of(one.dataset.observations, one.dataset.labels, "the stored training set")
+def training_set_references(stored: Iterable[TrainingSetRef]) -> Iterator[Reference]:
+    """Yield the references of stored training sets."""
+    for training_set in stored:
+        yield from _references(
+            training_set.dataset.observations, training_set.dataset.labels, "the stored training set"
+        )
 
 
-def _of(observations: int | None, labels: int | None, why: str) -> Iterator[Reference]:
-    yield Reference("observations", observations, why)
-    # A model that tells no version of the observations tells none of the labels either: there may be one.
+def _references(observations: int | None, labels: int | None, reason: str) -> Iterator[Reference]:
+    yield Reference("observations", observations, reason)
+    # A model without a version of the observations has none of the labels either, although it may use labels.
     if labels is not None or observations is None:
-        yield Reference("labels", labels, why)
+        yield Reference("labels", labels, reason)
 
 
-def by_version(references: Iterable[Reference], table: str) -> dict[int, tuple[str, ...]]:
-    """Who refers to which versions of a table."""
-    found: dict[int, list[str]] = defaultdict(list)
-    for one in references:
-        if one.table == table and one.version is not None:
-            found[one.version].append(one.why)
-    return {version: tuple(dict.fromkeys(why)) for version, why in sorted(found.items())}
+def reasons_by_version(references: Iterable[Reference], table: str) -> dict[int, tuple[str, ...]]:
+    """Return the reasons to keep versions of a table, by version."""
+    reasons: dict[int, list[str]] = defaultdict(list)
+    for reference in references:
+        if reference.table == table and reference.version is not None:
+            reasons[reference.version].append(reference.reason)
+    return {version: tuple(dict.fromkeys(reason)) for version, reason in sorted(reasons.items())}
 
 
-def unknown(references: Iterable[Reference], table: str) -> tuple[str, ...]:
-    """Who refers to a version of a table that is not known."""
-    return tuple(one.why for one in references if one.table == table and one.version is None)
+def unknown_versions(references: Iterable[Reference], table: str) -> tuple[str, ...]:
+    """Return the reasons of references with an unknown version of a table."""
+    return tuple(reference.reason for reference in references if reference.table == table and reference.version is None)

@@ -1,18 +1,18 @@
-"""What upkeep did, for a person: what it freed, and what it keeps and why."""
+"""The report on an upkeep run: freed files, and kept versions with reasons."""
 
 from __future__ import annotations
 
-from tasks.refs import Record
+from tasks.records.base import Record
+from tasks.stores.lake.schemas import RETENTION_DAYS
 from tasks.stores.markdown import cell
-from tasks.stores.tables import KEPT_DAYS
 
 
 class KeptVersion(Record):
-    """A version that is kept though it is older than the retention.
+    """A version kept beyond the retention.
 
     Attributes:
-        why: What refers to it.
-        lost: Files of it that were gone before; such a version can't be read any more.
+        why: Reasons to keep it.
+        lost: Number of its files that are missing; such a version can't be read.
     """
 
     version: int
@@ -21,14 +21,14 @@ class KeptVersion(Record):
 
 
 class TableUpkeep(Record):
-    """What was done for one table; in a dry run, what would be.
+    """The upkeep of one table; in a dry run, what would be done.
 
     Attributes:
-        version: The newest version afterwards.
-        merged: Small files that went into larger ones.
-        files: Files of the newest version afterwards.
-        freed_files, freed_bytes: What was deleted.
-        since: From this version on, all can be read: none was replaced longer ago than the retention.
+        version: The newest version after upkeep.
+        merged: Number of small files merged into larger ones.
+        files: Number of files of the newest version.
+        freed_files, freed_bytes: Number and size of deleted files.
+        since: All versions from this one on are within the retention and can be read.
         kept: Older versions that are kept.
     """
 
@@ -43,12 +43,12 @@ class TableUpkeep(Record):
 
 
 class UpkeepReport(Record):
-    """What one upkeep run did.
+    """The report on one upkeep run.
 
     Attributes:
-        keep_days: How long a version is kept once another has replaced it, in days.
-        staged_files, staged_bytes: What killed runs had left below state/staging, and was deleted.
-        notes: What was left alone, and why.
+        keep_days: Retention of replaced versions in days.
+        staged_files, staged_bytes: Number and size of deleted files of interrupted runs below state/staging.
+        notes: What was skipped, and why.
     """
 
     pipeline: str
@@ -61,66 +61,72 @@ class UpkeepReport(Record):
 
     @property
     def freed_bytes(self) -> int:
-        """Bytes that were freed, in all."""
+        """Total size of deleted files in bytes."""
         return self.staged_bytes + sum(one.freed_bytes for one in self.tables)
 
     @property
     def freed_files(self) -> int:
-        """Files that were deleted, in all."""
+        """Total number of deleted files."""
         return self.staged_files + sum(one.freed_files for one in self.tables)
 
 
-HEAD = ("table", "newest", "files", "merged", "freed", "all readable from", "older versions kept")
+HEADER = ("table", "newest", "files", "merged", "freed", "all readable from", "older versions kept")
 
 
 def headline(report: UpkeepReport) -> str:
-    """The outcome in a line."""
+    """Return the outcome in one line."""
     verb = "would be freed" if report.dry_run else "freed"
     files = f"{report.freed_files} file{'' if report.freed_files == 1 else 's'}"
-    return f"{report.pipeline}: {size(report.freed_bytes)} {verb} ({files})"
+    return f"{report.pipeline}: {format_bytes(report.freed_bytes)} {verb} ({files})"
 
 
 def rows(report: UpkeepReport) -> list[tuple[str, ...]]:
-    """A line for each table, as `HEAD` names its cells."""
-    return [_row(one) for one in report.tables]
+    """Return a row for each table, with the columns of `HEADER`."""
+    return [_row(table) for table in report.tables]
 
 
-def _row(one: TableUpkeep) -> tuple[str, ...]:
-    kept = ", ".join(f"{each.version}{' (lost)' if each.lost else ''}" for each in one.kept) or "–"
-    freed = f"{size(one.freed_bytes)} ({one.freed_files})"
-    return (one.table, str(one.version), str(one.files), str(one.merged), freed, str(one.since), kept)
+def _row(table: TableUpkeep) -> tuple[str, ...]:
+    kept = (
+        ", ".join(f"{kept_version.version}{' (lost)' if kept_version.lost else ''}" for kept_version in table.kept)
+        or "–"
+    )
+    freed = f"{format_bytes(table.freed_bytes)} ({table.freed_files})"
+    return (table.table, str(table.version), str(table.files), str(table.merged), freed, str(table.since), kept)
 
 
 def reasons(report: UpkeepReport) -> list[str]:
-    """Why older versions are kept, and what was left alone, a line each."""
-    told = []
-    for one in report.tables:
-        for each in one.kept:
-            lost = f"; {each.lost} of its files are gone: it can't be read" if each.lost else ""
-            told.append(f"{one.table} version {each.version} is kept: {'; '.join(each.why)}{lost}")
-    return [*told, *report.notes]
+    """Return lines on why older versions are kept, and the notes."""
+    lines = []
+    for table in report.tables:
+        for kept in table.kept:
+            lost = f"; {kept.lost} of its files are missing: it can't be read" if kept.lost else ""
+            lines.append(f"{table.table} version {kept.version} is kept: {'; '.join(kept.why)}{lost}")
+    return [*lines, *report.notes]
 
 
 def page(report: UpkeepReport) -> str:
-    """The run's page in markdown."""
-    short = "".join(f" Of `{name}`: in the last {24 * days:g} hours." for name, days in KEPT_DAYS.items())
+    """Return the page in markdown."""
+    short = "".join(f" Of `{name}`: in the last {24 * days:g} hours." for name, days in RETENTION_DAYS.items())
     lines = [
         f"# {headline(report)}",
-        f"Every version is kept that was current in the last {report.keep_days:g} days.{short}",
+        f"All versions that were current in the last {report.keep_days:g} days are kept.{short}",
         "",
-        f"| {' | '.join(HEAD)} |",
-        f"|{' --- |' * len(HEAD)}",
+        f"| {' | '.join(HEADER)} |",
+        f"|{' --- |' * len(HEADER)}",
         *(f"| {' | '.join(cell(text) for text in row)} |" for row in rows(report)),
         "",
         *(f"- {line}" for line in reasons(report)),
     ]
     if report.staged_files:
-        lines.append(f"- {report.staged_files} files of killed runs below state/staging ({size(report.staged_bytes)})")
+        lines.append(
+            f"- {report.staged_files} files of interrupted runs below state/staging "
+            f"({format_bytes(report.staged_bytes)})"
+        )
     return "\n".join(lines)
 
 
-def size(count: int) -> str:
-    """Bytes for people."""
+def format_bytes(count: int) -> str:
+    """Return a size with a unit, such as 1.5 MiB."""
     amount = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < 1024 or unit == "GiB":

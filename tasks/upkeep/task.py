@@ -12,23 +12,25 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.refs import TrainingSetRef, artifact_key
+from tasks.records.base import artifact_key
+from tasks.records.data import TrainingSetRef
 from tasks.retry import RETRIES
-from tasks.stores import candidates, delta, upkeep, versions
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
+from tasks.stores.lake import delta, maintenance, versions
+from tasks.stores.lake.schemas import RETENTION_DAYS, TableName
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import load_settings
-from tasks.stores.tables import KEPT_DAYS, TableName
+from tasks.stores.state import candidates
+from tasks.stores.state.audit import Audit
 from tasks.upkeep import references, report
 from tasks.upkeep.references import Reference
 
-_LEFT_SECONDS = 24 * 3600.0
+_STAGING_SECONDS = 24 * 3600.0
 
 
-@task(name="referred-versions", cache_policy=NO_CACHE, **RETRIES)
-def referred(config: PipelineConfig) -> list[Reference]:
-    """Versions that registered models, waiting candidates and the stored training set refer to."""
-    from tasks.stores.tracking import Tracking
+@task(name="collect-references", cache_policy=NO_CACHE, **RETRIES)
+def collect_references(config: PipelineConfig) -> list[Reference]:
+    """Return the references of registered models, waiting candidates and stored training sets."""
+    from tasks.stores.registry.tracking import Tracking
 
     settings = load_settings()
     folder = settings.state / "training" / config.name
@@ -36,88 +38,90 @@ def referred(config: PipelineConfig) -> list[Reference]:
         TrainingSetRef.model_validate_json(path.read_text(encoding="utf-8")) for path in folder.glob("*/ref.json")
     ]
     return [
-        *references.of_models(Tracking(settings, config.name).registered()),
-        *references.of_candidates(candidates.waiting(Audit(settings), config.name)),
-        *references.of_training_sets(stored),
+        *references.model_references(Tracking(settings, config.name).registered()),
+        *references.candidate_references(candidates.waiting(Audit(settings), config.name)),
+        *references.training_set_references(stored),
     ]
 
 
-@task(name="tend", task_run_name="tend-{table}", cache_policy=NO_CACHE, **RETRIES)
-def tend(
-    config: PipelineConfig, table: TableName, refer: Sequence[Reference], now: datetime, *, dry_run: bool
+@task(name="maintain-table", task_run_name="maintain-{table}", cache_policy=NO_CACHE, **RETRIES)
+def maintain_table(
+    config: PipelineConfig, table: TableName, table_references: Sequence[Reference], now: datetime, *, dry_run: bool
 ) -> report.TableUpkeep | None:
-    """Merge a table's small files, write a checkpoint, free files that no kept version has; None: no such table.
+    """Compact a table, write a checkpoint, and delete files that no kept version uses; None: no such table.
 
     Args:
         config: The pipeline.
         table: The table's name.
-        refer: What refers to versions.
+        table_references: References to versions.
         now: The run's clock.
-        dry_run: Whether only to tell what would be freed.
+        dry_run: Whether to report only.
 
     Raises:
-        UpkeepError: the table's log lacks what must be known. Nothing of it was freed.
+        UpkeepError: the table's log is incomplete. Nothing was deleted.
     """
     url = Lake(load_settings(), config).url(table)
     opened = delta.open_table(url)
     if opened is None:
         return None
-    merged = len(upkeep.small(opened))
+    merged = len(maintenance.small_files(opened))
     if merged < config.upkeep.compact_files:
         merged = 0
     if not dry_run:
-        merged = upkeep.compact(opened) if merged else 0
-        upkeep.checkpoint(opened)
+        merged = maintenance.compact(opened) if merged else 0
+        maintenance.checkpoint(opened)
     newest = opened.version()
-    keep_days = min(config.upkeep.keep_days, KEPT_DAYS.get(table, config.upkeep.keep_days))
-    since = _since(opened, keep_days, now, all_of_them=bool(references.unknown(refer, table)))
+    keep_days = min(config.upkeep.keep_days, RETENTION_DAYS.get(table, config.upkeep.keep_days))
+    since = _since(opened, keep_days, now, keep_all=bool(references.unknown_versions(table_references, table)))
     kept = tuple(
-        report.KeptVersion(version=version, why=why, lost=upkeep.gone(url, version))
-        for version, why in references.by_version(refer, table).items()
+        report.KeptVersion(version=version, why=why, lost=maintenance.count_missing_files(url, version))
+        for version, why in references.reasons_by_version(table_references, table).items()
         if version < since
     )
-    free = upkeep.unneeded(url, opened, since, [one.version for one in kept])
-    drafts = upkeep.drafts(url)
+    unreferenced_files = maintenance.unreferenced_files(
+        url, opened, since, [kept_version.version for kept_version in kept]
+    )
+    draft_files = maintenance.leftover_drafts(url)
     if not dry_run:
-        upkeep.free(opened, free)
-        for path in drafts:
+        maintenance.delete_files(opened, unreferenced_files)
+        for path in draft_files:
             Path(path).unlink(missing_ok=True)
     return report.TableUpkeep(
         table=table,
         version=newest,
         merged=merged,
-        files=len(versions.files(opened)),
-        freed_files=len(free) + len(drafts),
-        freed_bytes=sum(free.values()) + sum(drafts.values()),
+        files=len(versions.data_files(opened)),
+        freed_files=len(unreferenced_files) + len(draft_files),
+        freed_bytes=sum(unreferenced_files.values()) + sum(draft_files.values()),
         since=since,
         kept=kept,
     )
 
 
-def _since(opened: delta.Table, keep_days: float, now: datetime, *, all_of_them: bool) -> int:
-    """The first version of those that are kept for their age; 0 where all are."""
-    if all_of_them:
+def _since(opened: delta.Table, keep_days: float, now: datetime, *, keep_all: bool) -> int:
+    """Return the first version within the retention; 0 if all are kept."""
+    if keep_all:
         return 0
-    # By the real clock where the run's is ahead of it: what was written a moment ago is never old.
-    edge = min(now, datetime.now(UTC)) - max(timedelta(days=keep_days), upkeep.LEAST_AGE)
-    return versions.version_at(opened, edge) or 0
+    # The run's clock can be ahead of the real one; recently written versions are never expired.
+    oldest = min(now, datetime.now(UTC)) - max(timedelta(days=keep_days), maintenance.MINIMUM_AGE)
+    return versions.version_at(opened, oldest) or 0
 
 
 @task(name="clear-staging", cache_policy=NO_CACHE, **RETRIES)
 def clear_staging(config: PipelineConfig, *, dry_run: bool) -> tuple[int, int]:
-    """Delete what killed runs left below state/staging more than a day ago; how many files, and their bytes."""
-    edge = time.time() - _LEFT_SECONDS
+    """Delete files of interrupted runs below state/staging that are older than a day; return number and size."""
+    oldest = time.time() - _STAGING_SECONDS
     folder = load_settings().state / "staging"
-    mine = [path for path in folder.glob("*") if path.name.lstrip(".").startswith(f"{config.name}-")]
-    left = [(path, path.stat().st_size) for path in mine if path.is_file() and path.stat().st_mtime < edge]
-    for path, _ in left:
+    own = [path for path in folder.glob("*") if path.name.lstrip(".").startswith(f"{config.name}-")]
+    expired = [(path, path.stat().st_size) for path in own if path.is_file() and path.stat().st_mtime < oldest]
+    for path, _ in expired:
         if not dry_run:
             path.unlink(missing_ok=True)
-    return len(left), sum(size for _, size in left)
+    return len(expired), sum(size for _, size in expired)
 
 
-@task(name="show-upkeep", cache_policy=NO_CACHE, **RETRIES)
-def show(done: report.UpkeepReport) -> None:
-    """The run's page."""
+@task(name="publish-upkeep-page", cache_policy=NO_CACHE, **RETRIES)
+def publish_upkeep_page(done: report.UpkeepReport) -> None:
+    """Publish the page of the run."""
     key = artifact_key(done.pipeline, "upkeep")
     create_markdown_artifact(report.page(done), key=key, description=report.headline(done))

@@ -1,4 +1,4 @@
-"""Rows whose key is there already, by the contract's policy: refused, or recorded while another stands for them."""
+"""Rows with a duplicate key, by the contract's policy: rejected, or recorded and replaced by the row that is kept."""
 
 from __future__ import annotations
 
@@ -11,137 +11,159 @@ import numpy as np
 import pyarrow as pa
 
 from configs.schema import PipelineConfig
-from tasks.refs import Feed
-from tasks.stores.tables import BATCH, DUPLICATES, ROW, ROW_ID
-from tasks.validation.case import Case
+from tasks.records.data import Feed
+from tasks.stores.lake.schemas import BATCH, DUPLICATES, ROW, ROW_ID
 from tasks.validation.entries import contents, text_json
-from tasks.validation.keys import Ids, Losers, Rows, among, describe, joined, losers, repeated
-from tasks.validation.refusals import Mask
+from tasks.validation.file_validation import FileValidation
+from tasks.validation.keys import (
+    DuplicateRows,
+    Ids,
+    KeyedRows,
+    concat_rows,
+    find_duplicates,
+    isin_sorted,
+    keyed_rows,
+    repeated_ids,
+)
+from tasks.validation.rejections import Mask
 
 _LAKE = -1
-Known = Callable[[Ids, Sequence[str]], pa.Table]
-"""Gives the lake's rows, of other batches, whose `_row_id` is among some sorted ones: the named columns."""
+RowLookup = Callable[[Ids, Sequence[str]], pa.Table]
+"""Returns columns of the lake's rows, of other batches, whose `_row_id` is in a sorted array."""
 
 
 @dataclass(frozen=True)
-class Settled:
-    """Which rows of some files and of the lake lose against others of the same key.
+class DuplicateResolution:
+    """Duplicate rows of some files and of the lake.
 
     Attributes:
-        kept: The lake's rows that are in question.
+        duplicates: The duplicate rows; None if there are none.
+        kept: The lake's rows with one of the keys.
     """
 
-    losers: Losers | None
+    duplicates: DuplicateRows | None
     kept: pa.Table
 
-    def mine(self, case: int) -> tuple[Ids, Ids]:
-        """Numbers, among the losers, of a file's rows, and of the lake's rows that lose against the file's."""
-        if self.losers is None:
+    def of_file(self, number: int) -> tuple[Ids, Ids]:
+        """Return indices into `duplicates`: of a file's rows, and of the lake's rows that the file replaces."""
+        if self.duplicates is None:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        lake = (self.losers.origin == _LAKE) & (self.losers.kept_origin == case)
-        return np.flatnonzero(self.losers.origin == case), np.flatnonzero(lake)
+        lake = (self.duplicates.origin == _LAKE) & (self.duplicates.kept_origin == number)
+        return np.flatnonzero(self.duplicates.origin == number), np.flatnonzero(lake)
 
 
-def settle(config: PipelineConfig, cases: Sequence[Case], live: Sequence[int], known: Known) -> Settled:
-    """Find which rows lose against others of the same key. Only rows with nothing else against them take part.
+def resolve_duplicates(
+    config: PipelineConfig, validations: Sequence[FileValidation], accepted: Sequence[int], lookup: RowLookup
+) -> DuplicateResolution:
+    """Find duplicate rows among the valid rows of files and the lake.
 
     Args:
         config: The pipeline.
-        cases: Files of one feed, in the order they came.
-        live: Numbers of those that are not refused as a whole.
-        known: The lake's rows.
+        validations: Files of one feed, in the order they came.
+        accepted: Indices of the files that are not rejected.
+        lookup: Returns the lake's rows.
     """
-    nothing = Settled(None, pa.table({}))
-    if not config.contract.key or not live:
-        return nothing
-    feed = cases[0].batch.file.feed
-    ids = np.concatenate([cases[number].ids[cases[number].refusals.accepted] for number in live])
-    wanted = repeated(ids)
+    no_duplicates = DuplicateResolution(None, pa.table({}))
+    if not config.contract.key or not accepted:
+        return no_duplicates
+    feed = validations[0].batch.file.feed
+    ids = np.concatenate([validations[number].ids[validations[number].rejections.accepted] for number in accepted])
+    key_ids = repeated_ids(ids)
     ids.sort()
     columns = list(config.columns_of(feed))
-    kept = known(ids, [ROW_ID, BATCH, ROW, *columns])
+    kept = lookup(ids, [ROW_ID, BATCH, ROW, *columns])
     if kept.num_rows:
-        wanted = np.union1d(wanted, kept.column(ROW_ID).to_numpy())
-    if not wanted.size:
-        return nothing
-    rivals = [_described(config, feed, cases[number], number, wanted) for number in live]
-    rows = joined([_describe(config, feed, kept, _LAKE, np.arange(kept.num_rows)), *rivals])
+        key_ids = np.union1d(key_ids, kept.column(ROW_ID).to_numpy())
+    if not key_ids.size:
+        return no_duplicates
+    file_rows = [_file_rows(config, feed, validations[number], number, key_ids) for number in accepted]
+    rows = concat_rows([_table_rows(config, feed, kept, _LAKE, np.arange(kept.num_rows)), *file_rows])
     timed = config.contract.event_time in columns
-    return Settled(losers(rows, latest=config.contract.policies.duplicate_key == "keep_last", timed=timed), kept)
+    return DuplicateResolution(
+        find_duplicates(rows, latest=config.contract.policies.duplicate_key == "keep_last", by_event_time=timed), kept
+    )
 
 
-def _described(config: PipelineConfig, feed: Feed, case: Case, number: int, wanted: Ids) -> Rows:
-    """A file's rows whose key is in question."""
-    asked = case.refusals.accepted & among(case.ids, wanted)
+def _file_rows(config: PipelineConfig, feed: Feed, validation: FileValidation, number: int, key_ids: Ids) -> KeyedRows:
+    """Return a file's valid rows whose key is repeated."""
+    in_question = validation.rejections.accepted & isin_sorted(validation.ids, key_ids)
     columns = list(config.columns_of(feed))
     parts = []
-    for piece in case.pieces(columns):
-        mine = asked[piece.positions]
-        if mine.any():
-            table = pa.Table.from_batches([piece.rows.filter(pa.array(mine))])
-            parts.append(_describe(config, feed, table, number, np.flatnonzero(mine) + piece.start))
-    return joined(parts) if parts else Rows(*(np.zeros(0, np.int64) for _ in Rows._fields))
+    for piece in validation.pieces(columns):
+        selected = in_question[piece.positions]
+        if selected.any():
+            table = pa.Table.from_batches([piece.rows.filter(pa.array(selected))])
+            parts.append(_table_rows(config, feed, table, number, np.flatnonzero(selected) + piece.start))
+    return concat_rows(parts) if parts else KeyedRows(*(np.zeros(0, np.int64) for _ in KeyedRows._fields))
 
 
-def _describe(config: PipelineConfig, feed: Feed, table: pa.Table, number: int, positions: Ids) -> Rows:
+def _table_rows(config: PipelineConfig, feed: Feed, table: pa.Table, number: int, positions: Ids) -> KeyedRows:
     if not table.num_rows:
-        return Rows(*(np.zeros(0, np.int64) for _ in Rows._fields))
+        return KeyedRows(*(np.zeros(0, np.int64) for _ in KeyedRows._fields))
     columns = list(config.columns_of(feed))
-    return describe(table, number, positions, config.contract.key, config.contract.event_time, columns)
+    return keyed_rows(table, number, positions, config.contract.key, config.contract.event_time, columns)
 
 
-def refuse(case: Case, number: int, found: Settled) -> None:
-    """Refuse a file's losing rows."""
-    if found.losers is None:
+def reject_duplicates(validation: FileValidation, number: int, resolution: DuplicateResolution) -> None:
+    """Reject a file's duplicate rows."""
+    if resolution.duplicates is None:
         return
-    mine, _ = found.mine(number)
-    inside = found.losers.kept_origin[mine] == number
-    positions = found.losers.position[mine]
-    case.refusals.refuse(np.sort(positions[inside]), "duplicate_key", "its key stands in an earlier row of this file")
-    case.refusals.refuse(np.sort(positions[~inside]), "duplicate_key", "its key came in with an earlier file")
+    indices, _ = resolution.of_file(number)
+    same_file = resolution.duplicates.kept_origin[indices] == number
+    positions = resolution.duplicates.position[indices]
+    validation.rejections.reject(
+        np.sort(positions[same_file]), "duplicate_key", "an earlier row of this file has the same key"
+    )
+    validation.rejections.reject(
+        np.sort(positions[~same_file]), "duplicate_key", "a row of an earlier file has the same key"
+    )
 
 
-def record(
-    config: PipelineConfig, cases: Sequence[Case], number: int, found: Settled, at: datetime
+def duplicate_entries(
+    config: PipelineConfig,
+    validations: Sequence[FileValidation],
+    number: int,
+    resolution: DuplicateResolution,
+    at: datetime,
 ) -> tuple[pa.Table, int]:
-    """Note a file's losing rows, and the lake's that lose against it.
+    """Mark a file's duplicate rows, and return them and the lake's rows that it replaces.
 
     Returns:
-        Entries for the table `duplicates`, and how many rows of the lake are to be replaced.
+        Entries for the table `duplicates`, and the number of rows of the lake to replace.
     """
-    if found.losers is None:
+    if resolution.duplicates is None:
         return DUPLICATES.empty_table(), 0
-    lost, case = found.losers, cases[number]
-    mine, replaced = found.mine(number)
-    mine = mine[np.argsort(lost.position[mine])]
-    case.refusals.duplicate(lost.position[mine])
-    columns, key = list(config.columns_of(case.batch.file.feed)), config.contract.key
-    winners = _Winners(cases, found.kept)
-    same = lost.identical[mine]
-    numbers, others = _told(case, columns, lost.position[mine], same)
-    own = {
-        "batch": pa.repeat(pa.scalar(case.batch.file.sha256), len(mine)),
+    duplicates, validation = resolution.duplicates, validations[number]
+    indices, superseded = resolution.of_file(number)
+    indices = indices[np.argsort(duplicates.position[indices])]
+    validation.rejections.duplicate(duplicates.position[indices])
+    columns, key = list(config.columns_of(validation.batch.file.feed)), config.contract.key
+    kept_rows = _KeptRows(validations, resolution.kept)
+    identical = duplicates.identical[indices]
+    numbers, contents_of_others = _row_contents(validation, columns, duplicates.position[indices], identical)
+    own_columns = {
+        "batch": pa.repeat(pa.scalar(validation.batch.file.sha256), len(indices)),
         "row": pa.array(numbers),
-        "kind": pa.array(np.where(same, "identical", "older")),
-        **winners.of(lost.kept_origin[mine], lost.kept_position[mine]),
-        **_texts(others, key, same),
+        "kind": pa.array(np.where(identical, "identical", "older")),
+        **kept_rows.of(duplicates.kept_origin[indices], duplicates.kept_position[indices]),
+        **_texts(contents_of_others, key, identical),
     }
-    parts = [_entries(own, case, at)]
-    if replaced.size:
-        rows = found.kept.take(pa.array(lost.position[replaced]))
-        old = {
+    tables = [_entries(own_columns, validation, at)]
+    if superseded.size:
+        rows = resolution.kept.take(pa.array(duplicates.position[superseded]))
+        superseded_columns = {
             "batch": rows.column(BATCH),
             "row": rows.column(ROW),
-            "kind": pa.repeat(pa.scalar("superseded"), len(replaced)),
-            **winners.of(lost.kept_origin[replaced], lost.kept_position[replaced]),
-            **_texts(contents(rows.select(columns)), key, np.zeros(len(replaced), dtype=bool)),
+            "kind": pa.repeat(pa.scalar("superseded"), len(superseded)),
+            **kept_rows.of(duplicates.kept_origin[superseded], duplicates.kept_position[superseded]),
+            **_texts(contents(rows.select(columns)), key, np.zeros(len(superseded), dtype=bool)),
         }
-        parts.append(_entries(old, case, at))
-    return pa.concat_tables(parts), len(replaced)
+        tables.append(_entries(superseded_columns, validation, at))
+    return pa.concat_tables(tables), len(superseded)
 
 
-def _entries(columns: Mapping[str, pa.Array], case: Case, at: datetime) -> pa.Table:
-    constants = {"by": case.batch.file.sha256, "feed": case.batch.file.feed, "at": at}
+def _entries(columns: Mapping[str, pa.Array], validation: FileValidation, at: datetime) -> pa.Table:
+    constants = {"by": validation.batch.file.sha256, "feed": validation.batch.file.feed, "at": at}
     rows = len(columns["kind"])
     repeats = {
         name: pa.repeat(pa.scalar(value, DUPLICATES.field(name).type), rows) for name, value in constants.items()
@@ -149,31 +171,33 @@ def _entries(columns: Mapping[str, pa.Array], case: Case, at: datetime) -> pa.Ta
     return pa.table({**columns, **repeats}).select(DUPLICATES.names).cast(DUPLICATES)
 
 
-def _texts(rows: Sequence[dict[str, Any]], key: Sequence[str], left_out: Mask) -> dict[str, pa.Array]:
-    """Keys and contents in JSON; missing where a row is left out, the others in their order."""
-    place = pa.array(np.cumsum(~left_out) - 1, mask=left_out)
+def _texts(rows: Sequence[dict[str, Any]], key: Sequence[str], masked: Mask) -> dict[str, pa.Array]:
+    """Return keys and contents as JSON; null where masked."""
+    indices = pa.array(np.cumsum(~masked) - 1, mask=masked)
     keys = pa.array([text_json({name: row.get(name) for name in key}) for row in rows], pa.string())
-    return {"key": keys.take(place), "content": pa.array([text_json(row) for row in rows], pa.string()).take(place)}
+    return {"key": keys.take(indices), "content": pa.array([text_json(row) for row in rows], pa.string()).take(indices)}
 
 
-def _told(case: Case, columns: Sequence[str], positions: Ids, identical: Mask) -> tuple[Ids, list[dict[str, Any]]]:
-    """Row numbers of some rows, ascending by position, and the contents of those that are not identical to another."""
+def _row_contents(
+    validation: FileValidation, columns: Sequence[str], positions: Ids, identical: Mask
+) -> tuple[Ids, list[dict[str, Any]]]:
+    """Return the row numbers at ascending positions, and the contents of the rows that are not identical."""
     numbers: list[Ids] = [np.zeros(0, np.int64)]
-    told: list[dict[str, Any]] = []
-    for piece in case.pieces([*columns, ROW]):
+    contents_of_rows: list[dict[str, Any]] = []
+    for piece in validation.pieces([*columns, ROW]):
         low, high = np.searchsorted(positions, [piece.start, piece.start + piece.rows.num_rows])
-        mine = positions[low:high] - piece.start
-        numbers.append(piece.rows.column(ROW).take(pa.array(mine)).to_numpy())
-        others = piece.rows.take(pa.array(mine[~identical[low:high]])).select(columns)
-        told += contents(pa.Table.from_batches([others]))
-    return np.concatenate(numbers), told
+        selected = positions[low:high] - piece.start
+        numbers.append(piece.rows.column(ROW).take(pa.array(selected)).to_numpy())
+        others = piece.rows.take(pa.array(selected[~identical[low:high]])).select(columns)
+        contents_of_rows += contents(pa.Table.from_batches([others]))
+    return np.concatenate(numbers), contents_of_rows
 
 
-class _Winners:
-    """Batch and row number of the rows that stay."""
+class _KeptRows:
+    """Looks up batch and row number of the rows that are kept."""
 
-    def __init__(self, cases: Sequence[Case], kept: pa.Table) -> None:
-        self._cases = cases
+    def __init__(self, validations: Sequence[FileValidation], kept: pa.Table) -> None:
+        self._validations = validations
         self._kept = kept
 
     def of(self, origins: Ids, positions: Ids) -> dict[str, pa.Array]:
@@ -182,10 +206,10 @@ class _Winners:
         for origin in np.unique(origins):
             where = origins == origin
             if origin == _LAKE:
-                taken = self._kept.select([BATCH, ROW]).take(pa.array(positions[where]))
-                batches[where], rows[where] = taken.column(BATCH).to_numpy(), taken.column(ROW).to_numpy()
+                lake_rows = self._kept.select([BATCH, ROW]).take(pa.array(positions[where]))
+                batches[where], rows[where] = lake_rows.column(BATCH).to_numpy(), lake_rows.column(ROW).to_numpy()
             else:
-                case = self._cases[int(origin)]
-                batches[where] = case.batch.file.sha256
-                rows[where] = case.staged.columns([ROW]).column(ROW).to_numpy()[positions[where]]
+                validation = self._validations[int(origin)]
+                batches[where] = validation.batch.file.sha256
+                rows[where] = validation.staged.columns([ROW]).column(ROW).to_numpy()[positions[where]]
         return {"kept_batch": pa.array(batches, pa.string()), "kept_row": pa.array(rows)}

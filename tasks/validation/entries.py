@@ -1,4 +1,4 @@
-"""Refused rows and files as entries of quarantine: with reason, key, file, line and all of their values."""
+"""Rejected rows and files as quarantine entries: with reason, key, file, line and values."""
 
 from __future__ import annotations
 
@@ -10,49 +10,53 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from tasks.refs import LandedFile
-from tasks.stores.delta import Stream
-from tasks.stores.tables import EXTRA, QUARANTINE, ROW
-from tasks.validation.case import Case
+from tasks.records.data import LandedFile
+from tasks.stores.lake.delta import RowStream
+from tasks.stores.lake.schemas import EXTRA, QUARANTINE, ROW
+from tasks.validation.file_validation import FileValidation
 from tasks.validation.reasons import row_reason
 from tasks.validation.rows import Piece
 
 
-def row_entries(case: Case, key: Sequence[str], at: datetime) -> Stream:
-    """A file's refused rows as entries, made piece by piece."""
+def row_entries(validation: FileValidation, key: Sequence[str], at: datetime) -> RowStream:
+    """Return a file's rejected rows as quarantine entries, streamed piece by piece."""
 
     def batches() -> Iterator[pa.RecordBatch]:
-        refused = case.refusals.refused
-        for piece in case.pieces():
+        refused = validation.rejections.rejected
+        for piece in validation.pieces():
             positions = np.flatnonzero(refused[piece.positions])
             if positions.size:
-                yield from _entries(case, piece, positions, key, at).to_batches()
+                yield from _entries(validation, piece, positions, key, at).to_batches()
 
-    return Stream(QUARANTINE, batches)
+    return RowStream(QUARANTINE, batches)
 
 
 def file_entry(file: LandedFile, reasons: Sequence[str], at: datetime) -> pa.Table:
-    """A file refused whole, as an entry. The file itself stays where it landed."""
+    """Return the entry of a file rejected as a whole. The file itself stays where it landed."""
     entry = {**_origin(file, at), "kind": "file", "expectation": "file", "reason": "; ".join(reasons)}
     return pa.Table.from_pylist([entry], schema=QUARANTINE)
 
 
 def _entries(
-    case: Case, piece: Piece, positions: np.ndarray[Any, np.dtype[np.int64]], key: Sequence[str], at: datetime
+    validation: FileValidation,
+    piece: Piece,
+    positions: np.ndarray[Any, np.dtype[np.int64]],
+    key: Sequence[str],
+    at: datetime,
 ) -> pa.Table:
     rows = contents(pa.Table.from_batches([piece.rows.take(pa.array(positions))]))
-    why = [case.refusals.why(int(position)) for position in positions + piece.start]
+    reasons = [validation.rejections.reason(int(position)) for position in positions + piece.start]
     numbers = [row.pop(ROW) for row in rows]
     columns: dict[str, Any] = {
         "kind": ["row"] * len(rows),
         "row": numbers,
-        "line": [None if case.batch.lines is None else number + case.batch.lines for number in numbers],
-        "expectation": [name for name, _ in why],
-        "reason": [row_reason(row, *one, case.staged.schema) for row, one in zip(rows, why, strict=True)],
+        "line": [None if validation.batch.lines is None else number + validation.batch.lines for number in numbers],
+        "expectation": [name for name, _ in reasons],
+        "reason": [row_reason(row, *one, validation.staged.schema) for row, one in zip(rows, reasons, strict=True)],
         "key": [text_json({name: row.get(name) for name in key}) for row in rows],
         "content": [text_json(row) for row in rows],
     }
-    constants = _origin(case.batch.file, at)
+    constants = _origin(validation.batch.file, at)
     arrays = [
         pa.array(columns[field.name], field.type)
         if field.name in columns
@@ -67,7 +71,7 @@ def _origin(file: LandedFile, at: datetime) -> dict[str, Any]:
 
 
 def contents(table: pa.Table) -> list[dict[str, Any]]:
-    """Rows as dictionaries, without their missing values; columns that the contract does not have as a dictionary."""
+    """Return rows as dictionaries without missing values; columns outside the contract as a nested dictionary."""
     rows: list[dict[str, Any]] = [
         {name: value for name, value in row.items() if value is not None} for row in table.to_pylist()
     ]
@@ -78,5 +82,5 @@ def contents(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def text_json(value: dict[str, Any]) -> str:
-    """JSON of a row's values; numbers keep every digit, times are ISO 8601."""
+    """Return a row's values as JSON; numbers keep every digit, times are ISO 8601."""
     return orjson.dumps(value, default=str).decode()

@@ -1,4 +1,4 @@
-"""Expectations, asked of Great Expectations. The only module that talks to it."""
+"""Evaluation of expectations by Great Expectations."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tasks.errors import UsageError
 Ids = npt.NDArray[np.int64]
 _SAMPLE = 5
 _MANY_ROWS = 50_000
-# These judge a row by other rows of its column.
-_BY_OTHERS = (
+# Map expectations that depend on other rows of the column.
+_CROSS_ROW = (
     "expect_column_values_to_be_unique",
     "expect_compound_columns_to_be_unique",
     "expect_column_values_to_be_increasing",
@@ -36,94 +36,96 @@ _NULL_COUNTS = ("expect_column_values_to_not_be_null", "expect_column_values_to_
 
 
 @dataclass(frozen=True)
-class Question:
-    """An expectation, ready to be asked.
+class PreparedExpectation:
+    """An expectation, ready to be evaluated.
 
     Attributes:
         columns: Columns that it needs.
-        composes: Whether it judges each row by itself, so that rows may be asked of in pieces.
-        pools: Whether, moreover, pieces of several files may be asked of together.
+        row_wise: Whether it checks each row by itself, so that a file can be evaluated in pieces.
+        poolable: Whether pieces of several files can be evaluated together.
     """
 
     expectation: Expectation
     configuration: Any
     columns: tuple[str, ...]
-    composes: bool
-    pools: bool
+    row_wise: bool
+    poolable: bool
 
     @property
     def number(self) -> int:
-        """Its place in the suite."""
+        """Its index in the suite."""
         return int(self.configuration.meta["number"])
 
     @property
     def mostly(self) -> float | None:
-        """The share of rows that must hold for the file to come in; None where it tolerates none."""
-        found = self.expectation.arguments.get("mostly")
-        return float(found) if isinstance(found, int | float) else None
+        """The share of rows that must pass for the file to be accepted; None: all."""
+        mostly_argument = self.expectation.arguments.get("mostly")
+        return float(mostly_argument) if isinstance(mostly_argument, int | float) else None
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What was found in one frame.
+class ExpectationOutcome:
+    """The outcome of an expectation on one frame.
 
     Attributes:
-        about_rows: Whether it judges each row; if not, it judges the column or table.
-        asked: Rows in question: without those whose value is missing.
+        about_rows: Whether it checks each row; otherwise the column or table.
+        checked: Number of rows checked: without those whose value is missing.
         rows: Positions of the failing rows in the frame, ascending.
         sample: Some of the failing values.
-        observed: What was measured, of an expectation that is not about rows.
-        raised: What Great Expectations raised instead of an answer; empty where it answered.
+        observed: The measured value of an expectation that is not about rows.
+        error_message: Message of the exception in Great Expectations; empty if there was none.
     """
 
     success: bool
     about_rows: bool
-    asked: int = 0
+    checked: int = 0
     rows: Ids = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     sample: tuple[JsonValue, ...] = ()
     observed: JsonValue = None
-    raised: str = ""
+    error_message: str = ""
 
 
-def questions(expectations: Sequence[Expectation], types: Mapping[str, ColumnType]) -> list[Question]:
-    """Expectations, ready to be asked.
+def prepare_expectations(
+    expectations: Sequence[Expectation], types: Mapping[str, ColumnType]
+) -> list[PreparedExpectation]:
+    """Prepare expectations for evaluation.
 
     Args:
-        expectations: As the configuration has them.
-        types: The columns' types, for texts that tell a moment.
+        expectations: The configured expectations.
+        types: The columns' types, to parse timestamps in arguments.
 
     Raises:
-        UsageError: an expectation that Great Expectations does not know, or arguments that it refuses.
+        UsageError: Great Expectations does not know an expectation, or rejects its arguments.
     """
-    return [_question(expectation, types, number) for number, expectation in enumerate(expectations)]
+    return [_prepare(expectation, types, number) for number, expectation in enumerate(expectations)]
 
 
-def ask(frame: pd.DataFrame, asked: Sequence[Question]) -> list[Answer]:
-    """Ask a frame with a 0..n-1 index; answers come in the questions' order.
+def evaluate(frame: pd.DataFrame, expectations: Sequence[PreparedExpectation]) -> list[ExpectationOutcome]:
+    """Evaluate expectations on a frame with a 0..n-1 index; return the outcomes in their order.
 
-    Of many rows, whether an expectation holds at all is asked first, which takes a third of the time.
+    With many rows, only success is evaluated first, which takes a third of the time.
 
     Raises:
         UsageError: an expectation does not fit the types of its columns.
     """
-    brief = [one for one in asked if one.pools] if len(frame) >= _MANY_ROWS else []
-    hold = {number for number, found in _validate(frame, brief, "BOOLEAN_ONLY").items() if found.success}
-    left = [one for one in asked if one.number not in hold]
-    found = _validate(frame, left, "COMPLETE")
-    answers = [
-        Answer(success=True, about_rows=True, asked=_valued(frame, one))
-        if one.number in hold
-        else _answer(found[one.number], one)
-        for one in asked
+    poolable = [expectation for expectation in expectations if expectation.poolable] if len(frame) >= _MANY_ROWS else []
+    passed = {number for number, results in _validate(frame, poolable, "BOOLEAN_ONLY").items() if results.success}
+    remaining = [expectation for expectation in expectations if expectation.number not in passed]
+    results = _validate(frame, remaining, "COMPLETE")
+    outcomes = [
+        ExpectationOutcome(success=True, about_rows=True, checked=_checked_rows(frame, expectation))
+        if expectation.number in passed
+        else _outcome(results[expectation.number], expectation)
+        for expectation in expectations
     ]
-    for answer, question in zip(answers, asked, strict=True):
-        _refuse_unfit(answer, question, frame)
-    return answers
+    for outcome, expectation in zip(outcomes, expectations, strict=True):
+        _check_types_fit(outcome, expectation, frame)
+    return outcomes
 
 
-def _validate(frame: pd.DataFrame, asked: Sequence[Question], result_format: str) -> dict[int, Any]:
-    """Great Expectations' results by the questions' numbers."""
-    if not asked:
+def _validate(frame: pd.DataFrame, expectations: Sequence[PreparedExpectation], result_format: str) -> dict[int, Any]:
+    """Return Great Expectations' results by the expectations' indices."""
+    if not expectations:
         return {}
     # Not through a batch definition: that hashes the whole frame, twice, which takes four times as long as the rest.
     from great_expectations.execution_engine import PandasExecutionEngine
@@ -134,28 +136,28 @@ def _validate(frame: pd.DataFrame, asked: Sequence[Question], result_format: str
     engine.load_batch_data("rows", frame)
     validator = Validator(execution_engine=engine)
     validator.metrics_calculator.show_progress_bars = False
-    told = {"result_format": result_format, "partial_unexpected_count": _SAMPLE}
+    format_options = {"result_format": result_format, "partial_unexpected_count": _SAMPLE}
     report = validator.graph_validate(
-        configurations=[one.configuration for one in asked],
-        runtime_configuration={"result_format": told, "catch_exceptions": True},
+        configurations=[expectation.configuration for expectation in expectations],
+        runtime_configuration={"result_format": format_options, "catch_exceptions": True},
     )
     engine.load_batch_data("rows", frame.head(0))  # engine and data refer to each other: the rows would stay for long
-    return {int(one.expectation_config.meta["number"]): one for one in report}
+    return {int(expectation.expectation_config.meta["number"]): expectation for expectation in report}
 
 
-def _valued(frame: pd.DataFrame, question: Question) -> int:
-    """Rows that a question judges: those with a value."""
-    column = str(question.expectation.arguments.get("column", ""))
-    judges_missing = question.expectation.type in _NULL_COUNTS or column not in frame.columns
+def _checked_rows(frame: pd.DataFrame, expectation: PreparedExpectation) -> int:
+    """Return the number of rows that an expectation checks: those with a value."""
+    column = str(expectation.expectation.arguments.get("column", ""))
+    judges_missing = expectation.expectation.type in _NULL_COUNTS or column not in frame.columns
     return len(frame) if judges_missing else int(frame[column].notna().sum())
 
 
-def needed_columns(asked: Sequence[Question]) -> list[str]:
-    """Columns that questions need, each once."""
-    return list(dict.fromkeys(name for one in asked for name in one.columns))
+def needed_columns(expectations: Sequence[PreparedExpectation]) -> list[str]:
+    """Return the columns that expectations need, each once."""
+    return list(dict.fromkeys(name for expectation in expectations for name in expectation.columns))
 
 
-def _question(expectation: Expectation, types: Mapping[str, ColumnType], number: int) -> Question:
+def _prepare(expectation: Expectation, types: Mapping[str, ColumnType], number: int) -> PreparedExpectation:
     from great_expectations.expectations.expectation import (
         ColumnMapExpectation,
         ColumnPairMapExpectation,
@@ -163,19 +165,21 @@ def _question(expectation: Expectation, types: Mapping[str, ColumnType], number:
     )
 
     implementation = _implementation(expectation)
-    maps = issubclass(implementation, ColumnMapExpectation | ColumnPairMapExpectation | MulticolumnMapExpectation)
-    composes = maps and expectation.type not in _BY_OTHERS
+    is_map = issubclass(implementation, ColumnMapExpectation | ColumnPairMapExpectation | MulticolumnMapExpectation)
+    row_wise = is_map and expectation.type not in _CROSS_ROW
     try:
-        built = implementation(
+        gx_configuration = implementation(
             **_arguments(expectation, types), severity=expectation.severity, meta={"number": number}
         ).configuration
     except (ValueError, TypeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise UsageError(
-            f"expectations[{number}]: {expectation.type} refuses its arguments: {'; '.join(lines[1:3]) or error}"
+            f"expectations[{number}]: {expectation.type} rejects its arguments: {'; '.join(lines[1:3]) or error}"
         ) from None
-    alone = {"mostly", "row_condition"} & set(expectation.arguments)
-    return Question(expectation, built, _columns(expectation, types), composes, composes and not alone)
+    unpoolable = {"mostly", "row_condition"} & set(expectation.arguments)
+    return PreparedExpectation(
+        expectation, gx_configuration, _columns(expectation, types), row_wise, row_wise and not unpoolable
+    )
 
 
 def _implementation(expectation: Expectation) -> Any:
@@ -192,16 +196,18 @@ def _implementation(expectation: Expectation) -> Any:
 
 
 def _arguments(expectation: Expectation, types: Mapping[str, ColumnType]) -> dict[str, Any]:
-    """The arguments, texts that tell a moment of a timestamp column as moments."""
-    given: dict[str, Any] = dict(expectation.arguments)
-    if types.get(str(given.get("column"))) != "timestamp":
-        return given
+    """Return the arguments, with texts parsed as timestamps for timestamp columns."""
+    arguments: dict[str, Any] = dict(expectation.arguments)
+    if types.get(str(arguments.get("column"))) != "timestamp":
+        return arguments
     for name in ("min_value", "max_value"):
-        if isinstance(given.get(name), str):
-            given[name] = moment(given[name])
-    if isinstance(given.get("value_set"), list):
-        given["value_set"] = [moment(one) if isinstance(one, str) else one for one in given["value_set"]]
-    return given
+        if isinstance(arguments.get(name), str):
+            arguments[name] = moment(arguments[name])
+    if isinstance(arguments.get("value_set"), list):
+        arguments["value_set"] = [
+            moment(value) if isinstance(value, str) else value for value in arguments["value_set"]
+        ]
+    return arguments
 
 
 def _columns(expectation: Expectation, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
@@ -214,54 +220,54 @@ def _columns(expectation: Expectation, types: Mapping[str, ColumnType]) -> tuple
     return tuple(dict.fromkeys(str(name) for name in named))
 
 
-def _refuse_unfit(answer: Answer, question: Question, frame: pd.DataFrame) -> None:
-    """An expectation that raised does not fit the columns' types: a mistake in the YAML, unless a column is empty."""
-    named = [name for name in question.columns if name in frame.columns]
-    if answer.raised and all(frame[name].notna().any() for name in named):
+def _check_types_fit(outcome: ExpectationOutcome, expectation: PreparedExpectation, frame: pd.DataFrame) -> None:
+    """Raise UsageError if an expectation failed with an exception, unless one of its columns is empty."""
+    named = [name for name in expectation.columns if name in frame.columns]
+    if outcome.error_message and all(frame[name].notna().any() for name in named):
         raise UsageError(
-            f"expectations: {question.expectation.type} of {', '.join(named) or 'the table'} can't be checked: "
-            f"{answer.raised}"
+            f"expectations: {expectation.expectation.type} of {', '.join(named) or 'the table'} can't be checked: "
+            f"{outcome.error_message}"
         )
 
 
-def _answer(found: Any, question: Question) -> Answer:
-    result: dict[str, Any] = found.result or {}
-    raised = _raised(found.exception_info)
-    if raised:
-        return Answer(success=False, about_rows=question.composes, raised=raised)
+def _outcome(gx_result: Any, expectation: PreparedExpectation) -> ExpectationOutcome:
+    result: dict[str, Any] = gx_result.result or {}
+    error_message = _error_message(gx_result.exception_info)
+    if error_message:
+        return ExpectationOutcome(success=False, about_rows=expectation.row_wise, error_message=error_message)
     if "element_count" not in result:
-        return Answer(bool(found.success), about_rows=False, observed=_observed(result))
-    missing = 0 if question.expectation.type in _NULL_COUNTS else int(result.get("missing_count") or 0)
-    return Answer(
-        success=bool(found.success),
+        return ExpectationOutcome(bool(gx_result.success), about_rows=False, observed=_observed(result))
+    missing = 0 if expectation.expectation.type in _NULL_COUNTS else int(result.get("missing_count") or 0)
+    return ExpectationOutcome(
+        success=bool(gx_result.success),
         about_rows=True,
-        asked=int(result["element_count"]) - missing,
+        checked=int(result["element_count"]) - missing,
         rows=np.unique(np.asarray(result.get("unexpected_index_list") or [], dtype=np.int64)),
-        sample=tuple(plain(one) for one in result.get("partial_unexpected_list") or []),
+        sample=tuple(json_value(value) for value in result.get("partial_unexpected_list") or []),
     )
 
 
 def _observed(result: Mapping[str, Any]) -> JsonValue:
-    """What was measured; for a distribution, with what it was measured against."""
-    observed = plain(result.get("observed_value"))
+    """Return the measured value; for a distribution, the observed partition."""
+    observed = json_value(result.get("observed_value"))
     details = result.get("details") or {}
     if observed is None and "observed_partition" in details:
-        return plain(details["observed_partition"])
+        return json_value(details["observed_partition"])
     return observed
 
 
-def _raised(info: Mapping[str, Any]) -> str:
-    """The message of an exception inside Great Expectations; flat, or one for each metric."""
+def _error_message(info: Mapping[str, Any]) -> str:
+    """Return the message of an exception in Great Expectations; empty if there was none."""
     entries = [info] if "raised_exception" in info else list(info.values())
     return next((str(one["exception_message"]) for one in entries if one.get("raised_exception")), "")
 
 
-def plain(value: Any) -> JsonValue:
-    """A value as JSON has it."""
+def json_value(value: Any) -> JsonValue:
+    """Return a value as plain JSON types."""
     if isinstance(value, Mapping):
-        return {str(name): plain(one) for name, one in value.items()}
+        return {str(name): json_value(one) for name, one in value.items()}
     if isinstance(value, list | tuple | set | np.ndarray):
-        return [plain(one) for one in value]
+        return [json_value(one) for one in value]
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or value is pd.NaT:
@@ -273,23 +279,24 @@ def plain(value: Any) -> JsonValue:
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
-def misfits(expectations: Sequence[Expectation], types: Mapping[str, ColumnType]) -> Iterator[tuple[int, str]]:
-    """Expectations that can't be asked of columns of some types, by number, with the reason.
+def invalid_expectations(
+    expectations: Sequence[Expectation], types: Mapping[str, ColumnType]
+) -> Iterator[tuple[int, str]]:
+    """Yield index and reason of each expectation that can't be evaluated on columns of these types.
 
-    Each is asked of three made-up rows: what Great Expectations does not know, refuses or can't do with such columns
-    shows before any file lands.
+    Each is evaluated on three sample rows, so that mistakes are reported before any file lands.
     """
-    frame = _made_up(types)
+    frame = _sample_frame(types)
     for number, expectation in enumerate(expectations):
         try:
-            question = _question(expectation, types, number)
+            prepared = _prepare(expectation, types, number)
             if expectation.reference is None:
-                ask(frame, [question])
+                evaluate(frame, [prepared])
         except UsageError as error:
             yield number, str(error).partition(": ")[2]
 
 
-def _made_up(types: Mapping[str, ColumnType]) -> pd.DataFrame:
+def _sample_frame(types: Mapping[str, ColumnType]) -> pd.DataFrame:
     values: dict[ColumnType, list[Any]] = {
         "string": ["a", "b", "c"],
         "integer": [1, 2, 4],

@@ -1,4 +1,4 @@
-"""What Great Expectations has: the names of its expectations, and the arguments that each takes."""
+"""Names and arguments of the expectations in Great Expectations' gallery."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from great_expectations.expectations.registry import (
     list_registered_expectation_implementations,
 )
 
-# A batch is always the file, how much is told of it is ours to say, and windows are of its cloud.
-_NOT_OURS = ("batch_id", "library_metadata", "windows")
+# Set by Perennial (batch, result format), or of GX Cloud only (windows).
+_GENERAL_ARGUMENTS = ("batch_id", "library_metadata", "windows")
 
 
 def names() -> tuple[str, ...]:
-    """Names of all expectations, sorted."""
+    """Return the names of all expectations, sorted."""
     return tuple(sorted(list_registered_expectation_implementations()))
 
 
 def arguments(name: str) -> tuple[str, ...]:
-    """Names of the arguments that an expectation takes, sorted; empty where there is no such expectation."""
+    """Return the names of an expectation's arguments, sorted; empty if there is no such expectation."""
     if name not in list_registered_expectation_implementations():
         return ()
     implementation: Any = get_expectation_impl(name)
-    general = {*_Base.__fields__, *_NOT_OURS}
+    general = {*_Base.__fields__, *_GENERAL_ARGUMENTS}
     return tuple(sorted(set(implementation.__fields__) - general))

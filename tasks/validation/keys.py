@@ -1,4 +1,4 @@
-"""Which row stands for its key, where several rows have the same one: in a file, among files, in the lake."""
+"""Duplicate keys in a file, among files and in the lake, and which row is kept."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from tasks.stores.hashing import row_hash
+from tasks.stores.files.hashing import row_hash
 
 Ids = npt.NDArray[np.int64]
 
 
-class Rows(NamedTuple):
-    """Rows as far as their keys, times and contents go, each attribute of shape (n_rows,).
+class KeyedRows(NamedTuple):
+    """Keys, times and content hashes of rows, each attribute of shape (n_rows,).
 
     Attributes:
         origin: Number of the file they are from; -1: the lake.
@@ -35,8 +35,8 @@ class Rows(NamedTuple):
     content: Ids
 
 
-class Losers(NamedTuple):
-    """Rows that another one stands for, and which, each attribute of shape (n_losers,)."""
+class DuplicateRows(NamedTuple):
+    """Duplicate rows and the row kept for each, each attribute of shape (n_duplicates,)."""
 
     origin: Ids
     position: Ids
@@ -45,21 +45,21 @@ class Losers(NamedTuple):
     kept_position: Ids
 
 
-def describe(
+def keyed_rows(
     table: pa.Table, origin: int, positions: Ids, key: Sequence[str], event_time: str | None, values: Sequence[str]
-) -> Rows:
-    """Rows of a table that has the key, the event time and all values.
+) -> KeyedRows:
+    """Return key, time and content hashes of a table's rows.
 
     Args:
         table: The rows.
         origin: Number of the file they are from; -1: the lake.
         positions: Their positions, shape (n_rows,).
         key: The key's columns.
-        event_time: The column that says which of two rows is later; None: the one that came later.
-        values: Columns that are a row's content.
+        event_time: The column that orders rows by time; None: their order of arrival.
+        values: Columns of the content hash.
     """
     times = table.column(event_time).cast(pa.int64()) if event_time in table.column_names else None
-    return Rows(
+    return KeyedRows(
         np.full(table.num_rows, origin, dtype=np.int64),
         positions,
         row_hash(table, key),
@@ -69,55 +69,55 @@ def describe(
     )
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
-    """Several rows as one."""
-    return Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+def concat_rows(parts: Sequence[KeyedRows]) -> KeyedRows:
+    """Concatenate rows."""
+    return KeyedRows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def repeated(ids: Ids) -> Ids:
-    """Values that stand more than once, sorted. Looked for in slices of the hashes' range, so that little is copied."""
-    found = []
+def repeated_ids(ids: Ids) -> Ids:
+    """Return the values that occur more than once, sorted. Works in slices of the hash range, to limit memory."""
+    parts = []
     slices = max(1, len(ids) // 2_000_000)
     bounds = np.linspace(-(2.0**63), 2.0**63, slices + 1)
     for number in range(slices):
         # Neighbouring slices share a bound: rounding may put a value into both, never into none.
-        mine = ids if slices == 1 else ids[(ids >= bounds[number]) & (ids <= bounds[number + 1])]
-        ordered = np.sort(mine)
-        found.append(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]))
-    return np.unique(np.concatenate(found))
+        in_range = ids if slices == 1 else ids[(ids >= bounds[number]) & (ids <= bounds[number + 1])]
+        ordered = np.sort(in_range)
+        parts.append(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]))
+    return np.unique(np.concatenate(parts))
 
 
-def among(ids: Ids, wanted: Ids) -> npt.NDArray[np.bool_]:
-    """Whether each id is one of some sorted ones, shape (n_ids,)."""
-    if not wanted.size:
+def isin_sorted(ids: Ids, sorted_ids: Ids) -> npt.NDArray[np.bool_]:
+    """Return whether each id is in a sorted array, shape (n_ids,)."""
+    if not sorted_ids.size:
         return np.zeros(len(ids), dtype=bool)
-    place = np.searchsorted(wanted, ids).clip(max=wanted.size - 1)
-    return np.asarray(wanted[place] == ids)
+    positions = np.searchsorted(sorted_ids, ids).clip(max=sorted_ids.size - 1)
+    return np.asarray(sorted_ids[positions] == ids)
 
 
-def losers(rows: Rows, *, latest: bool, timed: bool) -> Losers:
-    """The rows that another of the same key stands for.
+def find_duplicates(rows: KeyedRows, *, latest: bool, by_event_time: bool) -> DuplicateRows:
+    """Find the rows that duplicate another row of the same key.
 
     Args:
-        rows: In the order they came; those of the lake first.
-        latest: Whether the latest row stays; if not, the first.
-        timed: Whether the event time says what is latest, then, of equal times, the greater hash of the content; if
-            not, the row that came last is.
+        rows: In order of arrival; those of the lake first.
+        latest: Whether the latest row is kept; otherwise the first.
+        by_event_time: Whether the latest row is that of the latest event time, then of the greater content hash;
+            otherwise the last to arrive.
     """
     frame = pd.DataFrame(rows._asdict()).assign(came=np.arange(len(rows.id)))
-    if latest and timed:
+    if latest and by_event_time:
         order, ascending = ["id", "other", "time", "content", "came"], [True, True, False, False, True]
     else:
         order, ascending = ["id", "other", "came"], [True, True, not latest]
     ranked = frame.sort_values(order, ascending=ascending, kind="stable")
     groups = ranked.groupby(["id", "other"], sort=False)
     kept = groups[["origin", "position", "time", "content"]].transform("first")
-    lost = (groups.cumcount() > 0).to_numpy()
-    same = ((kept["time"] == ranked["time"]) & (kept["content"] == ranked["content"])).to_numpy()
-    return Losers(
-        ranked["origin"].to_numpy()[lost],
-        ranked["position"].to_numpy()[lost],
-        same[lost],
-        kept["origin"].to_numpy()[lost],
-        kept["position"].to_numpy()[lost],
+    is_duplicate = (groups.cumcount() > 0).to_numpy()
+    identical = ((kept["time"] == ranked["time"]) & (kept["content"] == ranked["content"])).to_numpy()
+    return DuplicateRows(
+        ranked["origin"].to_numpy()[is_duplicate],
+        ranked["position"].to_numpy()[is_duplicate],
+        identical[is_duplicate],
+        kept["origin"].to_numpy()[is_duplicate],
+        kept["position"].to_numpy()[is_duplicate],
     )

@@ -1,15 +1,15 @@
-"""What people read of validated batches."""
+"""The markdown page of validated batches."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.refs import BatchRecord, ExpectationResult
+from tasks.records.data import BatchRecord, ExpectationResult
 from tasks.stores.markdown import cell
 
 
 def batches_page(pipeline: str, judged: Sequence[tuple[BatchRecord, Sequence[ExpectationResult]]]) -> str:
-    """A page in markdown: each file's verdict, rows and reasons, and the expectations that failed."""
+    """Return a page in markdown: each file's verdict, rows and reasons, and the failed expectations."""
     accepted = sum(record.verdict == "accepted" for record, _ in judged)
     lines = [
         f"# {pipeline}: {accepted} of {len(judged)} files accepted",
@@ -18,12 +18,12 @@ def batches_page(pipeline: str, judged: Sequence[tuple[BatchRecord, Sequence[Exp
     ]
     for one, _ in judged:
         rows = f"{one.rows} | {one.accepted} | {one.quarantined} | {one.duplicates}"
-        told = [*one.reasons, *one.notes]
+        details = [*one.reasons, *one.notes]
         if one.superseded:
-            told.append(f"{one.superseded} rows took the place of earlier ones")
+            details.append(f"{one.superseded} earlier rows replaced")
         if one.former:
-            told.append(f"another content came under this name before, as batch {one.former[:12]}")
-        lines.append(f"| {cell(one.path)} | **{one.verdict}** | {rows} | {cell('; '.join(told))} |")
+            details.append(f"another file with this name was ingested before, as batch {one.former[:12]}")
+        lines.append(f"| {cell(one.path)} | **{one.verdict}** | {rows} | {cell('; '.join(details))} |")
     failed = [(record, result) for record, results in judged for result in results if not result.success]
     if failed:
         lines += ["", "| file | expectation | column | severity | failing | detail |"]
@@ -34,5 +34,5 @@ def batches_page(pipeline: str, judged: Sequence[tuple[BatchRecord, Sequence[Exp
             for record, one in failed
         ]
     else:
-        lines.append("\nEvery expectation holds.")
+        lines.append("\nAll expectations passed.")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What is kept of a judgement beside its rows: what each expectation found, what became of quarantine's entries."""
+"""Table rows of a verdict: expectation results, and resolutions of readmitted quarantine entries."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from tasks.refs import BatchRecord
-from tasks.stores.tables import EXPECTATIONS, ORIGIN, RESOLUTIONS
-from tasks.validation.judge import Judgement
+from tasks.records.data import BatchRecord
+from tasks.stores.lake.schemas import EXPECTATIONS, ORIGIN, RESOLUTIONS
+from tasks.validation.verdicts import BatchVerdict
 
 _ENTRY = re.compile(r"([0-9a-f]{12}):([0-9]+)")
 _REPAIRS = re.compile(r"of-([0-9a-f]{64})--")
 
 
-def expectation_rows(one: Judgement, numbers: Mapping[str, int], at: datetime) -> pa.Table:
-    """Rows for the table `expectations`."""
-    file = one.batch.file
+def expectation_rows(verdict: BatchVerdict, numbers: Mapping[str, int], at: datetime) -> pa.Table:
+    """Return the rows for the table `expectations`."""
+    file = verdict.batch.file
     rows = [
         {
             "batch": file.sha256,
@@ -27,33 +27,33 @@ def expectation_rows(one: Judgement, numbers: Mapping[str, int], at: datetime) -
             "path": file.path,
             "feed": file.feed,
             "number": number,
-            **found.model_dump(exclude={"arguments", "observed", "sample"}),
-            "arguments": json.dumps(found.arguments, default=str),
-            "observed": json.dumps(found.observed),
-            "sample": json.dumps(found.sample),
-            "rows": one.batch.rows,
+            **result.model_dump(exclude={"arguments", "observed", "sample"}),
+            "arguments": json.dumps(result.arguments, default=str),
+            "observed": json.dumps(result.observed),
+            "sample": json.dumps(result.sample),
+            "rows": verdict.batch.rows,
             "at": at,
         }
-        for number, found in enumerate(one.results)
+        for number, result in enumerate(verdict.results)
     ]
     return pa.Table.from_pylist(rows, schema=EXPECTATIONS)
 
 
-def resolution_rows(one: Judgement, ledger: Sequence[BatchRecord], at: datetime) -> pa.Table:
-    """Rows for the table `resolutions`: entries of quarantine that came back with an accepted batch."""
-    file = one.batch.file
-    if file.origin != "readmitted" or one.case is None:
+def resolution_rows(verdict: BatchVerdict, ledger: Sequence[BatchRecord], at: datetime) -> pa.Table:
+    """Return the rows for the table `resolutions`: quarantine entries readmitted with an accepted batch."""
+    file = verdict.batch.file
+    if file.origin != "readmitted" or verdict.validation is None:
         return RESOLUTIONS.empty_table()
-    whole = {known.batch[:12]: known.batch for known in ledger}
-    told = {"action": "readmitted", "into": file.sha256, "at": at}
+    full_ids = {known.batch[:12]: known.batch for known in ledger}
+    resolution = {"action": "readmitted", "into": file.sha256, "at": at}
     rows: list[dict[str, object]] = []
     repaired = _REPAIRS.search(file.path)
     if repaired:
-        rows.append({"entry": repaired[1][:12], "batch": repaired[1], **told})
-    if ORIGIN in one.case.staged.schema.names:
-        entries = one.case.staged.columns([ORIGIN]).column(ORIGIN).to_pylist()
+        rows.append({"entry": repaired[1][:12], "batch": repaired[1], **resolution})
+    if ORIGIN in verdict.validation.staged.schema.names:
+        entries = verdict.validation.staged.columns([ORIGIN]).column(ORIGIN).to_pylist()
         for entry in entries:
-            found = _ENTRY.fullmatch(entry or "")
-            if found and found[1] in whole:
-                rows.append({"entry": entry, "batch": whole[found[1]], "row": int(found[2]), **told})
+            match = _ENTRY.fullmatch(entry or "")
+            if match and match[1] in full_ids:
+                rows.append({"entry": entry, "batch": full_ids[match[1]], "row": int(match[2]), **resolution})
     return pa.Table.from_pylist(rows, schema=RESOLUTIONS)

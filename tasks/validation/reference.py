@@ -1,4 +1,4 @@
-"""What a distribution is held against: a partition made of the champion's training data."""
+"""Reference distributions from the champion's training data."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from configs.contract import Column, Expectation
 
 BINS = 10
 MOST_VALUES = 1000
-# The share that is set aside for what the training data lack: a value never seen, or outside the bins. Without it a
-# single such value makes the divergence infinite.
-HOLDOUT = 0.001
+# Weight reserved for values that the training data lack. Without it a single such value makes the divergence infinite.
+UNSEEN_SHARE = 0.001
 
 
 def partition(values: pd.Series[Any], kind: ColumnType) -> dict[str, JsonValue]:
-    """A column's distribution as Great Expectations has it: values or bins, and weights that add up to 1.
+    """Return a column's distribution as a Great Expectations partition: values or bins, and weights with sum 1.
 
     Args:
         values: Shape (n_rows,); missing ones are left out.
@@ -31,9 +30,9 @@ def partition(values: pd.Series[Any], kind: ColumnType) -> dict[str, JsonValue]:
     """
     present = values.dropna()
     if kind == "timestamp":
-        raise ValueError("it is a time, and times always move")
+        raise ValueError("it is a timestamp, and timestamps always increase")
     if present.empty:
-        raise ValueError("the champion's training data have no value of it")
+        raise ValueError("the champion's training data have no values for it")
     return _bins(present.to_numpy(dtype=np.float64)) if kind in ("integer", "number") else _categories(present, kind)
 
 
@@ -41,15 +40,15 @@ def _categories(present: pd.Series[Any], kind: ColumnType) -> dict[str, JsonValu
     shares = present.astype(bool if kind == "boolean" else str).value_counts(normalize=True).sort_index()
     if len(shares) > MOST_VALUES:
         raise ValueError(f"it has {len(shares)} different values, at most {MOST_VALUES} can be compared")
-    found: list[JsonValue] = shares.index.tolist()
+    values: list[JsonValue] = shares.index.tolist()
     weights: list[JsonValue] = [float(share) for share in shares]
-    return {"values": found, "weights": weights}
+    return {"values": values, "weights": weights}
 
 
 def _bins(present: Any) -> dict[str, JsonValue]:
     finite = present[np.isfinite(present)]
     if not finite.size:
-        raise ValueError("the champion's training data have no finite value of it")
+        raise ValueError("the champion's training data have no finite values for it")
     # Every edge is a value that is there, so that no bin is empty: its weight of 0 would allow nothing.
     edges = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, BINS + 1), method="inverted_cdf"))
     if edges.size == 1:
@@ -64,29 +63,33 @@ def _bins(present: Any) -> dict[str, JsonValue]:
 def with_reference(
     expectations: Sequence[Expectation], sample: pd.DataFrame | None, columns: Mapping[str, Column]
 ) -> tuple[list[Expectation], list[str]]:
-    """Expectations with the champion's distributions filled in; those that can't be asked yet left out, and why.
+    """Return expectations with the champion's distributions filled in, and notes on those that are skipped.
 
     Args:
-        expectations: As the configuration has them.
+        expectations: The configured expectations.
         sample: The champion's stored sample of its training data; None where there is no champion.
         columns: The contract's columns.
     """
     filled, notes = [], []
-    for one in expectations:
+    for expectation in expectations:
         try:
-            filled.append(one if one.reference is None else _filled(one, sample, columns))
+            filled.append(
+                expectation if expectation.reference is None else _with_partition(expectation, sample, columns)
+            )
         except ValueError as error:
-            notes.append(f"{one.type} of {one.arguments.get('column')} is not asked: {error}")
+            notes.append(f"{expectation.type} of {expectation.arguments.get('column')} is skipped: {error}")
     return filled, notes
 
 
-def _filled(one: Expectation, sample: pd.DataFrame | None, columns: Mapping[str, Column]) -> Expectation:
-    name = str(one.arguments.get("column"))
+def _with_partition(
+    expectation: Expectation, sample: pd.DataFrame | None, columns: Mapping[str, Column]
+) -> Expectation:
+    name = str(expectation.arguments.get("column"))
     if sample is None:
         raise ValueError("there is no champion yet")
     if name not in sample:
-        raise ValueError("the champion was trained without it")
-    found = partition(sample[name], columns[name].type)
-    defaults: dict[str, JsonValue] = {"tail_weight_holdout": HOLDOUT, "partition_object": found}
-    missing = {name: value for name, value in defaults.items() if name not in one.arguments}
-    return one.model_copy(update={"arguments": {**one.arguments, **missing}})
+        raise ValueError("the champion was trained without this column")
+    distribution = partition(sample[name], columns[name].type)
+    defaults: dict[str, JsonValue] = {"tail_weight_holdout": UNSEEN_SHARE, "partition_object": distribution}
+    missing = {name: value for name, value in defaults.items() if name not in expectation.arguments}
+    return expectation.model_copy(update={"arguments": {**expectation.arguments, **missing}})

@@ -1,4 +1,4 @@
-"""Staged rows in pieces: what is read at once stays small, however large the file."""
+"""Staged rows in pieces, for bounded memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from tasks.stores import staging
+from tasks.stores.lake import staging
 
 CHUNK_ROWS = 1 << 20
 _CHUNK_BYTES = 256 << 20
@@ -28,11 +28,11 @@ class Piece(NamedTuple):
 
     @property
     def positions(self) -> slice:
-        """Where in the file the rows are."""
+        """Positions of the rows in the file."""
         return slice(self.start, self.start + self.rows.num_rows)
 
 
-class Staged:
+class StagedRows:
     """The staged rows of one file."""
 
     def __init__(self, path: Path) -> None:
@@ -40,11 +40,11 @@ class Staged:
         self.schema = staging.schema(path)
 
     def pieces(self, file: int, columns: Sequence[str] | None = None) -> Iterator[Piece]:
-        """The rows in order, some columns of them or all.
+        """Iterate over the rows in order.
 
         Args:
-            file: Number that the pieces are to carry.
-            columns: Names; those it lacks are left out.
+            file: Index to set on the pieces.
+            columns: Names; unknown ones are ignored. None: all.
         """
         start = 0
         for batch in staging.batches(self._path, columns):
@@ -54,22 +54,22 @@ class Staged:
                 start += rows.num_rows
 
     def columns(self, names: Sequence[str]) -> pa.Table:
-        """Whole columns."""
+        """Read whole columns."""
         schema = pa.schema([field for field in self.schema if field.name in names])
         return pa.Table.from_batches([piece.rows for piece in self.pieces(0, names)], schema)
 
 
-def chunks(files: Sequence[Staged]) -> Iterator[list[Piece]]:
-    """All rows of several files, small neighbours together: asking costs more than rows do."""
-    gathered: list[Piece] = []
+def row_chunks(files: Sequence[StagedRows]) -> Iterator[list[Piece]]:
+    """Iterate over all rows of several files, in lists of small neighbouring pieces."""
+    chunk: list[Piece] = []
     rows = size = 0
     for number, file in enumerate(files):
         for piece in file.pieces(number):
-            more, bytes_more = piece.rows.num_rows, piece.rows.nbytes
-            if gathered and (rows + more > CHUNK_ROWS or size + bytes_more > _CHUNK_BYTES):
-                yield gathered
-                gathered, rows, size = [], 0, 0
-            gathered.append(piece)
-            rows, size = rows + more, size + bytes_more
-    if gathered:
-        yield gathered
+            n_rows, n_bytes = piece.rows.num_rows, piece.rows.nbytes
+            if chunk and (rows + n_rows > CHUNK_ROWS or size + n_bytes > _CHUNK_BYTES):
+                yield chunk
+                chunk, rows, size = [], 0, 0
+            chunk.append(piece)
+            rows, size = rows + n_rows, size + n_bytes
+    if chunk:
+        yield chunk

@@ -13,7 +13,8 @@ from prefect.logging import get_run_logger
 
 from configs.contract import Expectation
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, StagedBatch, artifact_key
+from tasks.records.base import artifact_key
+from tasks.records.data import BatchRecord, StagedBatch
 from tasks.retry import RETRIES
 from tasks.stores.settings import load_settings
 from tasks.validation.page import batches_page
@@ -26,35 +27,37 @@ def validate(
     now: datetime,
     expected: Sequence[Expectation] | None = None,
 ) -> tuple[BatchRecord, ...]:
-    """Judge staged batches of one feed and write what comes of them, each part once; the ledger last. Lock held.
+    """Validate staged batches of one feed and commit the results, the ledger last. The data lock is held.
 
     Args:
         config: The pipeline.
         batches: The batches.
         now: The run's clock.
-        expected: The configuration's expectations, with what they refer to filled in; as they are by default.
+        expected: The configuration's expectations, with their references filled in; by default as configured.
     """
-    from tasks.validation.take import take
+    from tasks.validation.commit import commit_batches
 
-    taken = take(config, load_settings(), batches, now, config.expectations if expected is None else expected)
-    accepted = sum(record.verdict == "accepted" for record, _ in taken)
-    told = f"{accepted} of {len(batches)} files accepted"
+    committed = commit_batches(
+        config, load_settings(), batches, now, config.expectations if expected is None else expected
+    )
+    accepted = sum(record.verdict == "accepted" for record, _ in committed)
+    description = f"{accepted} of {len(batches)} files accepted"
     create_markdown_artifact(
-        batches_page(config.name, taken), key=artifact_key(config.name, "validate"), description=told
+        batches_page(config.name, committed), key=artifact_key(config.name, "validate"), description=description
     )
     for batch in batches:  # last: another try of this task reads them again
         if batch.staged:
             Path(batch.staged).unlink(missing_ok=True)
-    return tuple(record for record, _ in taken)
+    return tuple(record for record, _ in committed)
 
 
 @task(name="refer-to-champion", cache_policy=NO_CACHE, **RETRIES)
 def refer_to_champion(config: PipelineConfig) -> tuple[Expectation, ...]:
-    """The expectations, with distributions of the champion's training data where they refer to it."""
+    """Return the expectations, with distributions of the champion's training data as references."""
     import pandas as pd
 
-    from tasks.stores import models
-    from tasks.stores.tracking import Tracking
+    from tasks.stores.registry import models
+    from tasks.stores.registry.tracking import Tracking
     from tasks.validation.reference import with_reference
 
     champion = Tracking(load_settings(), config.name).champion()
@@ -69,10 +72,10 @@ def refer_to_champion(config: PipelineConfig) -> tuple[Expectation, ...]:
 
 @task(name="data-docs", cache_policy=NO_CACHE, **RETRIES)
 def data_docs(config: PipelineConfig) -> str:
-    """Make the pages of the newest batches that have none yet; the page to open."""
-    from tasks.validation.docs.site import make
+    """Build missing Data Docs pages of the newest batches; return the index page."""
+    from tasks.validation.docs.site import build_docs
 
-    built = make(load_settings(), config)
+    built = build_docs(load_settings(), config)
     for problem in built.problems:
-        get_run_logger().warning("not drawn: %s", problem)
+        get_run_logger().warning("not rendered: %s", problem)
     return built.index

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from tasks.stores import delta
+from tasks.stores.lake import delta
 
 _TIMES = {"commitInfo": "timestamp", "add": "modificationTime", "remove": "deletionTimestamp", "txn": "lastUpdated"}
 _DAY = 86_400

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tasks.stores import models
-from tasks.stores.tracking import Tracking
+from tasks.stores.registry import models
+from tasks.stores.registry.tracking import Tracking
 from tests.support.world import World
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.world import World, trips
 
 if TYPE_CHECKING:
-    from tasks.refs import Feed
+    from tasks.records.data import Feed
 
 ROWS = 80
 DAYS = (9, 10, 11, 12)

@@ -94,7 +94,7 @@ def _perennial(code: Path, home: Path, configs: Path, words: tuple[str, ...]) ->
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *words],
+        [sys.executable, "-m", "perennial.cli.main", *words],
         cwd=code,
         env={**inherited, **own},
         capture_output=True,

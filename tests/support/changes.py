@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.context import clock
-from flows.plan import Plan, plan
-from tasks.stores.manifests import Manifests
+from tasks.lifecycle.plan import Plan, plan
+from tasks.stores.runtime import clock
+from tasks.stores.state.manifests import Manifests
 from tests.support.world import World, merged, trips
 
 if TYPE_CHECKING:
-    from tasks.refs import LifecycleReport
-    from tasks.stage_names import StageName
+    from tasks.records.report import LifecycleReport
+    from tasks.records.stages import StageName
 
 NAME = "stages"
 RENEWED = ["features", "training", "evaluation", "release"]
@@ -70,7 +70,7 @@ CHANGES: dict[str, tuple[Callable[[Story], None], list[str]]] = {
         ["evaluation", "release"],
     ),
     "a rule": (
-        lambda one: one.change({"policy": {"min_training_rows": 20 + one.number}}),
+        lambda one: one.change({"compliance": {"min_training_rows": 20 + one.number}}),
         ["evaluation", "release"],
     ),
     "a parameter": (
@@ -94,8 +94,10 @@ CHANGES: dict[str, tuple[Callable[[Story], None], list[str]]] = {
 
 def outcome(story: Story) -> tuple[Any, ...]:
     """What the last stages came to: the model as an object, its training set, and the verdict on it."""
-    from tasks.refs import ModelRef, TrainingSetRef, Verdict
-    from tasks.stores.models import MODEL_FILE, load
+    from tasks.records.data import TrainingSetRef
+    from tasks.records.decision import Verdict
+    from tasks.records.model import ModelRef
+    from tasks.stores.registry.models import MODEL_FILE, load
 
     manifests = Manifests(story.world.settings, NAME)
     found: dict[StageName, Any] = {"features": TrainingSetRef, "training": ModelRef, "evaluation": Verdict}

@@ -37,7 +37,7 @@ def showing(*heavy: str) -> str:
     """A program: the command line with its arguments, then a line with its exit code and which of these it loaded."""
     return (
         "import sys\n"
-        "from flows.cli import main\n"
+        "from perennial.cli.main import main\n"
         "try:\n    main(sys.argv[1:])\n"
         "except SystemExit as ended:\n    code = ended.code\n"
         "loaded = {name.partition('.')[0] for name in sys.modules}\n"
@@ -50,7 +50,7 @@ def perennial(*words: str, home: Path, configs: Path, env: Mapping[str, str] | N
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PERENNIAL_"))}
     own = {**QUIET, "PERENNIAL_HOME": str(home), "PERENNIAL_CONFIGS": str(configs), **(env or {})}
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *words],
+        [sys.executable, "-m", "perennial.cli.main", *words],
         cwd=ROOT,
         env={**inherited, **own},
         stdin=subprocess.DEVNULL,

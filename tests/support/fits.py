@@ -18,10 +18,11 @@ import pyarrow as pa
 from configs.schema import PipelineConfig
 from tasks.features.frame import feature_frame
 from tasks.features.training_set import TrainingSet, assemble
-from tasks.measures.metrics import Answers, digest_of
-from tasks.stores import models, staging
-from tasks.stores.fitted import fitted_digest
-from tasks.stores.threads import pinned
+from tasks.statistics.metrics import ModelPredictions, predictions_digest
+from tasks.stores.lake import staging
+from tasks.stores.registry import models
+from tasks.stores.registry.fitted import fitted_digest
+from tasks.stores.threads import limit_threads
 from tasks.training.fit import train
 from tests.support.world import REGRESSION, merged, trips
 
@@ -143,11 +144,11 @@ def fit(name: str, made: TrainingSet, threads: int = THREADS) -> tuple[str, str,
 def answered(name: str, model: Any, made: TrainingSet) -> str:
     """Digest of what a model answers for the holdout, in one batch."""
     own = config(name)
-    with pinned(THREADS):
+    with limit_threads(THREADS):
         point, probabilities = models.predict(
             model, feature_frame(made.holdout, own.feature_columns, own.contract.columns)
         )
-    return digest_of(Answers(point, probabilities, tuple(getattr(model, "classes_", ()))))
+    return predictions_digest(ModelPredictions(point, probabilities, tuple(getattr(model, "classes_", ()))))
 
 
 if __name__ == "__main__":

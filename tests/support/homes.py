@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stores.lock_file import exclusive
+from tasks.stores.locks.file import exclusive
 from tests.support.world import World, make_world
 
 

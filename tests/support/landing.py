@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from configs.schema import PipelineConfig
-from tasks.ingestion.discover import landed
-from tasks.refs import BatchRecord, rules_digest
-from tasks.stores.lake import Lake
-from tasks.stores.landing import Folder
+from tasks.ingestion.discover import landed_file
+from tasks.records.data import BatchRecord, rules_digest
+from tasks.stores.lake.tables import Lake
+from tasks.stores.landing.folder import Folder
 from tests.support.world import World
 
 ROWS = "id,at,x1,x2,kind,y\n1,2026-01-01T00:00:00Z,1,2,bus,3\n"
@@ -20,7 +20,7 @@ def enter(
     world: World, config: PipelineConfig, path: Path, verdict: Literal["accepted", "rejected"] = "accepted"
 ) -> None:
     """Enter a landed file into the ledger, as ingest would."""
-    file = landed(Folder(path.parent), path.name, "observations")
+    file = landed_file(Folder(path.parent), path.name, "observations")
     lake = Lake(world.settings, config)
     lake.create()
     record = BatchRecord(
@@ -28,4 +28,4 @@ def enter(
         verdict=verdict, rules=rules_digest(config), reasons=(), rows=1, accepted=1, quarantined=0,
         event_time_min=None, event_time_max=None, ingested_at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
-    assert lake.enter([record]) == 1
+    assert lake.append_ledger([record]) == 1

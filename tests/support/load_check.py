@@ -18,10 +18,10 @@ class LoadCheck(CleanProcess):
 
     def difference(self, folder: str, trusted: Sequence[str]) -> str:
         """What differed, empty if nothing."""
-        from tasks.stores import models
+        from tasks.stores.registry import models
 
         try:
-            return models.answers_probe(Path(folder), trusted)
+            return models.verify_probe(Path(folder), trusted)
         except PerennialError as error:
             return str(error)
 

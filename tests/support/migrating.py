@@ -14,9 +14,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 import tasks.stores
-from tasks.stores.database import METADATA
-from tasks.stores.migrations import upgrade
-from tasks.stores.schema import HEAD, VERSION_TABLE
+from tasks.stores.state.database import METADATA
+from tasks.stores.state.migrations import upgrade
+from tasks.stores.state.schema import HEAD, VERSION_TABLE
 
 FUTURE = f"{int(HEAD) + 1:04}"
 _SCRIPT = f"""
@@ -37,8 +37,9 @@ def upgrade():
 
 def differences(connection: sa.Connection) -> list[Any]:
     """How the tables of a database differ from those that the stores use; their own migration would do this."""
-    for module in pkgutil.iter_modules(tasks.stores.__path__):
-        importlib.import_module(f"tasks.stores.{module.name}")
+    for module in pkgutil.walk_packages(tasks.stores.__path__, "tasks.stores."):
+        if ".migrations." not in module.name:  # alembic itself runs those
+            importlib.import_module(module.name)
     options = {"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
     found: list[Any] = compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
     return found

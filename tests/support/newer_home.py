@@ -12,20 +12,13 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from tasks.deployment.ending import Back
-from tasks.provenance import Manifest, Provenance
-from tasks.refs import (
-    Candidate,
-    DriftVerdict,
-    ModelRef,
-    PerformanceVerdict,
-    Promotion,
-    RetrainDecision,
-    StoredRecord,
-    TrainingSetRef,
-    Verdict,
-)
-from tasks.stores.rollouts import Ending, Rollout, RolloutStart
+from tasks.records.base import StoredRecord
+from tasks.records.data import TrainingSetRef
+from tasks.records.decision import Candidate, DriftVerdict, PerformanceVerdict, Promotion, RetrainDecision, Verdict
+from tasks.records.model import ModelRef
+from tasks.records.provenance import Manifest, Provenance
+from tasks.release.registry_moves import Back
+from tasks.stores.state.rollouts import Ending, Rollout, RolloutStart
 from tests.support.stored import newer
 
 Kinds = Mapping[str, type[StoredRecord]]

@@ -18,8 +18,8 @@ from openpyxl import Workbook
 from configs.contract import Column, Policies
 from configs.source import Source
 from tasks.ingestion.read import read_batches
-from tasks.stores.staging import UNREADABLE
-from tasks.stores.tables import ROW
+from tasks.stores.lake.schemas import ROW
+from tasks.stores.lake.staging import UNREADABLE
 
 COLUMNS = {
     "id": Column(type="string"),
@@ -62,7 +62,7 @@ def read(
 ) -> Read:
     where = Source(landing="x", **source)
     with read_batches(
-        path, where, columns, timezone, policies=policies, others=others, readmitted=readmitted
+        path, where, columns, timezone, policies=policies, other_names=others, readmitted=readmitted
     ) as reading:
         batches = list(reading)
         assert all(batch.num_rows for batch in batches)

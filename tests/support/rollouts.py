@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from flows.deploy import deploy
-from tasks.refs import Promotion
-from tasks.stores import candidates, rollouts
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.rollouts import Rollout
-from tasks.stores.tables import AT, ERROR, LATENCY_MS, POSITION, PREDICT_MS, REQUEST, ROLE
-from tasks.stores.tracking import Tracking
+from tasks.records.decision import Promotion
+from tasks.stores.lake.schemas import AT, ERROR, LATENCY_MS, POSITION, PREDICT_MS, REQUEST, ROLE
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.state import candidates, rollouts
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.rollouts import Rollout
 from tests.support.world import World
 
 
@@ -35,7 +35,7 @@ def another(world: World, name: str) -> int:
     model = last.model.model_copy(update={"run_id": run, "training": run})
     verdict = last.verdict.model_copy(update={"champion_version": tracking.champion_version(), "passed": True})
     made = last.model_copy(update={"model": model, "verdict": verdict})
-    intent = candidates.put(audit, made, at=datetime.now(UTC), actor="trainer")
+    intent = candidates.submit(audit, made, at=datetime.now(UTC), actor="trainer")
     assert intent is not None
     return intent
 
@@ -54,7 +54,7 @@ def begun(world: World, name: str) -> Rollout:
 
 
 def under_way(world: World, name: str) -> Rollout:
-    found = rollouts.under_way(Audit(world.settings), name)
+    found = rollouts.active(Audit(world.settings), name)
     assert found is not None
     return found
 
@@ -100,8 +100,8 @@ def events(world: World, name: str) -> list[tuple[str, Any]]:
 def ended(world: World, version: int, name: str) -> tuple[str, str]:
     """What became of a version, and why, as the audit has it."""
     audit = Audit(world.settings)
-    outcomes = {number: outcome for _, _, outcome, number in candidates.judged(audit, name)}
-    return outcomes[version], candidates.endings(audit, name)[version]
+    outcomes = {number: outcome for _, _, outcome, number in candidates.evaluated(audit, name)}
+    return outcomes[version], candidates.close_reasons(audit, name)[version]
 
 
 def tags(world: World, name: str, version: int) -> dict[str, str]:

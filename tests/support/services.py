@@ -139,7 +139,7 @@ def prefect_server(database: str, redis_url: str, folder: Path) -> Iterator[str]
 
 
 def _server_environment(composed: Mapping[str, str], database: str, redis_url: str) -> dict[str, str]:
-    """What both processes are told by compose.yaml, with these addresses in place of its own."""
+    """What both processes are reported by compose.yaml, with these addresses in place of its own."""
     own = {
         "PREFECT_API_DATABASE_CONNECTION_URL": database,
         "PREFECT_REDIS_MESSAGING_URL": redis_url,

@@ -10,33 +10,28 @@ from pydantic import BaseModel, TypeAdapter
 from configs.contract import Column
 from configs.serving import Canary, Shadow
 from configs.serving import Rollout as Plan
-from flows.system.home import Running
-from tasks.deployment.ending import Back
-from tasks.provenance import Cost, Manifest, Parts, Provenance
-from tasks.refs import (
-    SCHEMA,
+from perennial.ops.running import Running
+from tasks.records.base import SCHEMA, StoredRecord
+from tasks.records.data import DatasetRef, SplitRecord, TrainingSetRef
+from tasks.records.decision import (
     Candidate,
     ColumnDrift,
-    DatasetRef,
     DriftVerdict,
-    Exposure,
     GateResult,
     Interval,
     MetricSet,
-    ModelRef,
     PerformanceVerdict,
     Promotion,
     RetrainDecision,
-    RolloutCheck,
-    RolloutDecision,
-    SplitRecord,
-    StoredRecord,
-    TrainingSetRef,
     Verdict,
 )
-from tasks.stores.rollout_looks import Look
-from tasks.stores.rollouts import Ending, Moved, Rollout, RolloutStart
-from tasks.training.proof import Check, Reproduction
+from tasks.records.model import ModelRef
+from tasks.records.provenance import Cost, Manifest, Provenance, StageDependencies
+from tasks.records.rollout import Exposure, RolloutCheck, RolloutDecision
+from tasks.release.registry_moves import Back
+from tasks.stores.state.rollout_checks import Look
+from tasks.stores.state.rollouts import Ending, Moved, Rollout, RolloutStart
+from tasks.training.reproduction import Check, Reproduction
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 GATE = GateResult(code="Q01", title="t", severity="block", outcome="pass", reason="r", evidence={"rows": 3})
@@ -44,7 +39,7 @@ METRICS = MetricSet(rows=3, values={"mae": 0.5})
 INTERVAL = Interval(estimate=0.5, low=0.1, high=0.9, confidence=0.95)
 SPLIT = SplitRecord(kind="time", holdout=0.3, column="at", boundary_us=5)
 DATASET = DatasetRef(pipeline="p", digest="d", observations=1, labels=None, through_seq=2, rows=3, labelled=3)
-PARTS = Parts(config={"a.b": 1}, code={"m.py": "d"}, libraries={"numpy": "2"}, inputs={"dataset": "d"})
+PARTS = StageDependencies(config={"a.b": 1}, code={"m.py": "d"}, libraries={"numpy": "2"}, inputs={"dataset": "d"})
 PLAN = Plan(steps=(Shadow(kind="shadow", requests=3), Canary(kind="canary", share=0.1)))
 MODEL = ModelRef(
     pipeline="p",

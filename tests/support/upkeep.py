@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tasks.stores import delta
-from tasks.stores.lake import Lake
-from tasks.stores.tables import ROW_ID
+from tasks.stores.lake import delta
+from tasks.stores.lake.schemas import ROW_ID
+from tasks.stores.lake.tables import Lake
 from tests.support.ageing import age
 from tests.support.world import World, trips
 
@@ -57,7 +57,7 @@ def age_lake(world: World, days: float) -> None:
 
 
 def models(world: World) -> list[Any]:
-    from tasks.stores.tracking import Tracking
+    from tasks.stores.registry.tracking import Tracking
 
     return sorted(Tracking(world.settings, NAME).registered(), key=lambda one: one.version)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from configs.schema import PipelineConfig
-    from tasks.refs import LifecycleReport
+    from tasks.records.report import LifecycleReport
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("bus", "rail", "tram")
@@ -35,7 +35,7 @@ class World:
         return Settings(home=self.home)
 
     def pipeline(self, name: str, changes: Mapping[str, Any] | None = None, *, drop: str = "") -> PipelineConfig:
-        """Write a small pipeline's YAML, changed as told (mappings are merged), less the dotted field `drop`."""
+        """Write a small pipeline's YAML, changed as given (mappings are merged), less the dotted field `drop`."""
         from configs.load import read
 
         document = merged({**deepcopy(REGRESSION), "name": name, "source": {"landing": name}}, changes or {})
@@ -69,20 +69,20 @@ class World:
 
     def row_ids(self, name: str, table: Any = "observations") -> list[int]:
         """Identities of the rows in a lake table, sorted, repeats kept."""
-        from tasks.stores.lake import Lake
-        from tasks.stores.tables import ROW_ID
+        from tasks.stores.lake.schemas import ROW_ID
+        from tasks.stores.lake.tables import Lake
 
         return sorted(Lake(self.settings, self.config(name)).read(table, [ROW_ID]).column(ROW_ID).to_pylist())
 
     def ledger(self, name: str) -> dict[str, Any]:
         """The ledger's batches by path."""
-        from tasks.stores.lake import Lake
+        from tasks.stores.lake.tables import Lake
 
         return {batch.path: batch for batch in Lake(self.settings, self.config(name)).ledger()}
 
     def alias(self, name: str) -> int | None:
         """The version that MLflow's alias champion points to."""
-        from tasks.stores.tracking import Tracking
+        from tasks.stores.registry.tracking import Tracking
 
         return Tracking(self.settings, name).champion_version()
 
@@ -121,7 +121,7 @@ REGRESSION: dict[str, Any] = {
     "split": {"kind": "random", "holdout": 0.3},
     "training": {"estimator": "sklearn.linear_model.Ridge", "parameters": {"alpha": 1.0}},
     "evaluation": {"primary": "mae", "comparison": {"resamples": 200, "min_rows": 30, "margin": 0.02}},
-    "policy": {"min_training_rows": 50},
+    "compliance": {"min_training_rows": 50},
     "monitoring": {"window_batches": 1, "min_rows": 50},
 }
 NEVER_RETRAIN: dict[str, Any] = {"retrain": {"new_rows": 1_000_000, "on_drift": False}}

@@ -24,7 +24,7 @@ from pathlib import Path
 from tasks.stores.settings import Settings, prepare
 settings = Settings(home=Path(sys.argv[1]))
 prepare(settings)
-from flows.system.session import prefect_session
+from perennial.ops.session import prefect_session
 with prefect_session(settings):
     for name in sys.argv[2:]:
         importlib.import_module(name)

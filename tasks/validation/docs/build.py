@@ -20,15 +20,15 @@ from great_expectations.data_context.types.resource_identifiers import (
 )
 from great_expectations.render.renderer.site_builder import SiteBuilder
 
-from tasks.refs import Record
+from tasks.records.base import Record
 from tasks.validation.docs import results, views
-from tasks.validation.docs.judged import JudgedBatch
+from tasks.validation.docs.judged import BatchWithResults
 
 _MADE_BY = ".made-by"
 _VIEWS = views.__name__
 
 
-class Built(Record):
+class BuiltDocs(Record):
     """What was made.
 
     Attributes:
@@ -73,7 +73,7 @@ class AtomicPages(TupleFilesystemStoreBackend):  # type: ignore[misc]  # it ship
         return True
 
 
-def build(folder: Path, pipeline: str, batches: Sequence[JudgedBatch]) -> Built:
+def build(folder: Path, pipeline: str, batches: Sequence[BatchWithResults]) -> BuiltDocs:
     """Make the pages that are not there yet, the suites' pages and the index; remove pages of other batches.
 
     Args:
@@ -86,18 +86,18 @@ def build(folder: Path, pipeline: str, batches: Sequence[JudgedBatch]) -> Built:
     keys = {results.key(one): one for one in batches}
     for key, one in keys.items():
         context.validation_results_store.set(key, results.validation(one))
-    suites, strange = results.suites(batches)
+    suites, unrenderable = results.suites(batches)
     for suite in suites:
         context.suites.add(suite)
     site = _site(context, folder, pipeline)
-    if not _same_maker(folder):
+    if not _same_builder(folder):
         site.clean_site()
-    there = set(site.target_store.store_backends[ValidationResultIdentifier].list_keys())
-    missing = [key for key in keys if key.to_tuple() not in there]
-    with _told() as problems:
+    existing = set(site.target_store.store_backends[ValidationResultIdentifier].list_keys())
+    missing = [key for key in keys if key.to_tuple() not in existing]
+    with _render_errors() as problems:
         site.build(resource_identifiers=[*missing, *(ExpectationSuiteIdentifier(one.name) for one in suites)])
-    (folder / _MADE_BY).write_text(_maker(), encoding="utf-8")
-    return Built(index=str(folder / "index.html"), pages=len(missing), problems=(*strange, *problems))
+    (folder / _MADE_BY).write_text(_builder_digest(), encoding="utf-8")
+    return BuiltDocs(index=str(folder / "index.html"), pages=len(missing), problems=(*unrenderable, *problems))
 
 
 def _context() -> Any:
@@ -108,7 +108,7 @@ def _context() -> Any:
 
 def _site(context: Any, folder: Path, pipeline: str) -> Any:
     page = {"module_name": _VIEWS, "class_name": views.PageView.__name__}
-    drawn = {"module_name": _VIEWS, "class_name": views.ResultsPage.__name__}
+    results_page = {"module_name": _VIEWS, "class_name": views.ResultsPage.__name__}
     index = {"module_name": _VIEWS, "class_name": views.IndexPage.__name__}
     return SiteBuilder(
         context,
@@ -126,38 +126,38 @@ def _site(context: Any, folder: Path, pipeline: str) -> Any:
         },
         site_section_builders={
             "expectations": {"view": page},
-            "validations": {"renderer": drawn, "view": page},
+            "validations": {"renderer": results_page, "view": page},
             "profiling": "None",
         },
     )
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[list[str]]:
+def _render_errors() -> Iterator[list[str]]:
     """What Great Expectations logs as an error while the block runs: it goes on where it can't draw something."""
-    found: list[str] = []
+    messages: list[str] = []
 
     class _Collect(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             lines = [line.strip() for line in record.getMessage().splitlines() if line.strip()]
-            found.append((lines[1] if len(lines) > 1 else lines[0]).partition("  Traceback:")[0])
+            messages.append((lines[1] if len(lines) > 1 else lines[0]).partition("  Traceback:")[0])
 
     logger, handler = logging.getLogger("great_expectations.render"), _Collect(logging.WARNING)
     logger.addHandler(handler)
     propagates, logger.propagate = logger.propagate, False
     try:
-        yield found
+        yield messages
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagates
 
 
-def _same_maker(folder: Path) -> bool:
+def _same_builder(folder: Path) -> bool:
     stamp = folder / _MADE_BY
-    return stamp.is_file() and stamp.read_text(encoding="utf-8") == _maker()
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == _builder_digest()
 
 
-def _maker() -> str:
+def _builder_digest() -> str:
     """Digest of what pages are made with: pages of another are made anew."""
     modules = [Path(str(one)) for one in (__file__, results.__file__, views.__file__)]
     parts = [path.read_bytes() for path in (*modules, *sorted(views.TEMPLATES.iterdir()))]

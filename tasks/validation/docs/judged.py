@@ -11,14 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import JsonValue
 
-from tasks.refs import BatchRecord, ExpectationResult, Record
-from tasks.stores.lake import Lake
-from tasks.stores.tables import SEQ
+from tasks.records.base import Record
+from tasks.records.data import BatchRecord, ExpectationResult
+from tasks.stores.lake.schemas import SEQ
+from tasks.stores.lake.tables import Lake
 
 _SEQ = SEQ.lstrip("_")
 
 
-class JudgedBatch(Record):
+class BatchWithResults(Record):
     """One batch of the ledger with the results of its expectations, in the order in which they were asked.
 
     Attributes:
@@ -49,26 +50,26 @@ class JudgedBatch(Record):
         return f"accepted: {one.accepted} of {one.rows} rows{beside}"
 
 
-def newest(lake: Lake, count: int) -> list[JudgedBatch]:
+def newest(lake: Lake, count: int) -> list[BatchWithResults]:
     """The newest batches of the ledger, oldest first, each with what was found when its verdict was given."""
     return with_results(lake, lake.ledger()[-count:])
 
 
-def with_results(lake: Lake, batches: Sequence[BatchRecord]) -> list[JudgedBatch]:
+def with_results(lake: Lake, batches: Sequence[BatchRecord]) -> list[BatchWithResults]:
     """Batches, each with what its expectations found."""
     if not batches:
         return []
     wanted = pc.field(_SEQ).isin(pa.array([one.seq for one in batches], pa.int64()))
     results = _results(lake.read("expectations", where=wanted).to_pylist())
-    return [JudgedBatch(batch=one, results=results.get((one.feed, one.batch, one.seq), ())) for one in batches]
+    return [BatchWithResults(batch=one, results=results.get((one.feed, one.batch, one.seq), ())) for one in batches]
 
 
 def _results(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, int], tuple[ExpectationResult, ...]]:
     """Results by feed, batch and sequence number."""
-    found: dict[tuple[str, str, int], dict[int, ExpectationResult]] = defaultdict(dict)
+    results_by_batch: dict[tuple[str, str, int], dict[int, ExpectationResult]] = defaultdict(dict)
     for row in sorted(rows, key=lambda one: (one["number"], one["at"])):
-        found[row["feed"], row["batch"], row[_SEQ]][row["number"]] = _result(row)
-    return {batch: tuple(results.values()) for batch, results in found.items()}
+        results_by_batch[row["feed"], row["batch"], row[_SEQ]][row["number"]] = _result(row)
+    return {batch: tuple(results.values()) for batch, results in results_by_batch.items()}
 
 
 def _result(row: Mapping[str, Any]) -> ExpectationResult:
@@ -87,5 +88,5 @@ def _result(row: Mapping[str, Any]) -> ExpectationResult:
 
 
 def _json(text: str | None) -> Any:
-    found: JsonValue = json.loads(text) if text else None
-    return found
+    value: JsonValue = json.loads(text) if text else None
+    return value

@@ -20,11 +20,11 @@ from great_expectations.data_context.types.resource_identifiers import (
 from great_expectations.exceptions import ExpectationNotFoundError
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-from tasks.refs import ExpectationResult
-from tasks.validation.docs.judged import JudgedBatch
+from tasks.records.data import ExpectationResult
+from tasks.validation.docs.judged import BatchWithResults
 
 
-def key(one: JudgedBatch) -> ValidationResultIdentifier:
+def key(one: BatchWithResults) -> ValidationResultIdentifier:
     """What a file's page is known by."""
     return ValidationResultIdentifier(
         expectation_suite_identifier=ExpectationSuiteIdentifier(one.batch.feed),
@@ -33,11 +33,11 @@ def key(one: JudgedBatch) -> ValidationResultIdentifier:
     )
 
 
-def _run(one: JudgedBatch) -> RunIdentifier:
+def _run(one: BatchWithResults) -> RunIdentifier:
     return RunIdentifier(run_name=f"batch-{one.batch.seq}", run_time=one.batch.ingested_at)
 
 
-def validation(one: JudgedBatch) -> ExpectationSuiteValidationResult:
+def validation(one: BatchWithResults) -> ExpectationSuiteValidationResult:
     """What was found in a file."""
     count, good = len(one.results), len(one.results) - len(one.failed)
     return ExpectationSuiteValidationResult(
@@ -54,7 +54,7 @@ def validation(one: JudgedBatch) -> ExpectationSuiteValidationResult:
     )
 
 
-def _spec(one: JudgedBatch) -> dict[str, Any]:
+def _spec(one: BatchWithResults) -> dict[str, Any]:
     """What a person wants to know of the file."""
     batch = one.batch
     warnings = sum(result.severity == "warning" for result in one.failed)
@@ -74,7 +74,7 @@ def _result(one: ExpectationResult, rows: int) -> ExpectationValidationResult:
     return ExpectationValidationResult(
         success=one.success,
         expectation_config=_configuration(one),
-        result=_found(one, rows),
+        result=_result_details(one, rows),
         exception_info={"raised_exception": False, "exception_message": None, "exception_traceback": None},
     )
 
@@ -90,7 +90,7 @@ def _configuration(one: ExpectationResult) -> ExpectationConfiguration:
     )
 
 
-def _found(one: ExpectationResult, rows: int) -> dict[str, Any]:
+def _result_details(one: ExpectationResult, rows: int) -> dict[str, Any]:
     """Great Expectations' own words for what was found."""
     if one.observed is not None:
         details = {"details": one.observed} if isinstance(one.observed, dict) else {}
@@ -119,14 +119,14 @@ def _text(value: Any) -> str:
     return "missing" if value is None else repr(value) if value == "" else str(value)
 
 
-def suites(batches: Sequence[JudgedBatch]) -> tuple[list[Any], list[str]]:
+def suites(batches: Sequence[BatchWithResults]) -> tuple[list[Any], list[str]]:
     """Each feed's expectations, as the newest file that could be read was asked; those that can't be shown."""
     ordered = sorted(batches, key=lambda one: (bool(one.results), one.batch.seq))
     made, problems = [], []
     for feed, results in {one.batch.feed: one.results for one in ordered}.items():
         shown = []
         for one in results:
-            if drawable(_configuration(one)):
+            if is_renderable(_configuration(one)):
                 shown.append(_configuration(one).to_domain_obj())
             else:
                 problems.append(f"{one.expectation} {one.arguments}, which this version does not take")
@@ -134,7 +134,7 @@ def suites(batches: Sequence[JudgedBatch]) -> tuple[list[Any], list[str]]:
     return made, problems
 
 
-def drawable(configuration: ExpectationConfiguration) -> bool:
+def is_renderable(configuration: ExpectationConfiguration) -> bool:
     """Whether this version of Great Expectations takes it; it may have been asked of another one."""
     try:
         configuration.to_domain_obj()

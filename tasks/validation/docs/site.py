@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.schema import PipelineConfig
-from tasks.stores.lake import Lake
-from tasks.stores.lock import hold
+from tasks.stores.lake.tables import Lake
+from tasks.stores.locks.lock import hold
 from tasks.stores.settings import Settings
 from tasks.validation.docs.judged import newest
 
 if TYPE_CHECKING:
-    from tasks.validation.docs.build import Built
+    from tasks.validation.docs.build import BuiltDocs
 
-KEPT = 50  # pages of the newest batches; those of older ones are removed
+MAX_PAGES = 50  # pages of the newest batches; those of older ones are removed
 
 
 def folder(settings: Settings, pipeline: str) -> Path:
@@ -22,7 +22,7 @@ def folder(settings: Settings, pipeline: str) -> Path:
     return settings.root / "docs" / pipeline
 
 
-def make(settings: Settings, config: PipelineConfig) -> Built:
+def build_docs(settings: Settings, config: PipelineConfig) -> BuiltDocs:
     """Make the pages of the newest batches that are missing.
 
     Args:
@@ -31,6 +31,6 @@ def make(settings: Settings, config: PipelineConfig) -> Built:
     """
     from tasks.validation.docs.build import build
 
-    batches = newest(Lake(settings, config), KEPT)
+    batches = newest(Lake(settings, config), MAX_PAGES)
     with hold(settings, f"{config.name}.docs"):
         return build(folder(settings, config.name), config.name, batches)

@@ -20,7 +20,7 @@ from great_expectations.render.renderer.content_block import ValidationResultsTa
 from great_expectations.render.view import DefaultJinjaPageView
 from jinja2 import ChoiceLoader, FileSystemLoader, pass_context
 
-from tasks.validation.docs.results import drawable
+from tasks.validation.docs.results import is_renderable
 
 TEMPLATES = Path(__file__).parent / "templates"
 # What Great Expectations' renderers leave empty where a value is missing.
@@ -56,7 +56,7 @@ class ResultsTable(ValidationResultsTableContentBlockRenderer):  # type: ignore[
 
     @classmethod
     def _get_content_block_fn(cls, expectation_type: str, expectation_config: Any = None) -> Any:
-        if not drawable(expectation_config):
+        if not is_renderable(expectation_config):
             return cls._get_missing_evr_content_block_fn()
         rows_of = super()._get_content_block_fn(expectation_type, expectation_config)
 

@@ -14,16 +14,16 @@ from typing import Any, cast
 import pytest
 
 import flows.deploy
-import tasks.deployment.task
+import tasks.release.task
 from flows.approve import approve as approve_flow
 from flows.deploy import deploy
-from flows.settled import nothing_new, undeployed
-from tasks.refs import Promotion
-from tasks.stores import candidates
-from tasks.stores.approvals import APPROVAL, Approvals, Request
-from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.people import People
-from tasks.stores.tracking import Tracking
+from tasks.lifecycle.up_to_date import nothing_new, undeployed
+from tasks.records.decision import Promotion
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.state import candidates
+from tasks.stores.state.approvals import APPROVAL, ApprovalRequest, Approvals
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit
+from tasks.stores.state.tokens import TokenStore
 from tests.support.command import Cli, Said, showing
 from tests.support.rollouts import page
 from tests.support.world import ROOT, World, trips
@@ -56,7 +56,7 @@ def another(world: World, name: str = NAME, by: str = "trainer") -> int:
     model = last.model.model_copy(update={"run_id": client.create_run(experiment).info.run_id})
     verdict = last.verdict.model_copy(update={"champion_version": tracking.champion_version()})
     made = last.model_copy(update={"model": model, "verdict": verdict})
-    intent = candidates.put(audit, made, at=datetime.now(UTC), actor=by)
+    intent = candidates.submit(audit, made, at=datetime.now(UTC), actor=by)
     assert intent is not None
     return intent
 
@@ -86,8 +86,8 @@ def events(world: World, name: str = NAME) -> list[tuple[str, Any]]:
 def ended(world: World, version: int, name: str = NAME) -> tuple[str, str]:
     """What became of a version, and why, as the audit has it."""
     audit = Audit(world.settings)
-    outcomes = {number: outcome for _, _, outcome, number in candidates.judged(audit, name)}
-    return outcomes[version], candidates.endings(audit, name)[version]
+    outcomes = {number: outcome for _, _, outcome, number in candidates.evaluated(audit, name)}
+    return outcomes[version], candidates.close_reasons(audit, name)[version]
 
 
 def settled(world: World, now: datetime | None = None, name: str = NAME) -> bool:
@@ -113,7 +113,7 @@ def test_a_version_that_waits_is_told_everywhere_and_is_no_work(asked: World, cl
     asks = page(f"{NAME}-approval")
     assert f"`perennial approve {NAME}@1 --reason TEXT`" in asks
     assert f"`perennial reject {NAME}@1 --reason TEXT`" in asks
-    assert "Answer before" in asks
+    assert "Decide before" in asks
     assert "## Model card" in asks
     assert "form" not in asks  # this server has no UI
     assert events(asked)[-2:] == [("model.registered", 1), ("approval.requested", 1)]
@@ -166,7 +166,7 @@ def test_an_approved_version_is_promoted_by_the_next_run(asked: World, cli: Cli)
     assert report.reasons[-1].endswith("looks good")
     assert settled(asked)
     assert "| A01 approval by a person | **pass** | approved by tests" in page(f"{NAME}-release")
-    assert "looks good" in Audit(asked.settings).reigns(NAME)[0].reason
+    assert "looks good" in Audit(asked.settings).champion_periods(NAME)[0].reason
     assert events(asked)[-1] == ("model.promoted", 1)
     assert ended(asked, 1)[0] == "promoted"
     lines = Audit(asked.settings).entries(NAME, APPROVAL)
@@ -181,7 +181,7 @@ def test_a_second_answer_is_told_who_gave_the_first(asked: World, cli: Cli) -> N
     assert asked.alias(NAME) == 1
     none = cli("reject", NAME, "--reason", "too late")
     assert (none.code, none.err.count("\n")) == (2, 1)
-    assert "No version of asked waits for an answer" in none.err
+    assert "No version of asked awaits a decision" in none.err
 
 
 def test_a_rejected_version_leaves_the_champion(asked: World, cli: Cli) -> None:
@@ -204,11 +204,11 @@ def test_nobody_answered_until_the_deadline_and_the_champion_stays(asked: World,
     assert len(undeployed(asked.config(NAME), asked.settings, now + LATER)) == 1
     found = deployed(now=now + LATER)
     assert (found.outcome, found.version, found.champion) == ("kept_champion", version, 1)
-    assert "nobody answered until" in found.reasons[0]
-    assert "nobody answered until" in ended(asked, version)[1]
+    assert "no decision by" in found.reasons[0]
+    assert "no decision by" in ended(asked, version)[1]
     late = cli("approve", f"{NAME}@{version}", "--reason", "ok")
     assert late.code == 2
-    assert "nobody answered until" in late.err
+    assert "no decision by" in late.err
     assert deploy(NAME) is None
     assert asked.alias(NAME) == 1
 
@@ -241,7 +241,7 @@ def test_an_approved_version_is_held_against_the_champion_of_that_moment(asked: 
     Tracking(asked.settings, NAME).set_champion(2)  # someone moved the alias by hand
     found = deployed()
     assert (found.outcome, found.version, found.champion) == ("kept_champion", version, 2)
-    assert found.reasons[0] == "it was judged against champion 1, but now there is champion 2"
+    assert found.reasons[0] == "it was compared with champion 1, but now there is champion 2"
     assert asked.alias(NAME) == 2
     Tracking(asked.settings, NAME).set_champion(1)
 
@@ -275,7 +275,7 @@ def test_the_form_writes_the_answer_down_and_tells_it(asked: World) -> None:
     assert str(wrong.message).startswith("asked has no version 99; known here: ")
     state = approve_flow(NAME, version, "reject", " not today ", return_state=True)
     assert (state.name, state.type.value) == ("Rejected", "COMPLETED")
-    answered = cast("Request", state.result())
+    answered = cast("ApprovalRequest", state.result())
     assert (answered.by, answered.verified, answered.reason) == ("Prefect UI", False, "not today")
     assert events(asked)[-1] == ("approval.answered", version)
     found = deployed()
@@ -308,13 +308,13 @@ def test_with_four_eyes_another_person_has_to_prove_it(
 
     unproven = cli("approve", address, "--reason", "ok")
     assert unproven.code == 2
-    assert "nothing proves who approves" in unproven.err
+    assert "identity is not verified" in unproven.err
     form = approve_flow(NAME, version, "approve", "ok", return_state=True)
     assert form.is_failed()
     assert "PERENNIAL_TOKEN=... perennial approve" in str(form.message)
     own = with_token(cli, monkeypatch, ana)("approve", address, "--reason", "ok")
     assert own.code == 2
-    assert "ana put it forward: another person has to approve" in own.err
+    assert "ana submitted it: another person has to approve" in own.err
     forged = with_token(cli, monkeypatch, ben[:-1])("approve", address, "--reason", "ok")
     assert forged.code == 2
     assert "a token that nobody holds" in forged.err
@@ -343,7 +343,7 @@ def test_with_four_eyes_anyone_may_reject(strict: World, cli: Cli) -> None:
 
 def test_a_revoked_token_proves_nothing(strict: World, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     token = cli("token", "cleo").out.strip()
-    assert People(strict.settings).holder(token) == "cleo"
+    assert TokenStore(strict.settings).holder(token) == "cleo"
     assert cli("token", "cleo", "--revoke").out == "the token of cleo is revoked\n"
     version = waiting(strict)
     said = with_token(cli, monkeypatch, token)("reject", f"{NAME}@{version}", "--reason", "no")
@@ -372,10 +372,10 @@ def killed_at(place: Any, name: str) -> None:
 
 
 MOMENTS = {
-    "registered, not placed": (flows.deploy, "place"),
-    "placed, not concluded": (flows.deploy, "conclude"),
+    "registered, not applied": (flows.deploy, "apply_promotion"),
+    "applied, not closed": (flows.deploy, "close_promotion"),
     "audited, not kept": (Approvals, "put"),
-    "kept, not logged": (tasks.deployment.task, "decision_row"),
+    "kept, not logged": (tasks.release.task, "decision_row"),
 }
 
 
@@ -383,7 +383,7 @@ MOMENTS = {
 def test_a_deploy_killed_while_it_asks_asks_once(asked: World, moment: str) -> None:
     asked.pipeline(NAME, ASK)
     intent = another(asked)
-    before = max(number or 0 for _, _, _, number in candidates.judged(Audit(asked.settings), NAME))
+    before = max(number or 0 for _, _, _, number in candidates.evaluated(Audit(asked.settings), NAME))
     killed_at(*MOMENTS[moment])
     for _ in range(2):
         found = deployed()
@@ -400,21 +400,21 @@ def test_a_deploy_killed_while_it_asks_asks_once(asked: World, moment: str) -> N
     ("place", "name"),
     [
         (Tracking, "set_champion"),  # intent audited, alias not moved
-        (flows.deploy, "conclude"),  # alias moved, candidate still open
-        (tasks.deployment.task, "note_end"),
+        (flows.deploy, "close_promotion"),  # alias moved, candidate still open
+        (tasks.release.task, "audit_close"),
     ],
 )
 def test_a_deploy_killed_while_it_promotes_promotes_once(asked: World, cli: Cli, place: Any, name: str) -> None:
     version = waiting(asked)
     assert cli("approve", f"{NAME}@{version}", "--reason", "ok").code == 0
-    moves = len(Audit(asked.settings).reigns(NAME))
+    moves = len(Audit(asked.settings).champion_periods(NAME))
     killed_at(place, name)
     found = deployed()
     assert (found.outcome, found.version, found.champion) == ("promoted", version, version)
     assert found.reasons[-1].startswith("A01")
     audit = Audit(asked.settings)
     assert asked.alias(NAME) == version == audit.champion(NAME)
-    assert len(audit.reigns(NAME)) == moves + 1
+    assert len(audit.champion_periods(NAME)) == moves + 1
     assert not audit.open_intents(NAME, MOVE_CHAMPION)
     assert not audit.open_intents(NAME, APPROVAL)
     assert deploy(NAME) is None
@@ -428,7 +428,7 @@ def test_an_answer_killed_before_it_was_audited_is_audited_when_carried_out(
     request = approvals.of_version(NAME, version)
     assert request is not None
     at = datetime.now(UTC)
-    approvals.answer(request, "reject", by="ana", verified=True, reason="no", at=at)
+    approvals.record_decision(request, "reject", by="ana", verified=True, reason="no", at=at)
     assert deployed().outcome == "kept_champion"
     last = Audit(asked.settings).entries(NAME, APPROVAL)[-1]
     assert (last.phase, last.actor, last.at) == ("done", "ana", at)

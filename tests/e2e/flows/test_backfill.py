@@ -1,4 +1,4 @@
-"""Backfill by names and by time, stopped and gone on with; wrong use is told in a line."""
+"""Backfill by names and by time, stopped and gone on with; wrong use is reported in a line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people do between runs: mend a YAML, drop a column, change a type, land labels late, take a file away."""
+"""What people do between runs: fix a YAML, drop a column, change a type, land labels late, take a file away."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ LATE = {"labels": {"landing": "late_labels"}, "retrain": {"new_rows": 100_000, "
 
 
 def test_a_mended_delimiter_takes_the_file_that_was_refused(world: World) -> None:
-    world.pipeline("mended", {"source": {"delimiter": ";"}})
-    world.land("mended", "a.csv", trips(0, 150, seed=1))
-    assert world.run("mended").outcome == "data_rejected"
-    assert world.run("mended").outcome == "nothing_to_do"
-    world.pipeline("mended", {"source": {"delimiter": ","}})
-    assert world.run("mended").outcome == "promoted"
-    assert world.ledger("mended")["a.csv"].verdict == "accepted"
-    assert len(world.row_ids("mended")) == 150
+    world.pipeline("repaired", {"source": {"delimiter": ";"}})
+    world.land("repaired", "a.csv", trips(0, 150, seed=1))
+    assert world.run("repaired").outcome == "data_rejected"
+    assert world.run("repaired").outcome == "nothing_to_do"
+    world.pipeline("repaired", {"source": {"delimiter": ","}})
+    assert world.run("repaired").outcome == "promoted"
+    assert world.ledger("repaired")["a.csv"].verdict == "accepted"
+    assert len(world.row_ids("repaired")) == 150
 
 
 def test_a_column_that_the_champion_takes_can_be_dropped(world: World) -> None:
@@ -55,7 +55,7 @@ def test_a_regressor_for_a_classification_is_wrong_use(world: World) -> None:
     world.pipeline("mixed", {**task, "contract": {"columns": {"y": {"type": "integer"}}}})
     rows = trips(0, 150, seed=1)
     world.land("mixed", "a.csv", rows.assign(y=(rows["y"] > 0).astype(int)))
-    with pytest.raises(LifecycleError, match=r"Ridge is no classifier") as caught:
+    with pytest.raises(LifecycleError, match=r"Ridge is not a classifier") as caught:
         world.run("mixed")
     assert caught.value.exit_code == 2
 
@@ -105,7 +105,7 @@ def test_predictions_begin_after_the_first_champion_s_training(world: World) -> 
 
 def test_rows_whose_file_was_taken_away_are_entered_in_the_ledger(world: World) -> None:
     from flows.ingest import ingest
-    from tasks.stores.lake import Lake
+    from tasks.stores.lake.tables import Lake
 
     config = world.pipeline("gone")
     path = world.land("gone", "a.csv", trips(0, 150, seed=1))
@@ -118,5 +118,5 @@ def test_rows_whose_file_was_taken_away_are_entered_in_the_ledger(world: World) 
     assert world.run("gone").outcome == "promoted"
     (entry,) = Lake(world.settings, config).ledger()
     assert (entry.accepted, entry.verdict) == (150, "accepted")
-    assert "gone" in entry.reasons[0]
+    assert "removed" in entry.reasons[0]
     assert len(world.row_ids("gone")) == 150

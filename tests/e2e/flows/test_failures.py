@@ -1,4 +1,4 @@
-"""Damaged data and wrong use: each told in words, none changes the champion or what came in before."""
+"""Damaged data and wrong use: each given in words, none changes the champion or what came in before."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow.compute as pc
 import pytest
 
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
+from tasks.stores.state.audit import Audit
 from tests.support.command import Cli
 from tests.support.world import NEVER_RETRAIN, World, make_world, merged, trips
 
@@ -84,7 +84,7 @@ CASES = (
     Case("missing_column.parquet", lambda good: parquet(good.drop(columns="y")), ("columns missing: y",)),
     Case("unknown.dat", lambda _: b"who knows", (".dat", ".csv")),
     Case("no_workbook.xlsx", lambda _: b"PK\x03\x04", ("can't be read as excel",)),
-    Case("text_in_all.csv", lambda good: csv(cell(good, ALL, "x1", "n.a.!")), ("no row is left", "20")),
+    Case("text_in_all.csv", lambda good: csv(cell(good, ALL, "x1", "n.a.!")), ("no valid rows", "20")),
     Case("text_in_most.csv", lambda good: csv(cell(good, MOST, "x1", "high")), ("12 of 20", "allowed 50")),
     Case("text_in_one.csv", lambda good: csv(cell(good, FIRST, "x1", "high")), ("x1", "high"), 19, 1),
     Case("infinite.csv", lambda good: csv(cell(good, FIRST, "x1", "inf")), ("x1", "inf"), 19, 1),
@@ -97,13 +97,13 @@ CASES = (
     Case(
         "known_keys.csv",
         lambda good: csv(pd.concat([good, trips(0, 5, seed=9)])),
-        ("came in with an earlier file",),
+        ("a row of an earlier file has the same key",),
         20,
         5,
     ),
-    Case("all_known.csv", lambda _: csv(trips(0, 20, seed=9)), ("no row is left", "duplicate_key")),
-    Case("null_target.csv", lambda good: csv(cell(good, ALL, "y", None)), ("no row is left", "(y)")),
-    Case("no_row_left.csv", lambda good: csv(cell(good, ALL, "kind", "boat")), ("no row is left", "(kind)")),
+    Case("all_known.csv", lambda _: csv(trips(0, 20, seed=9)), ("no valid rows", "duplicate_key")),
+    Case("null_target.csv", lambda good: csv(cell(good, ALL, "y", None)), ("no valid rows", "(y)")),
+    Case("no_row_left.csv", lambda good: csv(cell(good, ALL, "kind", "boat")), ("no valid rows", "(kind)")),
 )
 
 
@@ -219,12 +219,12 @@ def test_a_good_file_comes_in_beside_bad_ones(champion: World, cli: Cli) -> None
 
 def test_a_refused_file_is_not_judged_again_and_its_mended_content_comes_in(champion: World, cli: Cli) -> None:
     rows = trips(70_000, 20, seed=81)
-    champion.land(NAME, "mended.csv", csv(rows.drop(columns="x1")))
+    champion.land(NAME, "repaired.csv", csv(rows.drop(columns="x1")))
     assert cli("run", NAME).code == 3
     again = cli("run", NAME, "--json")
     assert (again.code, again.json()["outcome"]) == (0, "nothing_to_do")
     before = champion.row_ids(NAME)
-    champion.land(NAME, "mended.csv", csv(rows))
+    champion.land(NAME, "repaired.csv", csv(rows))
     assert cli("run", NAME, "--json").json()["rows"]["accepted"] == 20
     assert len(champion.row_ids(NAME)) == len(before) + 20
 

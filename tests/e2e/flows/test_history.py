@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from flows.command.changes import words
-from flows.command.changes.read import read
-from flows.command.changes.records import Change, History, VersionStory
-from tasks.stores.database import connect
-from tasks.stores.manifests import _manifests
+from perennial.reporting.changes import describe
+from perennial.reporting.changes.read import read
+from perennial.reporting.changes.records import History, VersionChange, VersionHistory
+from tasks.stores.state.database import connect
+from tasks.stores.state.manifests import _manifests
 from tests.support.command import Cli
 from tests.support.world import ROOT, World, trips
 
@@ -31,7 +31,7 @@ def pipeline(world: World, alpha: float = 1.0, **more: Any) -> None:
 
 @pytest.fixture(scope="module")
 def story(module_world: World) -> World:
-    """More data, with a refused file; another parameter, which is worse; a gate that turns everything down."""
+    """More data, with a refused file; another parameter, which is worse; a gate that rejects everything."""
     world = module_world
     pipeline(world)
     world.land(NAME, "a.csv", trips(0, 300, seed=1, weak=True))
@@ -51,12 +51,12 @@ def told(world: World, version: int | None = None) -> History:
     return read(world.config(NAME), world.settings, version)
 
 
-def one(world: World, version: int) -> VersionStory:
+def one(world: World, version: int) -> VersionHistory:
     (found,) = told(world, version).versions
     return found
 
 
-def fields(change: Change) -> dict[str, tuple[Any, Any]]:
+def fields(change: VersionChange) -> dict[str, tuple[Any, Any]]:
     assert change.config is not None
     return {field.field: (field.before, field.now) for field in change.config}
 
@@ -102,15 +102,15 @@ def test_another_parameter_is_told_with_what_it_did(story: World) -> None:
 
 
 def test_the_effect_is_the_gate_s_own_comparison(story: World) -> None:
-    from tasks.stores.audit import Audit
-    from tasks.stores.candidates import judged
+    from tasks.stores.state.audit import Audit
+    from tasks.stores.state.candidates import evaluated
 
-    for version, (_, candidate, _, _) in zip(told(story).versions, judged(Audit(story.settings), NAME), strict=True):
+    for version, (_, candidate, _, _) in zip(told(story).versions, evaluated(Audit(story.settings), NAME), strict=True):
         assert version.effects[0].improvement == candidate.verdict.comparison
 
 
 def test_where_the_champion_is_another_than_the_version_before_both_are_told(story: World) -> None:
-    """Version 4 follows the rejected 3, and was held against 2: the effect is to be read beside what changed since."""
+    """Version 4 follows the rejected 3, and was compared with 2: the effect is to be read beside what changed since."""
     before, rival = one(story, 4).changes
     assert (before.against, rival.against) == (3, 2)
     gate = {"evaluation.bounds[0].maximum": (None, 0.0001), "evaluation.bounds[0].metric": (None, "mae")}
@@ -152,7 +152,7 @@ def test_text_and_markdown_say_it(story: World, cli: Cli) -> None:
     said = cli("history", NAME, "--version", "3")
     assert said.code == 0
     assert "    config   training.parameters.alpha: 1.0 → 2000.0" in said.out
-    assert "held against version 2, the champion then, on" in said.out
+    assert "compared with version 2, the champion then, on" in said.out
     page = cli("history", NAME, "--markdown").out
     assert page.startswith(f"# {NAME}: history\n")
     assert "- config: training.parameters.alpha: 1.0 → 2000.0" in page
@@ -222,7 +222,7 @@ def test_other_commits_code_and_packages_are_told(story: World, undo: list[Calla
         ("numpy", "2.3.0", "2.4.6", True),
         ("rich", "13.0", "14.0", False),
     ]
-    told = dict(words.lines(change))
+    told = dict(describe.lines(change))
     assert told["packages"] == "… and 1 package on which no stage depends by itself"
     assert told["code"] == "the subjects of the commits between are not known here"
 
@@ -302,16 +302,16 @@ def test_a_change_s_effect_is_that_of_a_model_fitted_by_hand(story: World, cli: 
     """Version 2's data with version 1's parameter, and the other way round: by scikit-learn alone."""
     import numpy as np
 
-    from flows.command.changes.read import neighbours
-    from flows.command.changes.rebuild import data, recorded, training_set
-    from tasks.stores.lake import Lake
-    from tasks.stores.tracking import Tracking
+    from perennial.reporting.changes.read import neighbours
+    from perennial.reporting.changes.rebuild import recorded_version, training_set, version_data
+    from tasks.stores.lake.tables import Lake
+    from tasks.stores.registry.tracking import Tracking
 
     config, tracking = story.config(NAME), Tracking(story.settings, NAME)
     before, now, _ = neighbours(config, story.settings, 4)
-    old, new = (recorded(each, tracking.fetched(each.candidate.model)) for each in (before, now))
+    old, new = (recorded_version(each, tracking.with_local_files(each.candidate.model)) for each in (before, now))
     lake = Lake(story.settings, config)
-    sets = [training_set(each.config, data(lake, each, (old.config, new.config))) for each in (old, new)]
+    sets = [training_set(each.config, version_data(lake, each, (old.config, new.config))) for each in (old, new)]
     errors = {
         (place, alpha): np.abs(by_hand(sets[place].train, alpha).predict(matrix(held)) - held["_target"]).mean()
         for held in [sets[1].holdout.to_pandas()]
@@ -339,12 +339,12 @@ def matrix(frame: Any) -> Any:
 def test_what_is_rebuilt_answers_as_what_is_registered(story: World, cli: Cli) -> None:
     notes = attributed(cli)["notes"]
     assert len(notes) == 2
-    assert all(note.endswith("answers every row exactly as the registered one") for note in notes)
+    assert all(note.endswith("predicts every row exactly as the registered model") for note in notes)
 
 
 def test_attributing_writes_nothing(story: World, cli: Cli) -> None:
-    from tasks.stores.lake import Lake
-    from tasks.stores.tracking import Tracking
+    from tasks.stores.lake.tables import Lake
+    from tasks.stores.registry.tracking import Tracking
 
     def state() -> tuple[Any, ...]:
         lake = Lake(story.settings, story.config(NAME))
@@ -359,7 +359,7 @@ def test_attributing_writes_nothing(story: World, cli: Cli) -> None:
 
 def test_the_text_shows_sum_whole_and_what_is_left(story: World, cli: Cli) -> None:
     said = cli("history", NAME, "--attribute", "--version", "4")
-    for line in ("sum of these", "all changes together", "left: what they do to each other"):
+    for line in ("sum of these", "all changes together", "left: their interaction"):
         assert line in said.out
     assert "rebuild data" in said.err
 
@@ -373,11 +373,11 @@ def test_what_can_t_be_attributed_is_told(story: World, cli: Cli, version: str, 
 
 @pytest.mark.parametrize("text", [None, "{"], ids=["gone", "damaged"])
 def test_a_version_without_its_provenance_can_t_be_rebuilt(story: World, cli: Cli, text: str | None) -> None:
-    from flows.command.changes.read import neighbours
-    from tasks.stores.tracking import Tracking
+    from perennial.reporting.changes.read import neighbours
+    from tasks.stores.registry.tracking import Tracking
 
     before, _, _ = neighbours(story.config(NAME), story.settings, 3)
-    folder = Path(Tracking(story.settings, NAME).fetched(before.candidate.model).folder)
+    folder = Path(Tracking(story.settings, NAME).with_local_files(before.candidate.model).folder)
     path = folder / "extra_files" / "provenance.json"
     kept = path.read_bytes()
     path.unlink()
@@ -393,6 +393,7 @@ def test_a_version_without_its_provenance_can_t_be_rebuilt(story: World, cli: Cl
 
 
 def test_it_costs_no_heavy_import() -> None:
-    code = "import flows.cli, flows.command.changes.page, flows.command.changes.read, sys; print(*sorted(sys.modules))"
+    modules = "perennial.cli.main, perennial.reporting.changes.page, perennial.reporting.changes.read"
+    code = f"import {modules}, sys; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not {"prefect", "mlflow", "pandas", "sklearn"} & set(loaded.split())

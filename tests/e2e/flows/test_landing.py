@@ -11,7 +11,7 @@ import pytest
 
 from flows.progress import reporting
 from tasks.errors import UsageError
-from tasks.refs import StageRecord
+from tasks.records.report import StageRecord
 from tests.support.command import Cli
 from tests.support.s3 import s3
 from tests.support.world import World, trips
@@ -113,7 +113,7 @@ def test_a_file_too_large_is_refused_with_a_verdict_and_stops_no_other(
     assert sorted(ingest(name)) == [("large.csv", "rejected", 0), ("ok.csv", "accepted", 20)]
     assert ingest(name) == []
     (reason,) = module_world.ledger(name)["large.csv"].reasons
-    assert f"it has {len(CSV) + 10} bytes, and at most {len(CSV)} are taken" in reason
+    assert f"it has {len(CSV) + 10} bytes; at most {len(CSV)} are accepted" in reason
     assert "source.limits.file_bytes" in reason
 
 
@@ -144,7 +144,7 @@ def test_what_is_refused_or_known_is_told_and_the_rest_comes_in(module_world: Wo
         assert ingest("told") == [("a.csv", "accepted", 20)]
     out = f"{landed.parent}/out.csv is refused: a link that leads out of the landing folder."
     bell = f"'{landed.parent}/bell\\x07.csv' is refused: a name with control characters."
-    twin = "b.csv has the same content as a.csv, which comes in now"
+    twin = "b.csv has the same content as a.csv, which is ingested in this run"
     assert sorted(heard.lines[:3]) == sorted([bell, twin, out])
     module_world.land("told", "c.csv", trips(20, 5, seed=2))
     heard.lines.clear()

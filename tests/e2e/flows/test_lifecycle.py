@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from tasks.refs import LifecycleReport
-from tasks.stores import models, staging
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.tracking import Tracking
+from tasks.records.report import LifecycleReport
+from tasks.stores.lake import staging
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry import models
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.state.audit import Audit
 from tests.support.world import World, trips
 
 NAME = "story"
@@ -102,7 +103,7 @@ def test_a_candidate_turned_down_stays_as_a_version_with_its_verdict(story: Stor
     verdict = mlflow.artifacts.load_dict(f"runs:/{run_id}/verdict.json")
     assert verdict["passed"] is False
     assert [gate["code"] for gate in verdict["gates"] if gate["outcome"] == "fail"] == ["Q02"]
-    assert models.answers_probe(Path(tracking.model(3).folder)) == ""
+    assert models.verify_probe(Path(tracking.model(3).folder)) == ""
 
 
 def test_reported_metrics_are_those_of_the_registered_model_on_the_holdout(story: Story) -> None:
@@ -152,13 +153,13 @@ def test_batches_after_the_first_training_are_scored_once_by_the_champion_of_the
 
 
 def test_the_audit_tells_the_reigns_that_the_alias_had(story: Story) -> None:
-    reigns = Audit(story.world.settings).reigns(NAME)
+    champion_periods = Audit(story.world.settings).champion_periods(NAME)
     seen = [version for version in dict.fromkeys(story.alias.values()) if version is not None]
-    assert [reign.version for reign in reigns] == seen
-    assert reigns[-1].until is None
-    assert [reign.until for reign in reigns[:-1]] == [reign.since for reign in reigns[1:]]
-    assert {reign.actor for reign in reigns} == {"tests"}
-    assert story.alias["drift"] == story.reports["drift"].champion == reigns[-1].version
+    assert [reign.version for reign in champion_periods] == seen
+    assert champion_periods[-1].until is None
+    assert [reign.until for reign in champion_periods[:-1]] == [reign.since for reign in champion_periods[1:]]
+    assert {reign.actor for reign in champion_periods} == {"tests"}
+    assert story.alias["drift"] == story.reports["drift"].champion == champion_periods[-1].version
 
 
 def test_no_later_model_trained_on_an_earlier_holdout(story: Story) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tasks.refs import LifecycleReport
+from tasks.records.report import LifecycleReport
 from tests.support.openlineage import Receiver, Spec, needs_spec, odd_endpoint, read_events, receiver
 from tests.support.world import NEVER_RETRAIN, World, trips
 

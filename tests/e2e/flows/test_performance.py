@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 import pytest
 from sqlalchemy import text
 
-from tasks.refs import PerformanceVerdict
-from tasks.stores.database import connect
-from tasks.stores.lake import Lake
+from tasks.records.decision import PerformanceVerdict
+from tasks.stores.lake.tables import Lake
+from tasks.stores.state.database import connect
 from tests.support.command import Cli
 from tests.support.world import World, trips
 

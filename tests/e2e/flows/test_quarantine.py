@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
+from tasks.stores.state.audit import Audit
 from tests.support.command import Cli
 from tests.support.world import World, trips
 
@@ -61,17 +61,17 @@ def values(world: World, name: str, column: str) -> dict[int, Any]:
 def open_ids(world: World, name: str) -> list[str]:
     from tasks.quarantine.drop import open_keys
     from tasks.quarantine.entries import Quarantine
-    from tasks.quarantine.select import Chosen
+    from tasks.quarantine.select import EntryFilter
 
     quarantine = Quarantine(Lake(world.settings, world.config(name)))
-    return sorted(key.id for key in open_keys(quarantine, Chosen()))
+    return sorted(key.id for key in open_keys(quarantine, EntryFilter()))
 
 
 def edited(path: Path, change: Callable[[dict[str, str]], dict[str, str] | None]) -> Path:
     """A repaired copy of an exported csv file, each row changed or left out."""
     with path.open(encoding="utf-8", newline="") as handle:
         rows = [new for row in csv.DictReader(handle) if (new := change(row)) is not None]
-    copy = path.with_name(f"mended-{path.name}")
+    copy = path.with_name(f"repaired-{path.name}")
     with copy.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.DictWriter(handle, rows[0])
         writer.writeheader()
@@ -130,7 +130,7 @@ def test_what_waits_is_listed_shown_and_told_in_the_status(
     whole = say("show", "seen", batch_of(module_world, "seen", "b.csv"))
     assert "columns missing: x1" in whole["entry"]["reason"]
     (module_world.landing("seen") / "b.csv").unlink()
-    assert cli("quarantine", "show", "seen", whole["id"]).out.rstrip().endswith("b.csv, gone")
+    assert cli("quarantine", "show", "seen", whole["id"]).out.rstrip().endswith("b.csv, removed")
     assert "quarantine: 3 rows and 1 file wait" in cli("status", "seen").out
 
 
@@ -141,18 +141,18 @@ def test_wrong_ids_are_told_with_what_is_near(module_world: World, cli: Cli) -> 
     a = batch_of(module_world, "wrong", "a.csv")
     other = f"{a[:-1]}{'0' if a[-1] != '0' else '1'}"
     for words, told in {
-        ("show", "wrong", f"{a}:5"): f"row 5 of a.csv is not in quarantine. Near it: {a}:4",
-        ("show", "wrong", a): "it was not refused whole; 3 of its rows were",
-        ("show", "wrong", f"{other}:4"): f"No batch {other!r}: the nearest is {a}",
+        ("show", "wrong", f"{a}:5"): f"row 5 of a.csv is not in quarantine. The nearest: {a}:4",
+        ("show", "wrong", a): "it was not rejected as a whole; 3 of its rows were",
+        ("show", "wrong", f"{other}:4"): f"No batch {other!r}: the closest is {a}",
         ("show", "wrong", "row 4"): "expected an entry's id",
-        ("list", "wrong", "--batch", other): f"the nearest is {a}",
+        ("list", "wrong", "--batch", other): f"the closest is {a}",
         ("export", "wrong", "--to", "x.txt"): "expected a name that ends with .csv or .jsonl",
-        ("drop", "wrong", f"{a}:5", "--yes"): "no entry that waits fits",
+        ("drop", "wrong", f"{a}:5", "--yes"): "no open entry matches",
         ("drop", "wrong", f"{a}:4"): "say --yes",
         ("drop", "wrong", "--yes"): "Say which entries",
         ("readmit", "wrong", "--of", a): "give --file, too",
         ("readmit", "wrong", "--file", "day*.csv"): "use --landed GLOB",
-        ("readmit", "wrong", "--expectation", "no such"): "no entry that waits fits",
+        ("readmit", "wrong", "--expectation", "no such"): "no open entry matches",
     }.items():
         said = cli("quarantine", *words)
         assert (said.code, told in said.err, "Traceback" in said.err) == (2, True, False), (words, said)
@@ -162,29 +162,29 @@ def test_wrong_ids_are_told_with_what_is_near(module_world: World, cli: Cli) -> 
 def test_a_corrected_contract_readmits_and_links_to_the_original(
     module_world: World, cli: Cli, say: Callable[..., dict[str, Any]]
 ) -> None:
-    module_world.pipeline("mend")
-    module_world.land("mend", "a.csv", spoilt())
-    ingest("mend")
-    a = batch_of(module_world, "mend", "a.csv")
-    assert sorted(give("mend")["refused"]) == sorted([f"{a}:4", f"{a}:8", f"{a}:10"])  # nothing was corrected yet
-    assert open_ids(module_world, "mend") == sorted([f"{a}:4", f"{a}:8", f"{a}:10"])
-    module_world.pipeline("mend", BOATS)
-    assert ingest("mend") == {}  # nobody said so
-    assert give("mend", expectation="in_set") == {"accepted": [f"{a}:8"]}
-    assert values(module_world, "mend", "kind")[7] == "boat"
-    assert open_ids(module_world, "mend") == sorted([f"{a}:4", f"{a}:10"])
-    shown = say("show", "mend", f"{a}:8")
+    module_world.pipeline("fix")
+    module_world.land("fix", "a.csv", spoilt())
+    ingest("fix")
+    a = batch_of(module_world, "fix", "a.csv")
+    assert sorted(give("fix")["refused"]) == sorted([f"{a}:4", f"{a}:8", f"{a}:10"])  # nothing was corrected yet
+    assert open_ids(module_world, "fix") == sorted([f"{a}:4", f"{a}:8", f"{a}:10"])
+    module_world.pipeline("fix", BOATS)
+    assert ingest("fix") == {}  # nobody said so
+    assert give("fix", expectation="in_set") == {"accepted": [f"{a}:8"]}
+    assert values(module_world, "fix", "kind")[7] == "boat"
+    assert open_ids(module_world, "fix") == sorted([f"{a}:4", f"{a}:10"])
+    shown = say("show", "fix", f"{a}:8")
     into = shown["resolved"]["into"]
-    assert module_world.settings.state.joinpath("readmitted/mend/observations").is_dir()
-    assert next(one for one in module_world.ledger("mend").values() if one.batch == into).accepted == 1
-    states = {one["expectation"]: one["state"] for one in say("list", "mend", "--all")["groups"]}
+    assert module_world.settings.state.joinpath("readmitted/fix/observations").is_dir()
+    assert next(one for one in module_world.ledger("fix").values() if one.batch == into).accepted == 1
+    states = {one["expectation"]: one["state"] for one in say("list", "fix", "--all")["groups"]}
     assert states["expect_column_values_to_be_in_set(kind)"] == "readmitted"
-    assert ingest("mend") == {}
-    module_world.pipeline("mend", {**BOATS, "validation": {"max_quarantined_share": 0.9}})
-    assert ingest("mend") == {}
-    assert len(values(module_world, "mend", "kind")) == 28
-    said = cli("quarantine", "readmit", "mend", f"{a}:8")
-    assert (said.code, "no entry that waits fits" in said.err) == (2, True)
+    assert ingest("fix") == {}
+    module_world.pipeline("fix", {**BOATS, "validation": {"max_quarantined_share": 0.9}})
+    assert ingest("fix") == {}
+    assert len(values(module_world, "fix", "kind")) == 28
+    said = cli("quarantine", "readmit", "fix", f"{a}:8")
+    assert (said.code, "no open entry matches" in said.err) == (2, True)
 
 
 def test_a_repaired_export_comes_in_where_it_is_right(module_world: World, say: Callable[..., dict[str, Any]]) -> None:
@@ -196,11 +196,11 @@ def test_a_repaired_export_comes_in_where_it_is_right(module_world: World, say: 
     path = module_world.home / "refused.csv"
     assert say("export", "repair", "--to", str(path))["rows"] == 3
 
-    def mend(row: dict[str, str]) -> dict[str, str]:
+    def fix(row: dict[str, str]) -> dict[str, str]:
         fixes = {"4": {"x1": "-0.1"}, "8": {"id": "0", "kind": "bus"}, "10": {"x1": "6000"}}
         return {**row, **fixes[row["_quarantine"].rpartition(":")[2]]}
 
-    came = give("repair", edited(path, mend))
+    came = give("repair", edited(path, fix))
     assert came == {"accepted": [f"{a}:4"], "duplicate": [f"{a}:8"], "refused": [f"{a}:10"]}
     assert values(module_world, "repair", "x1")[3] == -0.1
     (again,) = open_ids(module_world, "repair")
@@ -209,8 +209,8 @@ def test_a_repaired_export_comes_in_where_it_is_right(module_world: World, say: 
     new = say("show", "repair", again)
     assert (old["again"], new["was"].split(",")[0], new["cells"]["x1"]) == (again, f"{a}:10", 6000.0)
     # The same file once more tells what came of it; one with an entry that is not open any more is refused.
-    assert give("repair", path.with_name("mended-refused.csv")) == came
-    with pytest.raises(Exception, match=rf"not open any more: readmitted with .*refused again as {again}"):
+    assert give("repair", path.with_name("repaired-refused.csv")) == came
+    with pytest.raises(Exception, match=rf"no longer open: readmitted with .*rejected again as {again}"):
         give("repair", edited(path, lambda row: row if row["id"] == "9" else None))
     with pytest.raises(Exception, match=r"Rows 1 and 2 both name the entry"):
         give("repair", edited(path, lambda row: {**row, "_quarantine": again}))
@@ -229,9 +229,9 @@ def test_a_repaired_file_stands_for_one_that_was_refused_whole(module_world: Wor
     fixed = module_world.home / "fixed.csv"
     fixed.write_text(frame.to_csv(index=False, sep=";"), encoding="cp1252")
     said = cli("quarantine", "readmit", "whole", "--file", str(fixed), "--of", b)
-    assert (said.code, "expected the id of a file that was refused whole" in said.err) == (2, True)
+    assert (said.code, "expected the id of a rejected file" in said.err) == (2, True)
     same = cli("quarantine", "readmit", "whole", "--file", str(module_world.landing("whole") / "a.csv"), "--of", a)
-    assert (same.code, "the very content of a.csv, which was refused" in same.err) == (2, True)
+    assert (same.code, "the same content as a.csv, which was rejected" in same.err) == (2, True)
     assert give("whole", fixed, a) == {"accepted": [a]}
     # The refused one is not judged anew, though by other rules it would come in beside the one that stands for it.
     optional = {"contract": {"key": [], "columns": {"kind": {"required": False, "nullable": True}}}}
@@ -256,8 +256,8 @@ def test_a_refused_file_is_judged_anew_only_where_its_rules_changed(module_world
 
 def test_rows_without_a_key_come_back_once_however_often_they_are_given(module_world: World) -> None:
     from tasks.quarantine.entries import Quarantine
-    from tasks.quarantine.readmit import give_back
-    from tasks.quarantine.select import Chosen
+    from tasks.quarantine.readmission_files import write_entries
+    from tasks.quarantine.select import EntryFilter
 
     module_world.pipeline("once", KEYLESS)
     module_world.land("once", "a.csv", spoilt())
@@ -265,13 +265,13 @@ def test_rows_without_a_key_come_back_once_however_often_they_are_given(module_w
     a = batch_of(module_world, "once", "a.csv")
     config = module_world.pipeline("once", {"contract": {"key": [], **BOATS["contract"]}})
     # As if a readmission was killed before its file was judged: the next run takes it in, or the next readmission.
-    give_back(config, module_world.settings, Quarantine(Lake(module_world.settings, config)), Chosen())
+    write_entries(config, module_world.settings, Quarantine(Lake(module_world.settings, config)), EntryFilter())
     assert give("once") == {"accepted": [f"{a}:8"], "refused": [f"{a}:4", f"{a}:10"]}
     assert ingest("once") == {}
     path = module_world.home / "once.csv"
     from tasks.quarantine.export import export
 
-    export(config, Quarantine(Lake(module_world.settings, config)), Chosen(), path)
+    export(config, Quarantine(Lake(module_world.settings, config)), EntryFilter(), path)
     first = edited(path, lambda row: {**row, "x1": "7000"})
     assert len(give("once", first)["refused"]) == 2  # refused whole: it would be judged anew with other rules
     second = edited(path, lambda row: {**row, "x1": "70"})
@@ -319,7 +319,7 @@ NUMBERS = [0.1 + 0.2, 1e-300, -1.7976931348623157e308, 3.0, 5e-324, 123456789.12
 def test_exports_come_back_to_the_last_digit(module_world: World, ending: str) -> None:
     from tasks.quarantine.entries import Quarantine
     from tasks.quarantine.export import export
-    from tasks.quarantine.select import Chosen
+    from tasks.quarantine.select import EntryFilter
 
     name = f"exact_{ending}"
     columns = {"x1": {"maximum": None, "minimum": None}, "kind": {"allowed": None}, "x2": {"maximum": -1.0}}
@@ -335,7 +335,7 @@ def test_exports_come_back_to_the_last_digit(module_world: World, ending: str) -
     assert ingest(name) == {"a.jsonl": ("accepted", 1, 10)}
     path = module_world.home / f"{name}.{ending}"
     config = module_world.config(name)
-    assert export(config, Quarantine(Lake(module_world.settings, config)), Chosen(), path).rows == 10
+    assert export(config, Quarantine(Lake(module_world.settings, config)), EntryFilter(), path).rows == 10
     columns["x2"] = {}
     module_world.pipeline(name, {"contract": contract})
     assert len(give(name, path)["accepted"]) == 10
@@ -368,7 +368,7 @@ def test_the_page_tells_what_waits_and_what_to_type(module_world: World) -> None
     assert f'| a.csv | `{a}` | type | 1 | 5 | x1 = "a,b" | not of the contract\'s type |' in page()
     assert "| 11 | x1 = 5000.25 | expected min_value=-1000.0, max_value=1000.0 |" in page()
     assert f'| a.csv | `{a}` | expect_column_values_to_be_in_set(kind) | 1 | 9 | kind = "boat" |' in page()
-    assert f"export page --to refused.csv --batch {a} --expectation 'expect_column_values_to_be_between(x1)'" in page()
+    assert f"export page --to rejected.csv --batch {a} --expectation 'expect_column_values_to_be_between(x1)'" in page()
     assert r"b\|c.csv" in page()
     told = said_events(module_world, "page")
     give("page", batch=a)  # refused again, as a whole

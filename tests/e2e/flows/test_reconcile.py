@@ -12,9 +12,10 @@ from uuid import UUID
 
 import pytest
 
-from flows.system.alive import gone, register
-from tasks.stores.outbox import Outbox
+from flows.names import deployment_of
+from tasks.stores.locks.flow_runs import process_ended, register_process
 from tasks.stores.settings import Settings, prepare
+from tasks.stores.state.outbox import Outbox
 from tests.support.world import ROOT, World, trips
 
 if TYPE_CHECKING:
@@ -37,13 +38,14 @@ def client(server: str) -> Iterator[SyncPrefectClient]:
 @pytest.fixture
 def deployed(client: SyncPrefectClient) -> Iterator[Deployed]:
     """Makes deployments of the flows that a sweep starts for a pipeline; no worker runs them. Their names by id."""
-    made: list[UUID] = []
+    made: set[UUID] = set()
 
     def deploy(pipeline: str) -> dict[UUID, str]:
         own = {}
         for flow in ("ingest", "lifecycle", "deploy"):
-            own[client.create_deployment(client.create_flow_from_name(flow), pipeline)] = flow
-        made.extend(own)
+            name = deployment_of(flow, pipeline).partition("/")[2]
+            own[client.create_deployment(client.create_flow_from_name(flow), name)] = flow
+        made.update(own)
         return own
 
     yield deploy
@@ -57,12 +59,12 @@ def sweep() -> SweepReport:
     return reconcile()
 
 
-def runs(client: SyncPrefectClient, deployments: dict[UUID, str]) -> list[FlowRun]:
-    """Runs of deployments, the last made last."""
+def runs(client: SyncPrefectClient, deployments: dict[UUID, str], pipeline: str) -> list[FlowRun]:
+    """A pipeline's runs of deployments, the last made last."""
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 
     wanted = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=list(deployments)))
-    found = client.read_flow_runs(flow_run_filter=wanted)
+    found = [one for one in client.read_flow_runs(flow_run_filter=wanted) if one.parameters["pipeline"] == pipeline]
     return sorted(found, key=lambda one: str(one.created))
 
 
@@ -86,28 +88,28 @@ def test_each_state_starts_its_flow_and_a_settled_one_nothing(
     assert sweep().model_dump() == {"events": 0, "crashed": (), "started": (), "held": ()}
 
     world.land("story", "first.csv", trips(0, 200, seed=1))
-    assert sweep().started == ("ingest/story: 1 file landed",)
-    end(client, runs(client, deployments))
+    assert sweep().started == ("ingest of story: 1 file landed",)
+    end(client, runs(client, deployments, "story"))
 
     ingest("story")
-    assert sweep().started == ("lifecycle/story: data, configuration or code changed since the last decision",)
-    run = runs(client, deployments)[-1]
+    assert sweep().started == ("lifecycle of story: data, configuration, code or age changed since the last decision",)
+    run = runs(client, deployments, "story")[-1]
     assert (deployments[run.deployment_id or UUID(int=0)], run.parameters) == (
         "lifecycle",
-        {"start_from": "decision"},
+        {"pipeline": "story", "start_from": "decision"},
     )
     end(client, [run])
 
     train("story")
     world.pipeline("story", {"description": "Another one."})  # so that it is another state, and no second try
     started = sweep().started
-    assert [one.partition(":")[0] for one in started] == ["deploy/story", "lifecycle/story"]
-    end(client, runs(client, deployments))
+    assert [one.partition(":")[0] for one in started] == ["deploy of story", "lifecycle of story"]
+    end(client, runs(client, deployments, "story"))
 
     world.run("story")
     assert world.alias("story") == 1
     assert sweep().model_dump() == {"events": 0, "crashed": (), "started": (), "held": ()}
-    assert len(runs(client, deployments)) == 4
+    assert len(runs(client, deployments, "story")) == 4
 
 
 def test_what_is_under_way_is_not_doubled_and_three_tries_an_hour_are_enough(
@@ -119,39 +121,42 @@ def test_what_is_under_way_is_not_doubled_and_three_tries_an_hour_are_enough(
     deployed("same")
     for name in ("stuck", "same"):  # the same files: their tries are counted apart
         world.land(name, "first.csv", trips(0, 20, seed=1))
-    assert sweep().started == ("ingest/same: 1 file landed", "ingest/stuck: 1 file landed")
-    held = ("ingest/same: 1 file landed; not started: a run is under way",)
-    told = "ingest/stuck: 1 file landed"
+    assert sweep().started == ("ingest of same: 1 file landed", "ingest of stuck: 1 file landed")
+    held = ("ingest of same: 1 file landed; not started: a run is under way",)
+    told = "ingest of stuck: 1 file landed"
     for state in ("SCHEDULED", "PENDING", "RUNNING"):
-        end(client, runs(client, deployments), state)
+        end(client, runs(client, deployments, "stuck"), state)
         assert sweep().held == (*held, f"{told}; not started: a run is under way")
     for _ in range(2):
-        end(client, runs(client, deployments))
+        end(client, runs(client, deployments, "stuck"))
         assert sweep().started == (told,)
-    end(client, runs(client, deployments))
+    end(client, runs(client, deployments, "stuck"))
     report = sweep()
-    last = runs(client, deployments)[-1].name
+    last = runs(client, deployments, "stuck")[-1].name
     assert report.started == ()
-    assert report.held[1] == f"{told}; not started: 3 runs in the last hour did not settle it; see run {last!r}"
+    assert report.held[1] == f"{told}; not started: 3 runs in the last hour did not resolve it; see run {last!r}"
 
     world.land("stuck", "second.csv", trips(20, 20, seed=2))
-    assert sweep().started == ("ingest/stuck: 2 files landed",)
-    assert len(runs(client, deployments)) == 4
+    assert sweep().started == ("ingest of stuck: 2 files landed",)
+    assert len(runs(client, deployments, "stuck")) == 4
 
 
 def test_one_pipelines_trouble_is_told_and_not_the_others(world: World, deployed: Deployed) -> None:
+    from flows.ingest import ingest
+
     for name in ("alone", "corrupt", "misspelt", "well"):
         world.pipeline(name)
         world.land(name, "first.csv", trips(0, 20, seed=1))
     deployed("well")
+    ingest("alone")  # a lifecycle run is due, and it has no deployment for it
     (world.configs / "misspelt.yaml").write_text("nam: misspelt\n", encoding="utf-8")
     log = world.home / "lake" / "corrupt" / "batches" / "_delta_log"
     log.mkdir(parents=True)
     (log / f"{0:020}.json").write_text("no log\n", encoding="utf-8")
     report = sweep()
-    assert report.started == ("ingest/well: 1 file landed",)
+    assert report.started == ("ingest of well: 1 file landed",)
     alone, corrupt, misspelt = report.held
-    assert alone == "alone: it has no deployments; `perennial deployments add alone` writes them"
+    assert alone == "alone: it has no deployment; `perennial deployments add alone` writes it"
     assert corrupt.startswith("corrupt: ")
     assert misspelt.startswith(f"misspelt: {world.configs / 'misspelt.yaml'}:1: ")
 
@@ -168,9 +173,9 @@ def test_what_waits_in_the_outbox_is_sent(world: World, server: str) -> None:
 # ------------------------------------------------------------------------------------------------ who is gone
 REGISTER = (
     "import sys, time\n"
-    "from flows.system.alive import register\n"
+    "from tasks.stores.locks.flow_runs import register_process\n"
     "from tasks.stores.settings import load_settings\n"
-    "for run in sys.argv[1:]:\n    register(load_settings(), run)\n"
+    "for run in sys.argv[1:]:\n    register_process(load_settings(), run)\n"
     "print('registered', flush=True)\n"
     "time.sleep(600)\n"
 )
@@ -205,9 +210,9 @@ def test_runs_of_a_dead_process_are_marked_and_no_others(world: World, client: S
         client.set_flow_run_state(one.id, Running(), force=True)
     client.set_flow_run_state(ended.id, Completed(), force=True)
     killed_after_registering(dead.id, ended.id)
-    register(world.settings, str(live.id))
+    register_process(world.settings, str(live.id))
     assert notes(world.settings) == {str(one.id) for one in (dead, live, ended)}
-    assert gone(world.settings, str(dead.id))
+    assert process_ended(world.settings, str(dead.id))
 
     assert sweep().crashed == ("dead",)
 

@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.lake import Lake
-from tasks.stores.tracking import Tracking
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit
 from tests.support.world import NEVER_RETRAIN, World, trips
 
 pytestmark = pytest.mark.usefixtures("server")
-ROOMS = ("validation", "features", "training", "evaluation", "deployment", "scoring", "monitoring")
+PACKAGES = ("validation", "features", "training", "evaluation", "release", "scoring", "monitoring")
 
 
 def failing_once(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,8 +39,8 @@ def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from prefect import Task
 
-    for room in ROOMS:
-        module = import_module(f"tasks.{room}.task")
+    for package in PACKAGES:
+        module = import_module(f"tasks.{package}.task")
         monkeypatch.setattr(module, "create_markdown_artifact", failing_once(module.create_markdown_artifact))
         for one in vars(module).values():
             if isinstance(one, Task):
@@ -61,7 +61,7 @@ def test_what_tasks_write_is_written_once(world: World) -> None:
     assert len(world.row_ids("twice")) == 250
     assert len(world.row_ids("twice", "predictions")) == len(set(world.row_ids("twice", "predictions"))) == 100
     assert [entry.phase for entry in audit.entries("twice", "candidate")] == ["intent", "done"]
-    assert [reign.version for reign in audit.reigns("twice")] == [1]
+    assert [reign.version for reign in audit.champion_periods("twice")] == [1]
     assert audit.open_intents("twice", MOVE_CHAMPION) == []
     kinds = lake.read("decisions", ["kind"]).column("kind").to_pylist()
     assert {kind: kinds.count(kind) for kind in kinds} == {

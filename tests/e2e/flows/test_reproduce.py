@@ -1,4 +1,4 @@
-"""A version is rebuilt from its lineage and proved equal; what is not as it was then is told, and nothing pretended."""
+"""A version is rebuilt from its lineage and proved equal; what differs is reported."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tasks.stores import models
 from tasks.stores.environment import ROOT
+from tasks.stores.registry import models
 from tasks.stores.settings import Settings
 from tests.support.command import Cli, Said, perennial
 from tests.support.world import World, trips, write
@@ -78,13 +78,13 @@ def content(folder: Path) -> dict[str, str]:
 
 def provenance(home: Path, name: str, version: int) -> Path:
     """The file of a version's provenance."""
-    from tasks.stores.tracking import Tracking
+    from tasks.stores.registry.tracking import Tracking
 
     return Path(Tracking(Settings(home=home), name).model(version).folder) / models.EXTRA / models.PROVENANCE_FILE
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Change a provenance as told; what it was."""
+    """Change a provenance as given; what it was."""
     known = json.loads(path.read_text(encoding="utf-8"))
     changed = json.loads(json.dumps(known))
     change(changed)
@@ -93,7 +93,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> dict[str, A
 
 
 def not_equal(said: Said) -> dict[str, dict[str, Any]]:
-    """The checks that are not equal, of a command that told of some."""
+    """The checks that are not equal, of a command that reported some."""
     assert said.code == 1, said
     assert "Traceback" not in said.err
     found = said.json()
@@ -148,7 +148,7 @@ def test_another_package_is_told_and_nothing_rebuilt(home: Path, cli: Cli) -> No
     assert list(wrong) == ["packages"]
     assert wrong["packages"]["found"].startswith("scikit-learn 1.8.0 → ")
     said = cli("reproduce", f"{NAME}@1")
-    assert said.out.startswith(f"{NAME} version 1: not rebuilt, what it was made from differs\n")
+    assert said.out.startswith(f"{NAME} version 1: not rebuilt, its inputs differ\n")
     refused = cli("reproduce", f"{NAME}@1", "--in-place-env")
     assert refused.code == 2
     assert "was made with other packages: scikit-learn 1.8.0 → " in refused.err
@@ -215,7 +215,7 @@ def test_a_fit_that_comes_out_another_is_told(home: Path, cli: Cli) -> None:
 
     rewrite(provenance(home, NAME, 1), change)
     said = cli("reproduce", f"{NAME}@1", "--json")
-    assert list(not_equal(said)) == ["fitted object", "probe rows", "holdout", "judged answers"]
+    assert list(not_equal(said)) == ["fitted object", "probe rows", "holdout", "evaluated predictions"]
     assert said.json()["rebuilt"] is True
 
 
@@ -223,7 +223,7 @@ def test_a_verdict_that_tells_no_answers_is_not_taken_for_equal(home: Path, cli:
     for path in (home / "models" / NAME).rglob("verdict.json"):
         path.unlink()
     wrong = not_equal(cli("reproduce", f"{NAME}@1", "--json"))
-    assert (list(wrong), wrong["judged answers"]["outcome"]) == (["judged answers"], "not_recorded")
+    assert (list(wrong), wrong["evaluated predictions"]["outcome"]) == (["evaluated predictions"], "not_recorded")
 
 
 # ------------------------------------------------------------------------------------------------ what is not there

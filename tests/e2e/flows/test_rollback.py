@@ -1,4 +1,4 @@
-"""A person takes a version back: the rollout, or the champion, step by step, and takes that back again."""
+"""A person rolls a version back: the rollout, or the champion, step by step, and takes that back again."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 
 from flows.deploy import deploy
 from flows.rollback import rollback as rollback_flow
-from flows.settled import undeployed
-from tasks.deployment.back import Rollback
-from tasks.stores import rollouts
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.rollouts import ROLLBACK
-from tasks.stores.tracking import Tracking
+from tasks.lifecycle.up_to_date import undeployed
+from tasks.release.rollback import Rollback
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.state import rollouts
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.rollouts import ROLLBACK
 from tests.support.command import Cli, showing
 from tests.support.rollouts import another, begun, deployed, ended, events, page, tags
 from tests.support.world import NEVER_RETRAIN, ROOT, World, trips
@@ -65,14 +65,16 @@ def test_wrong_use_is_told_and_moves_nothing(three: World, cli: Cli, words: tupl
 def test_a_version_that_did_not_pass_can_not_serve(three: World, cli: Cli) -> None:
     from datetime import UTC, datetime
 
-    from tasks.stores import candidates
+    from tasks.stores.state import candidates
 
     audit = Audit(three.settings)
     another(three, NAME)
     (intent, last) = candidates.waiting(audit, NAME)[-1]
     failed = last.model_copy(update={"verdict": last.verdict.model_copy(update={"passed": False})})
-    candidates.settle(audit, NAME, intent, "kept_champion", 0, at=datetime.now(UTC), actor="tests", reason="dropped")
-    put = candidates.put(
+    candidates.close_candidate(
+        audit, NAME, intent, "kept_champion", 0, at=datetime.now(UTC), actor="tests", reason="dropped"
+    )
+    put = candidates.submit(
         audit, failed.model_copy(update={"evaluation": "other"}), at=datetime.now(UTC), actor="trainer"
     )
     assert put is not None
@@ -106,18 +108,18 @@ def test_rolling_back_twice_goes_further_back(three: World, cli: Cli) -> None:
     assert told["reason"] == "too slow"
     assert (three.alias(NAME), marked(three)) == (2, [3])
     assert tags(three, NAME, 3)["perennial.rolled_back"] == "too slow"
-    assert Audit(three.settings).reigns(NAME)[-1].reason == "rollback from version 3: too slow"
+    assert Audit(three.settings).champion_periods(NAME)[-1].reason == "rollback from version 3: too slow"
     assert events(three, NAME)[-1] == ("model.rolled_back", 3)
     rows = Lake(three.settings, three.config(NAME)).read("decisions", ["kind", "outcome"]).to_pylist()
     assert {"kind": "rollback", "outcome": "rolled_back"} in rows
 
     again = cli("rollback", NAME)
-    assert again.out.startswith("back: version 2 taken back by tests (identity not verified); champion: version 1\n")
+    assert again.out.startswith("back: version 2 rolled back by tests (identity not verified); champion: version 1\n")
     assert (three.alias(NAME), marked(three)) == (1, [2, 3])
 
     nothing = cli("rollback", NAME)
     assert nothing.code == 2
-    assert "no earlier champion than version 1 to go back to; taken back before: 2, 3" in nothing.err
+    assert "no earlier champion than version 1 to go back to; rolled back before: 2, 3" in nothing.err
     assert three.alias(NAME) == 1
 
 
@@ -125,7 +127,7 @@ def test_a_rollback_is_taken_back_and_marks_nobody(three: World, cli: Cli) -> No
     assert cli("rollback", NAME, "--to", "3", "--reason", "it was the network").code == 0
     assert (three.alias(NAME), marked(three)) == (3, [2])
     assert "perennial.rolled_back" not in tags(three, NAME, 3)
-    assert cli("rollback", NAME).code == 0, "2 is passed over: it was taken back itself"
+    assert cli("rollback", NAME).code == 0, "2 is passed over: it was rolled back itself"
     assert (three.alias(NAME), marked(three)) == (1, [2, 3])
     assert cli("rollback", NAME, "--to", "2").code == 0
     assert (three.alias(NAME), marked(three)) == (2, [3])
@@ -138,7 +140,7 @@ def test_it_works_from_the_form_and_makes_a_page(three: World) -> None:
     assert isinstance(back, Rollback)
     assert (back.version, back.champion, back.by) == (2, 1, "Prefect UI")
     told = page("back-rollback")
-    assert "# back: version 2 taken back" in told
+    assert "# back: version 2 rolled back" in told
     assert "- Why: from the form" in told
     failed: Any = rollback_flow(NAME, return_state=True)
     assert (failed.is_failed(), three.alias(NAME)) == (True, 1)
@@ -149,7 +151,7 @@ def test_a_rollback_that_was_killed_is_ended_once(three: World, cli: Cli) -> Non
     assert cli("rollback", NAME, "--to", "3").code == 0
     assert cli("rollback", NAME, "--to", "2").code == 0
     assert (three.alias(NAME), marked(three)) == (2, [3])
-    for name in ("set_champion", "mark"):
+    for name in ("set_champion", "tag_rolled_back"):
         assert cli("rollback", NAME, "--to", "3").code == 0
         real = getattr(Tracking, name)
         with pytest.MonkeyPatch.context() as patch:
@@ -161,7 +163,7 @@ def test_a_rollback_that_was_killed_is_ended_once(three: World, cli: Cli) -> Non
             patch.setattr(Tracking, name, end)
             assert cli("rollback", NAME, "--to", "1").code != 0
         assert undeployed(three.config(NAME), three.settings), "the sweep sees it"
-        if name == "mark":
+        if name == "tag_rolled_back":
             deploy(NAME)
         else:  # the same command, given again, goes no further back
             told = cli("rollback", NAME, "--json").json()
@@ -186,7 +188,7 @@ def test_a_version_that_is_rolled_out_is_stopped_and_the_champion_stays(three: W
     assert one.version in marked(three)
     assert ended(three, one.version, NAME) == ("rolled_back", "stopped by tests: complaints")
     assert events(three, NAME)[-1] == ("model.rolled_back", one.version)
-    assert rollouts.under_way(Audit(three.settings), NAME) is None
+    assert rollouts.active(Audit(three.settings), NAME) is None
     assert cli("rollback", NAME, "--to", str(one.version), "--reason", "they were mistaken").code == 0
     assert three.alias(NAME) == one.version
     assert one.version not in marked(three)

@@ -11,20 +11,20 @@ from typing import Any, cast
 import pytest
 
 from flows.deploy import deploy
-from flows.due import due
 from flows.ingest import ingest
 from flows.rollout import RolloutReport
 from flows.rollout import rollout as rollout_flow
-from flows.settled import nothing_new, undeployed
 from flows.train import train
-from tasks.deployment import look as looking
-from tasks.refs import Exposure
-from tasks.stores import candidates, rollouts
-from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.lake import Lake
-from tasks.stores.rollout_looks import last_look
-from tasks.stores.rollouts import Ending, Rollout
-from tasks.stores.tracking import Tracking
+from tasks.lifecycle.due import due
+from tasks.lifecycle.up_to_date import nothing_new, undeployed
+from tasks.records.rollout import Exposure
+from tasks.release.rollout import check as looking
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
+from tasks.stores.state import candidates, rollouts
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit
+from tasks.stores.state.rollout_checks import last_check
+from tasks.stores.state.rollouts import Ending, Rollout
 from tests.support.command import Cli, perennial
 from tests.support.openlineage import read_events
 from tests.support.rollouts import another, begun, deployed, ended, events, page, serve, tags, under_way
@@ -68,7 +68,7 @@ def shown(module_world: World) -> World:
 @pytest.fixture
 def calm(shown: World) -> World:
     """Nothing is rolled out."""
-    assert rollouts.under_way(Audit(shown.settings), NAME) is None
+    assert rollouts.active(Audit(shown.settings), NAME) is None
     return shown
 
 
@@ -89,7 +89,7 @@ def test_a_version_that_passed_is_shown_first_and_the_champion_stays(calm: World
 
     told = cli("run", NAME, "--json").json()
     assert (told["outcome"], told["version"], told["champion"]) == ("rolling_out", 2, 1)
-    assert "`perennial rollout shown` goes on with it" in told["reasons"][0]
+    assert "`perennial rollout shown` continues it" in told["reasons"][0]
     assert nothing_new(calm.config(NAME), calm.settings)
     assert undeployed(calm.config(NAME), calm.settings) == []
     (work,) = due(calm.config(NAME), calm.settings)
@@ -103,7 +103,7 @@ def test_without_requests_it_goes_on_and_others_wait(shown: World) -> None:
     another(shown, NAME)
     again = deployed(NAME)
     assert (again.outcome, again.version) == ("rolling_out", 2)
-    assert [outcome for _, _, outcome, _ in candidates.judged(Audit(shown.settings), NAME)][-1] == "waiting"
+    assert [outcome for _, _, outcome, _ in candidates.evaluated(Audit(shown.settings), NAME)][-1] == "waiting"
 
 
 def test_rows_of_before_and_of_other_versions_do_not_count(shown: World) -> None:
@@ -146,7 +146,7 @@ def test_the_last_step_ends_as_champion(shown: World) -> None:
     assert (shown.alias(NAME), exposed(shown)) == (2, None)
     assert ended(shown, 2, NAME)[0] == "promoted"
     assert events(shown, NAME)[-1] == ("model.promoted", 2)
-    assert "rolled out" in Audit(shown.settings).reigns(NAME)[-1].reason
+    assert "rolled out" in Audit(shown.settings).champion_periods(NAME)[-1].reason
     assert "| predictions | **pass** |" in page("shown-rollout")
     rows = Lake(shown.settings, shown.config(NAME)).read("decisions").to_pylist()
     assert [row["outcome"] for row in rows if row["kind"] == "rollout"] == ["promoted"]
@@ -156,7 +156,7 @@ def test_the_last_step_ends_as_champion(shown: World) -> None:
     assert any(one["name"].endswith("champion") for one in released_last["outputs"])
     waited = deployed(NAME)
     assert (waited.outcome, waited.version) == ("kept_champion", 3)
-    assert waited.reasons == ("it was judged against champion 1, but now there is champion 2",)
+    assert waited.reasons == ("it was compared with champion 1, but now there is champion 2",)
     assert nothing_new(shown.config(NAME), shown.settings)
 
 
@@ -181,25 +181,25 @@ def test_a_breach_moves_it_back_at_once(calm: World, cli: Cli, answers: dict[str
     told = cli("status", NAME, "--json").json()
     assert (told["rollouts"][-1]["state"], told["rollouts"][-1]["reasons"]) == ("rolled_back", [*found.reasons])
     assert str(one.version) in told["rolled_back"]
-    assert f"  version {one.version} was moved back from its rollout on" in cli("status", NAME).out
+    assert f"  version {one.version} was rolled back from its rollout on" in cli("status", NAME).out
 
 
 def test_one_that_was_moved_back_is_never_promoted_by_itself(calm: World) -> None:
     audit = Audit(calm.settings)
     version = max(rollouts.rolled_back(audit, NAME))
-    last = next(one for _, one, _, number in reversed(candidates.judged(audit, NAME)) if number == version)
+    last = next(one for _, one, _, number in reversed(candidates.evaluated(audit, NAME)) if number == version)
     anew = last.model_copy(update={"evaluation": "other gates"})
-    assert candidates.put(audit, anew, at=datetime.now(UTC), actor="trainer") is not None
+    assert candidates.submit(audit, anew, at=datetime.now(UTC), actor="trainer") is not None
     found = deployed(NAME)
     assert (found.outcome, found.version) == ("kept_champion", version)
-    assert found.reasons[0].startswith("it was moved back from its rollout on ")
-    assert f"`perennial rollback shown --to {version} --reason TEXT` takes that back" in found.reasons[0]
+    assert found.reasons[0].startswith("it was rolled back from its rollout on ")
+    assert f"`perennial rollback shown --to {version} --reason TEXT` reverts that" in found.reasons[0]
 
     equal = anew.model_copy(update={"model": anew.model.model_copy(update={"run_id": another_run(calm)})})
-    assert candidates.put(audit, equal, at=datetime.now(UTC), actor="trainer") is not None
+    assert candidates.submit(audit, equal, at=datetime.now(UTC), actor="trainer") is not None
     found = deployed(NAME)
     assert (found.outcome, found.version > version) == ("kept_champion", True)
-    assert found.reasons[0].startswith(f"its model is that of version {version}, which was moved back")
+    assert found.reasons[0].startswith(f"its model is that of version {version}, which was rolled back")
 
 
 def another_run(world: World) -> str:
@@ -225,7 +225,7 @@ def test_another_champion_meanwhile_ends_it(calm: World) -> None:
     assert (found.outcome, exposed(calm)) == ("superseded", None)
     assert ended(calm, one.version, NAME) == (
         "kept_champion",
-        f"it was held against champion {champion}, but now there is champion 1",
+        f"it was compared with champion {champion}, but now there is champion 1",
     )
     assert one.version not in rollouts.rolled_back(Audit(calm.settings), NAME)
 
@@ -268,7 +268,7 @@ def dies(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> None:
     monkeypatch.setattr(where, name, end)
 
 
-@pytest.mark.parametrize(("where", "name"), [(rollouts, "begin"), (looking, "show")])
+@pytest.mark.parametrize(("where", "name"), [(rollouts, "start"), (looking, "sync_exposure")])
 def test_killed_while_it_begins(calm: World, cli: Cli, where: Any, name: str) -> None:
     another(calm, NAME)
     with pytest.MonkeyPatch.context() as patch:
@@ -284,7 +284,7 @@ def test_killed_while_it_begins(calm: World, cli: Cli, where: Any, name: str) ->
     assert cli("rollback", NAME).code == 0
 
 
-@pytest.mark.parametrize("name", ["hide", "mark"])
+@pytest.mark.parametrize("name", ["clear_challenger", "tag_rolled_back"])
 def test_killed_while_it_is_moved_back(calm: World, name: str) -> None:
     one = begun(calm, NAME)
     champion, told = calm.alias(NAME), len(events(calm, NAME))
@@ -302,7 +302,7 @@ def test_killed_while_it_is_moved_back(calm: World, name: str) -> None:
     assert events(calm, NAME)[told:] == [("model.rolled_back", one.version)]
 
 
-@pytest.mark.parametrize(("where", "name"), [(Tracking, "set_champion"), (candidates, "settle")])
+@pytest.mark.parametrize(("where", "name"), [(Tracking, "set_champion"), (candidates, "close_candidate")])
 def test_killed_while_it_becomes_champion(calm: World, where: Any, name: str) -> None:
     one = begun(calm, NAME)
     with pytest.MonkeyPatch.context() as patch:
@@ -326,7 +326,7 @@ def test_kill_9_of_who_watches_while_it_is_moved_back(calm: World, server: str) 
     environment = {"PREFECT_API_URL": server, "PERENNIAL_ACTOR": "who watches"}
     watch = perennial("rollout", NAME, home=calm.home, configs=calm.configs, env=environment)
     try:
-        wait(lambda: last_look(calm.settings, one) is not None)
+        wait(lambda: last_check(calm.settings, one) is not None)
         serve(calm, one, 50, failed=50)
         wait(lambda: decided(audit, one))
     finally:
@@ -334,7 +334,7 @@ def test_kill_9_of_who_watches_while_it_is_moved_back(calm: World, server: str) 
         watch.communicate()
     assert watch.returncode == -signal.SIGKILL
     look()
-    assert rollouts.under_way(audit, NAME) is None
+    assert rollouts.active(audit, NAME) is None
     assert (calm.alias(NAME), exposed(calm)) == (champion, None)
     assert ended(calm, one.version, NAME)[0] == "rolled_back"
     assert rollouts.history(audit, NAME)[-1].ending == decided(audit, one)

@@ -7,7 +7,7 @@ import shutil
 import httpx
 import pytest
 
-from tasks.stores.manifests import Manifests
+from tasks.stores.state.manifests import Manifests
 from tests.support.changes import CHANGES, NAME, RENEWED, Story, begun, check_change, ran
 from tests.support.command import Cli
 from tests.support.world import World
@@ -58,7 +58,7 @@ def test_a_failed_run_goes_on_where_it_stopped(story: Story, monkeypatch: pytest
     story.land()
     story.change({"seed": 77})
     with monkeypatch.context() as patch:
-        patch.setattr(flows.train, "judge", broken)
+        patch.setattr(flows.train, "evaluate", broken)
         with pytest.raises(LifecycleError, match="no memory left"):
             story.run()
     assert [stage for stage, action in story.plan().items() if action == "run"] == ["evaluation", "release"]
@@ -70,7 +70,7 @@ def test_what_is_gone_is_made_again(story: Story) -> None:
     assert story.planned().idle, "nothing asks for it"
     story.change({"seed": 78})
     planned = {one.stage: one for one in story.planned().stages}
-    assert planned["features"].reasons == ("train.arrow of the training set is not there any more",)
+    assert planned["features"].reasons == ("train.arrow of the training set is missing",)
     assert ran(story.run()) == ["features", "training", "evaluation", "release"]
 
 
@@ -82,7 +82,7 @@ def test_the_champion_judged_by_other_gates_stays_and_is_told(story: Story) -> N
     story.change({"evaluation": {"bounds": [{"metric": "mae", "maximum": 0.0001}]}})
     report = story.run()
     assert (ran(report), report.outcome, report.champion) == (["evaluation", "release"], "kept_champion", champion)
-    assert "at most 0.0001 is asked" in report.reasons[0]
+    assert "at most 0.0001 is allowed" in report.reasons[0]
     story.change({"evaluation": {"bounds": []}})
     assert ran(story.run()) == [], "judged so before"
     assert story.world.alias(NAME) == champion
@@ -109,7 +109,7 @@ def test_reused_stages_are_cached_in_prefect_s_eyes(story: Story, server: str) -
         found = {one["name"]: one for one in client.post("/task_runs/filter", json=mine).json()}
     assert (found["training-set"]["state"]["type"], found["training-set"]["state"]["name"]) == ("COMPLETED", "Cached")
     assert found["fit"]["state"]["name"] == "Cached"
-    judged = next(one for name, one in found.items() if name.startswith("judge"))
+    judged = next(one for name, one in found.items() if name.startswith("evaluate"))
     assert judged["state"]["name"] == "Completed"
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows.settled import decided, undeployed
+from tasks.lifecycle.up_to_date import decided, undeployed
 from tests.support.world import NEVER_RETRAIN, World, trips
 
 if TYPE_CHECKING:
-    from tasks.refs import LifecycleReport
-    from tasks.stage_names import StartFrom
+    from tasks.records.report import LifecycleReport
+    from tasks.records.stages import StartFrom
 
 NAME = "starts"
 RENEWED = ["features", "training", "evaluation", "release"]

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from flows.due import due
-from flows.settled import fingerprint, nothing_new
 from tasks.errors import UsageError
-from tasks.stores import candidates, versions
-from tasks.stores.audit import Audit
+from tasks.lifecycle.due import due
+from tasks.lifecycle.up_to_date import fingerprint, nothing_new
+from tasks.stores.lake import versions
+from tasks.stores.state import candidates
+from tasks.stores.state.audit import Audit
 from tests.support.command import Cli
 from tests.support.upkeep import (
     KEEPING,
@@ -122,11 +123,11 @@ def test_versions_that_nobody_refers_to_are_gone_and_say_so(story: dict[str, Any
     world: World = story["world"]
     challenger = models(world)[1]
     gone = challenger.observations + 1
-    with pytest.raises(UsageError, match=rf"version {gone} can't be read any more: 1 of its 4 .* freed by upkeep"):
+    with pytest.raises(UsageError, match=rf"version {gone} can't be read any more: 1 of its 4 .* removed by upkeep"):
         lake(world).read("observations", version=gone)
     folder = world.home / "lake" / NAME / "observations"
     then = [at(world, "observations"), *(at(world, "observations", model.observations) for model in models(world))]
-    needed = {name for one in then for name in versions.files(one)}
+    needed = {name for one in then for name in versions.data_files(one)}
     assert {path.name for path in folder.glob("*.parquet")} == needed
 
 
@@ -143,7 +144,7 @@ def test_the_pages_say_the_same(story: dict[str, Any]) -> None:
 
     told = page(story["report"])
     assert told.startswith(f"# {headline(story['report'])}")
-    assert "Every version is kept that was current in the last 30 days." in told
+    assert "All versions that were current in the last 30 days are kept." in told
     assert "observations version 2 is kept: model version 1" in told
 
 
@@ -176,7 +177,7 @@ def test_young_versions_stay_and_a_dry_run_changes_nothing(small: World, cli: Cl
     assert re.search(rf"^observations +{first} +3 +3 +0 B \(0\) +0 +–$", told.out, re.MULTILINE), told.out
     merged = keep(small)
     assert (of(merged, "observations").merged, merged.freed_files) == (3, 0)
-    assert versions.readable(at(small, "observations")) == list(range(first + 2))
+    assert versions.readable_versions(at(small, "observations")) == list(range(first + 2))
 
 
 def test_the_clock_ahead_frees_nothing_that_was_replaced_within_the_hour(small: World) -> None:
@@ -186,14 +187,14 @@ def test_the_clock_ahead_frees_nothing_that_was_replaced_within_the_hour(small: 
 
 
 def test_without_a_word_of_its_version_a_model_keeps_all(small: World) -> None:
-    from tasks.upkeep.references import of_models, unknown
+    from tasks.upkeep.references import model_references, unknown_versions
 
     assert small.run(NAME).outcome == "promoted"
     [model] = models(small)
     assert (model.observations, model.labels) == (newest(small, "observations"), None)
-    old = list(of_models([model.model_copy(update={"observations": None})]))
-    assert unknown(old, "observations") == unknown(old, "labels") == ("model version 1",)
-    assert unknown(list(of_models([model])), "labels") == ()
+    old = list(model_references([model.model_copy(update={"observations": None})]))
+    assert unknown_versions(old, "observations") == unknown_versions(old, "labels") == ("model version 1",)
+    assert unknown_versions(list(model_references([model])), "labels") == ()
 
 
 def test_what_killed_runs_left_in_staging_goes_after_a_day(small: World) -> None:
@@ -210,12 +211,12 @@ def test_what_killed_runs_left_in_staging_goes_after_a_day(small: World) -> None
 
 
 def test_nobody_else_writes_meanwhile(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.stores.lock import LockTimeoutError
+    from tasks.stores.locks.lock import LockTimeoutError
 
     monkeypatch.setenv("PERENNIAL_LOCK_TIMEOUT", "0.3")
     for what in ("model", "data"):
         code = (
-            "import sys\nfrom tasks.stores.lock import hold\nfrom tasks.stores.settings import load_settings\n"
+            "import sys\nfrom tasks.stores.locks.lock import hold\nfrom tasks.stores.settings import load_settings\n"
             f"with hold(load_settings(), '{NAME}.{what}'):\n    print('held', flush=True)\n    sys.stdin.read()\n"
         )
         holder = subprocess.Popen(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.system.worker import POOL
-from serving.settings import ServeSettings, load_settings
+from perennial.ops.worker import POOL
+from perennial.serving.settings import ServeSettings, load_settings
 from tasks.stores.settings import QUIET, Settings
 from tests.support.docker import commands
 from tests.support.docker.files import (

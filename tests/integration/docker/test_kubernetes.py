@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 from pydantic import SecretStr
 
-from serving.guard import Guard
-from serving.metrics import Metrics
-from serving.settings import ServeSettings
+from perennial.serving.guard import Guard
+from perennial.serving.metrics import Metrics
+from perennial.serving.settings import ServeSettings
 from tests.support.docker import commands
 from tests.support.docker.files import DOCKER, compose, dockerfile
 from tests.support.world import ROOT

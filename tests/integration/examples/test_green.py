@@ -13,9 +13,9 @@ import pytest
 
 from configs import load
 from examples import green
-from tasks.refs import BatchRecord
-from tasks.validation.judge import judge
+from tasks.records.data import BatchRecord
 from tasks.validation.keys import Ids
+from tasks.validation.verdicts import decide_verdicts
 from tests.support.validation.batches import NOW, Home
 from tests.support.world import ROOT
 
@@ -74,7 +74,7 @@ def test_a_date_far_ahead_goes_to_quarantine(home: Home, months: dict[str, Batch
     batch = home.staged("green_tripdata_2023-04.parquet", sink.getvalue().to_pybytes())
     assert any(note.startswith("warning:") and "trip_type" in note for note in batch.notes)
     clocks = {batch.file.sha256: NOW}
-    judged = judge(home.config, [batch], nothing, None, clocks, NOW, home.config.expectations, {})
+    judged = decide_verdicts(home.config, [batch], nothing, None, clocks, NOW, home.config.expectations, {})
     assert (judged[0].accepted, judged[0].quarantined) == (11, 1), judged[0].reasons
 
 

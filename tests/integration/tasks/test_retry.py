@@ -23,7 +23,7 @@ from prefect.states import Failed
 
 from tasks.errors import DataRejectedError, PerennialError, UsageError
 from tasks.retry import RETRIES, can_pass, passes
-from tasks.stores.delta import LakeConflictError
+from tasks.stores.lake.delta import LakeConflictError
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -99,7 +99,7 @@ def test_there_are_three_more_tries(server: str) -> None:
 
 
 def test_waits_grow(server: str) -> None:
-    """What Prefect makes of the options: it waits as long as it is told for each try."""
+    """What Prefect makes of the options: it waits as long as it is reported for each try."""
 
     @task(**RETRIES)
     def work() -> None:
@@ -216,13 +216,13 @@ def test_an_mlflow_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_landing_place_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.stores.landing_remote import LandingError, Remote
+    from tasks.stores.landing.remote import LandingError, Remote
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", NOBODY)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    error = error_of(lambda: Remote("s3://landing/days").look("a.csv"))
+    error = error_of(lambda: Remote("s3://landing/days").stat("a.csv"))
     assert isinstance(error, LandingError)
     assert passes(error)
 
@@ -244,8 +244,8 @@ def test_a_busy_database_passes_and_a_read_only_one_does_not(tmp_path: Path) -> 
 
 
 def test_a_postgresql_that_is_not_there() -> None:
-    from tasks.stores.database import DatabaseError, connect
     from tasks.stores.settings import Settings
+    from tasks.stores.state.database import DatabaseError, connect
 
     settings = Settings(state_url="postgresql+psycopg://u:p@127.0.0.1:9/state")
     error = error_of(lambda: connect(settings).connect())

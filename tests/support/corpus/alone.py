@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from configs import load
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, BatchVerdict, StagedBatch
+from tasks.records.data import BatchRecord, BatchVerdict, StagedBatch
 from tests.support.corpus.base import KINDS, Sample
 from tests.support.validation.batches import Home
 
@@ -95,7 +95,7 @@ def judged(folder: Path, samples: Sequence[Sample]) -> dict[str, Verdict]:
 def _taken(home: Home, batches: Sequence[StagedBatch]) -> list[tuple[BatchRecord | str, str]]:
     """Each file's record; of one that makes an exception, the exception."""
     try:
-        return [(record, record.path) for record in home.take(*batches, now=NOW)]
+        return [(record, record.path) for record in home.commit_batches(*batches, now=NOW)]
     except Exception as error:  # whatever it is, its file is to be named
         if len(batches) == 1:
             return [(repr(error), batches[0].file.path)]

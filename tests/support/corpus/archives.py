@@ -61,15 +61,15 @@ def _gzip() -> Iterator[Sample]:
         ("garbage-behind", whole("e") + b"garbage", ("gzip",)),
         ("wrong-checksum", whole("f")[:-8] + b"\1\2\3\4" + whole("f")[-4:], ("checksum",)),
         ("wrong-length", whole("g")[:-4] + b"\1\2\3\4", ("checksum",)),
-        ("no-checksum", whole("h")[:-8], ("end",)),
+        ("no-checksum", whole("h")[:-8], ("truncated",)),
         ("an-unknown-method", whole("i")[:2] + b"\7" + whole("i")[3:], ("method",)),
         ("packed-twice", gz(whole("j")), ("a gzip file",)),
         ("text-not-packed", _plain("gz-k"), ("gzip",)),
         ("packed-with-bzip2", bz2(_plain("gz-l")), ("gzip",)),
         ("packed-with-xz", lzma.compress(_plain("gz-m")), ("gzip",)),
         ("an-archive-of-tar", gz(_tar(_plain("gz-n"))), ()),
-        ("a-second-member-cut", whole("o") + gz(b"more" * 99)[:-12], ("end",)),
-        ("two-headers", gz(_plain("gz-p")) + gz(b"id;name\n1;x\n" * 20), ("rows refused",)),
+        ("a-second-member-cut", whole("o") + gz(b"more" * 99)[:-12], ("truncated",)),
+        ("two-headers", gz(_plain("gz-p")) + gz(b"id;name\n1;x\n" * 20), ("rows rejected",)),
     ):
         yield Sample(f"archives/{slug}.csv.gz", content, "refused", says)
 
@@ -137,7 +137,7 @@ def _zip() -> Iterator[Sample]:
             f"archives/{slug}.{outer}",
             content,
             "refused",
-            says if not called else ("no ending" if slug == "a-file-without-ending" else "unknown ending",),
+            says if not called else ("no extension" if slug == "a-file-without-ending" else "unknown extension",),
         )
     yield Sample("archives/a-folder-around.zip", one("r", "folder/a.csv"), "whole", rows=ROWS)
     yield Sample(

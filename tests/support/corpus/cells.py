@@ -109,20 +109,20 @@ def _columns() -> Iterator[Sample]:
         return csv_of([{**row, one: row[other], other: row[one]} for row in table])
 
     for one, other, says in (
-        ("x", "y", ("no row is left", "expect_column_values_to_be_between(x)")),
-        ("x", "kind", ("no row is left", "12 type")),
-        ("at", "y", ("no row is left", "12 type")),
-        ("place", "kind", ("no row is left", "in_set(kind)")),
-        ("id", "at", ("no row is left", "12 type")),
+        ("x", "y", ("no valid rows", "expect_column_values_to_be_between(x)")),
+        ("x", "kind", ("no valid rows", "12 type")),
+        ("at", "y", ("no valid rows", "12 type")),
+        ("place", "kind", ("no valid rows", "in_set(kind)")),
+        ("id", "at", ("no valid rows", "12 type")),
     ):
         content = swapped(f"swapped-{one}-{other}", one, other)
         yield Sample(f"cells/values-of-{one}-and-{other}-exchanged.csv", content, "refused", says)
     half = [*rows("half-swapped")[:7], *[{**row, "x": row["y"], "y": row["x"]} for row in rows("half-swapped")[7:]]]
     yield Sample("cells/values-exchanged-from-row-8-on.csv", csv_of(half), "partly", ("x = 1094.5",), 7)
     units = [{**row, "x": row["x"] * 1000 + 1000} for row in rows("units")]
-    yield Sample("cells/in-metres-for-kilometres.jsonl", jsonl_of(units), "refused", ("no row is left", "between(x)"))
+    yield Sample("cells/in-metres-for-kilometres.jsonl", jsonl_of(units), "refused", ("no valid rows", "between(x)"))
     future = [{**row, "at": "2041-08-17T00:00:00Z"} for row in rows("future")]
-    yield Sample("cells/all-of-the-future.csv", csv_of(future), "refused", ("no row is left", "future"))
+    yield Sample("cells/all-of-the-future.csv", csv_of(future), "refused", ("no valid rows", "future"))
     quoted = joined([line.replace(",", "','") for line in lines("quoted")])
     yield Sample("cells/apostrophes-around-values.csv", quoted, "refused", ("quote", "header", "not closed"))
     text = csv_of([{**row, "note": '=HYPERLINK("http://x","y")'} for row in rows("formula")])

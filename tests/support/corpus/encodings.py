@@ -37,7 +37,7 @@ def _encodings() -> Iterator[Sample]:
             "utf-16-of-odd-length",
             text("encodings-g").encode("utf-16")[:-1],
             "refused",
-            ("inside a character", "cut off"),
+            ("inside a character", "truncated"),
         ),
         ("utf-32-without-mark", text("encodings-h").encode("utf-32-le"), "refused", ("NUL",)),
         ("ebcdic", text("encodings-i").encode("cp500"), "refused", ("not utf-8",)),
@@ -108,7 +108,7 @@ def _sizes() -> Iterator[Sample]:
             for place, line in enumerate(lines("sizes-e"))
         ]
     )
-    yield Sample("sizes/a-header-wider-than-the-rows.csv", few, "refused", ("no row is left",))
+    yield Sample("sizes/a-header-wider-than-the-rows.csv", few, "refused", ("no valid rows",))
     wider = [{**row, **{f"c{number}": 1 for number in range(192)}} for row in rows("sizes-f")]
     yield Sample("sizes/columns-beyond-the-limit.jsonl", jsonl_of(wider), "refused", ("201 columns",))
     short = b"".join(b"%d,r,2026-01-01,1,1000,1,bus\n" % number for number in range(20_001))

@@ -78,7 +78,7 @@ def _grids() -> Iterator[Sample]:
     )
     yield Sample("excel/a-column-twice.xlsx", refilled("h", [*names[:8], "x"]), "refused", ("twice: x",))
     yield Sample(
-        "excel/names-exchanged.xlsx", refilled("i", [*names[:3], "y", "x", *names[5:]]), "refused", ("no row",)
+        "excel/names-exchanged.xlsx", refilled("i", [*names[:3], "y", "x", *names[5:]]), "refused", ("no valid rows",)
     )
     yield Sample("excel/numbers-as-names.xlsx", refilled("j", range(9)), "refused", ("columns missing", "found: 0"))
     wide = [[*row, *(f"c{one}" if not at else 1 for one in range(192))] for at, row in enumerate(_grid("k"))]
@@ -106,7 +106,7 @@ def _parts() -> Iterator[Sample]:
     yield Sample("excel/no-shared-texts.xlsx", workbook(_grid("m"), {"xl/sharedStrings.xml": None}), "either")
     yield Sample("excel/encrypted-by-its-flags.xlsx", flagged(excel_of(rows("excel-n"))), "refused", ("encrypted",))
     led = workbook(_grid("o"), {"../../evil.xml": b"<x/>"})
-    yield Sample("excel/a-part-that-leads-elsewhere.xlsx", led, "refused", ("misnamed", "evil"))
+    yield Sample("excel/a-part-that-leads-elsewhere.xlsx", led, "refused", ("invalid name", "evil"))
     yield Sample("excel/an-archive-of-something-else.xlsx", zipped(("readme.txt", b"excel")), "refused")
     yield Sample(
         "excel/an-old-file-with-a-password.xlsx", b"\xd0\xcf\x11\xe0" + bytes(510), "refused", ("password", ".xls")

@@ -28,7 +28,7 @@ def _headers() -> Iterator[Sample]:
             None,
         ),
         ("no-header", joined(lines("headers-c")[1:]), "refused", ("columns missing", "found: 1"), None),
-        ("a-column-twice", head("headers-d", ("note", "x")), "refused", ("columns stand twice: x",), None),
+        ("a-column-twice", head("headers-d", ("note", "x")), "refused", ("columns appear twice: x",), None),
         (
             "a-column-and-its-old-name",
             head("headers-e", ("note", "mode")),
@@ -68,7 +68,7 @@ def _headers() -> Iterator[Sample]:
             ("no header line with names",),
             None,
         ),
-        ("two-names-exchanged", head("headers-n", ("x,y", "y,x")), "refused", ("no row is left", "x"), None),
+        ("two-names-exchanged", head("headers-n", ("x,y", "y,x")), "refused", ("no valid rows", "x"), None),
         (
             "two-text-names-exchanged",
             head("headers-o", ("place", "kind"), (",kind,ok", ",place,ok")),

@@ -48,7 +48,7 @@ def _flipped() -> Iterator[Sample]:
     place = "flipped-one-bit-in-a-page-with-checksum"
     content = bytearray(parquet_of(rows(place), write_page_checksum=True, compression="none"))
     content[content.index(b"stop 7")] ^= 1
-    yield Sample(f"flipped/{place}.parquet", bytes(content), "refused", ("checksum", "Land it anew"))
+    yield Sample(f"flipped/{place}.parquet", bytes(content), "refused", ("checksum", "Land it again"))
 
 
 def _cut() -> Iterator[Sample]:
@@ -79,7 +79,7 @@ def _cut_csv() -> Iterator[Sample]:
     place = "inside-a-utf-8-character"
     content = written("csv", place)
     cut = content[: content.rindex("ü".encode()) + 1]
-    yield Sample(f"cut/{place}.csv", cut, "refused", ("inside a character", "line 13", "cut off"))
+    yield Sample(f"cut/{place}.csv", cut, "refused", ("inside a character", "line 13", "truncated"))
     place = "inside-a-quoted-field"
     content = written("csv", place)
     yield Sample(f"cut/{place}.csv", content[: content.rindex(b", Z")], "refused", ("quote", "never closed"))
@@ -102,7 +102,7 @@ def _cut_json() -> Iterator[Sample]:
         f"cut/{place}.jsonl",
         content[: content.rindex("ü".encode()) + 1],
         "refused",
-        ("inside a character", "cut off"),
+        ("inside a character", "truncated"),
     )
 
 
@@ -137,7 +137,7 @@ def _misnamed() -> Iterator[Sample]:
         yield Sample(
             f"misnamed/unknown-ending.{ending}", content, "refused", ("xls" if ending == "xls" else "unknown",)
         )
-    yield Sample("misnamed/no-ending-at-all", written("csv", "no-ending"), "refused", ("no ending", "source.format"))
+    yield Sample("misnamed/no-ending-at-all", written("csv", "no-ending"), "refused", ("no extension", "source.format"))
     yield Sample("misnamed/capitals.CSV", written("csv", "capitals"), "whole", rows=12)
     yield Sample("misnamed/capitals-twice.JSONL.GZ", written("jsonl.gz", "capitals-twice"), "whole", rows=12)
     for slug in ("blanks in its name", "ünï-cödé-名前", "a,b;c 'd' \"e\" $(f) 100% #g", "-rf", "x" * 200):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flows.ingest import ingest
 from flows.progress import reporting
-from tasks.refs import StageRecord
+from tasks.records.report import StageRecord
 from tests.support.corpus.alone import NOW
 
 

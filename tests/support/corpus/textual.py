@@ -45,13 +45,13 @@ def _rows() -> Iterator[Sample]:
     for slug, (content, says, good) in partly.items():
         yield Sample(f"rows/{slug}.csv", content, "partly", says, good)
     refused: dict[str, tuple[bytes, tuple[str, ...]]] = {
-        "all-rows-short": (joined([lines("rows-n")[0], *["1,n,2026-01-01"] * 5]), ("no row is left",)),
-        "all-rows-long": (every("rows-o", "LINE,,"), ("no row is left",)),
+        "all-rows-short": (joined([lines("rows-n")[0], *["1,n,2026-01-01"] * 5]), ("no valid rows",)),
+        "all-rows-long": (every("rows-o", "LINE,,"), ("no valid rows",)),
         "most-rows-long": (
             joined([*lines("rows-p")[:3], *[f"{row},1" for row in lines("rows-p")[3:]]]),
             ("10 of 12", "50.0%"),
         ),
-        "rows-numbered": (every("rows-q", "1,LINE"), ("no row is left",)),
+        "rows-numbered": (every("rows-q", "1,LINE"), ("no valid rows",)),
         "dump-of-a-database": (b"INSERT INTO trips VALUES (1,'a');\nINSERT INTO trips VALUES (2,'b');\n", ("missing",)),
         "blank-between-fields": (
             joined([row.replace(",", " ") for row in lines("rows-r")]),
@@ -112,7 +112,7 @@ def _quotes() -> Iterator[Sample]:
         ("with-line-ends-inside", edit("quotes-h", ", Zürich", ",\nZürich"), "whole", (), 12),
         ("single", edit("quotes-i", '"', "'"), "either", (), None),
         ("backslash-before", edit("quotes-j", "3, Zürich", '3\\", Zürich'), "either", (), None),
-        ("typographic", edit("quotes-k", '"', "“"), "refused", ("no row is left",), None),
+        ("typographic", edit("quotes-k", '"', "“"), "refused", ("no valid rows",), None),
     )
     for slug, content, fate, says, good in cases:
         yield Sample(f"quotes/{slug}.csv", content, fate, says, good)

@@ -14,7 +14,7 @@ from tests.support.world import ROOT
 
 def perennial_commands() -> dict[str, set[str]]:
     """The commands of `perennial`, each with its options; those of a group as `group command`."""
-    from flows.cli import app
+    from perennial.cli.main import app
 
     group = typer.main.get_command(app)
     found: dict[str, set[str]] = {}

@@ -19,7 +19,7 @@ class Home:
 
     def point(self, version: int, name: str = NAME) -> None:
         """Move the alias champion."""
-        from tasks.stores.tracking import Tracking
+        from tasks.stores.registry.tracking import Tracking
 
         Tracking(self.world.settings, name).set_champion(version)
 

@@ -1,6 +1,6 @@
 """A process whose children put labels, and land them, until it kills them. Arguments: home, a YAML, kills, a seed.
 
-It prints, as JSON, the keys that each child was told are kept.
+It prints, as JSON, the keys that each child was reported are kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from configs.load import read
 from configs.schema import PipelineConfig
-from serving.feedback import Feedback
+from perennial.serving.feedback import Feedback
 from tasks.stores.settings import Settings
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from configs.load import read
 from configs.schema import PipelineConfig
-from tasks.stores import lake  # noqa: F401  # the children fork after this
+from tasks.stores.lake import tables  # noqa: F401  # the children fork after this
 from tests.support.serving.log_world import answer, log_of
 
 THREADS = 2

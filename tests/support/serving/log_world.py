@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema import PipelineConfig
-from serving.log.record import Answer, InputCounts, LogSettings, Meters, PredictionLog, Why
+from perennial.serving.log.record import DropReason, InputCounts, LogSettings, Meters, PredictionLog, PredictionRecord
 from tasks.stores.settings import Settings
 
 AT = 1_780_000_000_000_000
@@ -34,7 +34,7 @@ class Remembered:
     def shipped(self, pipeline: str, rows: int) -> None:
         self._add("shipped", pipeline, rows)
 
-    def dropped(self, pipeline: str, rows: int, why: Why) -> None:
+    def dropped(self, pipeline: str, rows: int, why: DropReason) -> None:
         self._add("dropped", pipeline, rows)
         self.why[why] += rows
 
@@ -49,7 +49,7 @@ class Remembered:
         self.columns.setdefault(column, []).append(counts)
 
 
-def answer(request: str, ids: list[int], *, pipeline: str = "served", **changes: Any) -> Answer:
+def answer(request: str, ids: list[int], *, pipeline: str = "served", **changes: Any) -> PredictionRecord:
     """An answer for rows of the tests' pipeline."""
     rows = len(ids)
     columns: Mapping[str, list[Any]] = {
@@ -58,7 +58,7 @@ def answer(request: str, ids: list[int], *, pipeline: str = "served", **changes:
         "x2": [None] * rows,
         "kind": ["bus"] * rows,
     }
-    made = Answer(
+    made = PredictionRecord(
         pipeline, request, AT, "champion", 1, range(rows), columns, [1 / (one + 3) for one in ids], {}, 2.0, 1.0, ""
     )
     return made._replace(**changes)
@@ -76,7 +76,7 @@ def log_of(
 
 def rows_of(home: Path, config: PipelineConfig) -> list[dict[str, Any]]:
     """Rows of the lake's table `served`, by request and position."""
-    from tasks.stores.lake import Lake
+    from tasks.stores.lake.tables import Lake
 
     found = Lake(Settings(home=home), config).read("served").to_pylist()
     return sorted(found, key=lambda row: (row["_request"], row["_position"], row["_role"]))

@@ -90,7 +90,7 @@ def serving(
     with log.open("ab") as file:
         begin = file.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "serving", *names],
+            [sys.executable, "-m", "perennial.serving", *names],
             env={**clean, **own, **(environment or {})},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,

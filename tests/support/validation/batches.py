@@ -11,10 +11,10 @@ from configs import load
 from configs.schema import PipelineConfig
 from tasks.ingestion.discover import feeds
 from tasks.ingestion.stage import stage
-from tasks.refs import BatchRecord, LandedFile, StagedBatch
-from tasks.stores.lake import Lake
+from tasks.records.data import BatchRecord, LandedFile, StagedBatch
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
-from tasks.validation.take import take
+from tasks.validation.commit import commit_batches
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -74,11 +74,11 @@ class Home:
         source, columns = feeds(self.config)["observations"], self.config.columns_of("observations")
         return stage(self.config, file, path, source, columns, self.folder / f"{file.sha256}.arrow")
 
-    def take(self, *batches: StagedBatch, now: datetime = NOW) -> list[BatchRecord]:
-        return [one for one, _ in take(self.config, self.settings, batches, now, self.config.expectations)]
+    def commit_batches(self, *batches: StagedBatch, now: datetime = NOW) -> list[BatchRecord]:
+        return [one for one, _ in commit_batches(self.config, self.settings, batches, now, self.config.expectations)]
 
     def land(self, name: str, content: str | bytes) -> BatchRecord:
-        (record,) = self.take(self.staged(name, content))
+        (record,) = self.commit_batches(self.staged(name, content))
         return record
 
     def observations(self, columns: Sequence[str] = ("id", "place", "at", "x")) -> list[tuple[object, ...]]:

@@ -40,7 +40,7 @@ def test_every_hour_is_in_the_lake_once(ridden: World) -> None:
 
 
 def test_nothing_new_is_nothing_to_do(ridden: World) -> None:
-    from flows.settled import nothing_new
+    from tasks.lifecycle.up_to_date import nothing_new
 
     assert nothing_new(ridden.config(NAME), ridden.settings)
     assert ridden.run(NAME).outcome == "nothing_to_do"
@@ -48,7 +48,7 @@ def test_nothing_new_is_nothing_to_do(ridden: World) -> None:
 
 
 def test_the_champion_never_sees_what_leaks_the_target(ridden: World) -> None:
-    from tasks.stores.tracking import Tracking
+    from tasks.stores.registry.tracking import Tracking
 
     champion = Tracking(ridden.settings, NAME).champion()
     assert champion is not None
@@ -57,9 +57,9 @@ def test_the_champion_never_sees_what_leaks_the_target(ridden: World) -> None:
 
 def test_the_champion_beats_the_mean_of_the_same_hour_and_weekday(ridden: World) -> None:
     from tasks.features.frame import feature_frame
-    from tasks.stores import models
-    from tasks.stores.lake import Lake
-    from tasks.stores.tracking import Tracking
+    from tasks.stores.lake.tables import Lake
+    from tasks.stores.registry import models
+    from tasks.stores.registry.tracking import Tracking
 
     config = ridden.config(NAME)
     champion = Tracking(ridden.settings, NAME).champion()

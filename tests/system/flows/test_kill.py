@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.stores import models
-from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.candidates import judged
-from tasks.stores.lake import Lake
-from tasks.stores.tables import ROW_ID
+from tasks.stores.lake.schemas import ROW_ID
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry import models
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit
+from tasks.stores.state.candidates import evaluated
 from tests.support.command import perennial
 from tests.support.processes import PATIENCE, Process, await_end, processes
 from tests.support.world import World, make_world, trips, write
@@ -138,16 +138,16 @@ def test_killed_runs_lose_nothing_double_nothing_and_leave_no_server(
     audit = Audit(shaken.settings)
     assert not audit.open_intents(NAME, "candidate")
     assert not audit.open_intents(NAME, MOVE_CHAMPION)
-    outcomes = [outcome for _, _, outcome, _ in judged(audit, NAME)]
+    outcomes = [outcome for _, _, outcome, _ in evaluated(audit, NAME)]
     assert outcomes
     assert set(outcomes) <= {"promoted", "kept_champion"}
-    assert outcomes.count("promoted") == len(audit.reigns(NAME))
+    assert outcomes.count("promoted") == len(audit.champion_periods(NAME))
 
-    from tasks.stores.tracking import Tracking
+    from tasks.stores.registry.tracking import Tracking
 
     champion = Tracking(shaken.settings, NAME).champion()
     assert champion is not None
     assert champion.version == audit.champion(NAME)
-    assert models.answers_probe(Path(champion.folder)) == ""
+    assert models.verify_probe(Path(champion.folder)) == ""
     quarantine = Lake(shaken.settings, shaken.config(NAME)).read("quarantine").num_rows
     assert quarantine == Lake(undisturbed.settings, undisturbed.config(NAME)).read("quarantine").num_rows > 0

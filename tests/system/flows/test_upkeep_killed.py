@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tasks.stores import versions
+from tasks.stores.lake import versions
 from tests.support.upkeep import NAME, age_lake, at, content, keep, lake, newest, three_files
 from tests.support.world import ROOT, World, trips
 
@@ -22,14 +22,14 @@ def small(world: World, server: str) -> World:
 KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
-from tasks.stores import upkeep
-real = upkeep.free
+from tasks.stores.lake import maintenance
+real = maintenance.delete_files
 def dies(opened, names):
     names = list(names)
     real(opened, names[: len(names) // int(sys.argv[2])] if int(sys.argv[2]) else [])
     if names:
         os.kill(os.getpid(), signal.SIGKILL)
-upkeep.free = dies
+maintenance.delete_files = dies
 from flows.upkeep import upkeep as flow
 flow(sys.argv[1])
 """
@@ -60,5 +60,5 @@ def test_killed_it_loses_nothing_and_the_next_run_does_the_rest(small: World, pa
     assert report.freed_files > 0
     for table, before in (("batches", entered), ("observations", last)):
         folder = small.home / "lake" / NAME / table
-        young = {*versions.files(at(small, table, before)), *versions.files(at(small, table, before + 1))}
+        young = {*versions.data_files(at(small, table, before)), *versions.data_files(at(small, table, before + 1))}
         assert {path.name for path in folder.glob("*.parquet*")} == young, table

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.deployment.promote import ask
 from tasks.errors import UsageError
-from tasks.stores.approvals import Approvals
-from tasks.stores.people import People
+from tasks.release.promotion import approval_request
 from tasks.stores.settings import Settings
+from tasks.stores.state.approvals import Approvals
+from tasks.stores.state.tokens import TokenStore
 
 pytestmark = pytest.mark.postgres
 
@@ -22,7 +22,7 @@ Team = Callable[..., Settings]
 
 
 def test_of_answers_given_at_once_one_holds(team: Team) -> None:
-    request = ask("demand", 1, 10, None, "trainer", AT, AT + timedelta(hours=1))
+    request = approval_request("demand", 1, 10, None, "trainer", AT, AT + timedelta(hours=1))
     Approvals(team()).put(request)
     together, held = threading.Barrier(8), []
 
@@ -31,7 +31,9 @@ def test_of_answers_given_at_once_one_holds(team: Team) -> None:
         together.wait()
         with suppress(UsageError):
             held.append(
-                approvals.answer(request, "approve", by=f"person {number}", verified=True, reason="ok", at=AT).by
+                approvals.record_decision(
+                    request, "approve", by=f"person {number}", verified=True, reason="ok", at=AT
+                ).by
             )
 
     threads = [threading.Thread(target=answer, args=(number,)) for number in range(8)]
@@ -46,19 +48,21 @@ def test_of_answers_given_at_once_one_holds(team: Team) -> None:
 
 def test_a_newer_request_supersedes_and_an_expired_one_takes_no_answer(team: Team) -> None:
     approvals = Approvals(team())
-    older, newer = (ask("demand", one, one * 10, None, "trainer", AT, AT + timedelta(hours=1)) for one in (1, 2))
+    older, newer = (
+        approval_request("demand", one, one * 10, None, "trainer", AT, AT + timedelta(hours=1)) for one in (1, 2)
+    )
     approvals.put(older)
     approvals.put(newer)
     assert [one.version for one in approvals.pending("demand", AT)] == [20]
     with pytest.raises(UsageError, match="superseded by version 20"):
-        approvals.answer(older, "approve", by="ana", verified=True, reason="ok", at=AT)
+        approvals.record_decision(older, "approve", by="ana", verified=True, reason="ok", at=AT)
     assert approvals.expire(newer).state(AT) == "expired"
-    with pytest.raises(UsageError, match="nobody answered until"):
-        approvals.answer(newer, "approve", by="ana", verified=True, reason="ok", at=AT)
+    with pytest.raises(UsageError, match="no decision by"):
+        approvals.record_decision(newer, "approve", by="ana", verified=True, reason="ok", at=AT)
 
 
 def test_a_token_tells_its_holder_to_the_whole_team_until_revoked(team: Team) -> None:
-    token = People(team("one")).make_token("ana", at=AT, actor="admin")
-    assert People(team("two")).holder(token) == "ana"
-    People(team("two")).revoke("ana", at=AT, actor="admin")
-    assert People(team("one")).holder(token) is None
+    token = TokenStore(team("one")).make_token("ana", at=AT, actor="admin")
+    assert TokenStore(team("two")).holder(token) == "ana"
+    TokenStore(team("two")).revoke("ana", at=AT, actor="admin")
+    assert TokenStore(team("one")).holder(token) is None

@@ -41,7 +41,7 @@ class Stack:
     def perennial(self, *words: str) -> str:
         """What a command says inside the worker's container."""
         done = subprocess.run(
-            [sys.executable, "-m", "flows.cli", *words],
+            [sys.executable, "-m", "perennial.cli.main", *words],
             cwd=ROOT,
             env=self.env,
             capture_output=True,
@@ -86,7 +86,7 @@ def inside(home: Path) -> dict[str, str]:
 
 def program(words: list[str]) -> list[str]:
     """A command line with this environment's programs."""
-    own = {"python": [], "perennial": ["-m", "flows.cli"], "prefect": ["-c", CLI]}
+    own = {"python": [], "perennial": ["-m", "perennial.cli.main"], "prefect": ["-c", CLI]}
     return [sys.executable, *own.get(words[0], ["-m", words[0]]), *words[1:]]
 
 

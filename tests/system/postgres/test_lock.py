@@ -17,10 +17,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from tasks.stores.database import DatabaseError
-from tasks.stores.lock import LockLostError, LockTimeoutError, hold
-from tasks.stores.lock_postgres import lock_key
+from tasks.stores.locks.lock import LockLostError, LockTimeoutError, hold
+from tasks.stores.locks.postgres import lock_key
 from tasks.stores.settings import Settings
+from tasks.stores.state.database import DatabaseError
 from tests.support.services import Postgres, postgres
 from tests.support.world import ROOT
 
@@ -33,7 +33,7 @@ Team = Callable[..., Settings]
 HOLDER = """
 import sys
 from pathlib import Path
-from tasks.stores.lock import hold
+from tasks.stores.locks.lock import hold
 from tasks.stores.settings import Settings
 with hold(Settings(home=Path(sys.argv[1]), state_url=sys.argv[2], lock_timeout=float(sys.argv[3])), "demand.data"):
     print("held", flush=True)
@@ -44,7 +44,7 @@ print("released", flush=True)
 COUNTER = """
 import sys
 from pathlib import Path
-from tasks.stores.lock import hold
+from tasks.stores.locks.lock import hold
 from tasks.stores.settings import Settings
 count = Path(sys.argv[3])
 for _ in range(15):
@@ -215,7 +215,7 @@ def test_a_server_that_stops_meanwhile_is_noticed(postgres_server: Postgres, tmp
 
 
 def refused(settings: Settings) -> DatabaseError:
-    """What a new connection is told, once the server has stopped."""
+    """What a new connection is reported, once the server has stopped."""
     for _ in range(100):
         try:
             with hold(settings, "other.data"):

@@ -15,11 +15,11 @@ import sqlalchemy as sa
 
 from tasks.errors import UsageError
 from tasks.ingestion.sql import SqlFeed
-from tasks.stores.contents import Contents
-from tasks.stores.landing import Found
+from tasks.stores.landing.folder import FileStat
+from tasks.stores.landing.source_database import SourceDatabaseError
 from tasks.stores.settings import Settings
-from tasks.stores.source_database import SourceDatabaseError
-from tasks.stores.watermarks import Watermarks
+from tasks.stores.state.contents import Contents
+from tasks.stores.state.watermarks import Watermarks
 from tests.support.world import World
 
 pytestmark = pytest.mark.postgres
@@ -80,9 +80,9 @@ def test_each_row_is_fetched_once_by_watermarks_of_any_type(rides: Rides, kind: 
     rides.do(f"CREATE TABLE t (id serial, seq {kind})")
     rides.of("SELECT * FROM t")
     for number, mark in enumerate(marks, start=1):
-        assert rides.feed().waiting() == ""
+        assert rides.feed().pending() == ""
         rides.do(f"INSERT INTO t (seq) VALUES ({mark})")  # noqa: S608  # our own words
-        assert rides.feed().waiting()
+        assert rides.feed().pending()
         assert [row["id"] for row in rides.fetch()] == [number]
     assert rides.fetch() == []
     assert len(list(rides.folder.iterdir())) == 3
@@ -101,8 +101,8 @@ def test_what_is_younger_than_the_lag_waits(rides: Rides, kind: str, taken: str,
     rides.do(f"INSERT INTO t (seq) VALUES ('{taken}'), ('{left}'), ('2041-01-01'), (NULL)")  # noqa: S608
     rides.of("SELECT * FROM t", lag_seconds=60.0)
     assert [row["id"] for row in rides.fetch()] == [1]
-    assert rides.told[0] == "source.sql: 1 row is not fetched, having no seq"
-    assert rides.feed().waiting() == ""
+    assert rides.told[0] == "source.sql: 1 row is not fetched: seq is missing"
+    assert rides.feed().pending() == ""
     assert [row["id"] for row in rides.fetch(NOW + timedelta(days=1))] == [2]
 
 
@@ -195,5 +195,5 @@ def test_a_team_s_state_keeps_watermarks_and_known_contents(team: Callable[..., 
     assert (known.last(), known.intent()) == (NOW, None)
     contents = Contents(one, "db", "labels")
     for size in (1, 2):
-        contents.note(Found("a.csv", size, 1 << 62), "ab", told=size == 2)
-    assert Contents(other, "db", "labels").known() == {Found("a.csv", 2, 1 << 62): ("ab", True)}
+        contents.record(FileStat("a.csv", size, 1 << 62), "ab", reported=size == 2)
+    assert Contents(other, "db", "labels").known() == {FileStat("a.csv", 2, 1 << 62): ("ab", True)}

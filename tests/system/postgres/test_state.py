@@ -16,11 +16,11 @@ import pytest
 import sqlalchemy as sa
 
 from tasks.errors import UsageError
-from tasks.stores import schema
-from tasks.stores.audit import MOVE_CHAMPION, Audit
-from tasks.stores.database import METADATA, connect
-from tasks.stores.outbox import Outbox
 from tasks.stores.settings import Settings
+from tasks.stores.state import schema
+from tasks.stores.state.audit import MOVE_CHAMPION, Audit
+from tasks.stores.state.database import METADATA, connect
+from tasks.stores.state.outbox import Outbox
 from tests.support.migrating import differences
 from tests.support.world import ROOT
 
@@ -35,8 +35,8 @@ RACER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from tasks.stores.audit import Audit
-from tasks.stores.outbox import Outbox
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.outbox import Outbox
 from tasks.stores.settings import Settings
 home, url, api, name, lines = sys.argv[1:]
 settings = Settings(home=Path(home), state_url=url)
@@ -211,7 +211,7 @@ def test_the_audit_says_who_was_champion_when(team: Team) -> None:
         assert [entry.id for entry in audit.open_intents("demand", MOVE_CHAMPION)] == [intent]
         audit.write("demand", MOVE_CHAMPION, "done", at=AT, actor="ana", reason="", details={**details}, intent=intent)
     assert audit.champion("demand") == 2
-    assert [(reign.version, reign.until) for reign in audit.reigns("demand")] == [(1, AT), (2, None)]
+    assert [(reign.version, reign.until) for reign in audit.champion_periods("demand")] == [(1, AT), (2, None)]
     assert audit.pipelines() == ["demand"]
 
 

@@ -17,11 +17,11 @@ import yaml
 
 from configs.load import load
 from examples.breast_cancer.land import land
-from tasks.stores.audit import Audit
-from tasks.stores.lake import Lake
-from tasks.stores.outbox import Outbox
+from tasks.stores.lake.schemas import ROW_ID
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import QUIET, Settings
-from tasks.stores.tables import ROW_ID
+from tasks.stores.state.audit import Audit
+from tasks.stores.state.outbox import Outbox
 from tests.support.command import perennial
 from tests.support.services import Postgres, running
 from tests.support.world import ROOT, World, trips, write
@@ -34,7 +34,7 @@ SHIPPED = "breast_cancer"
 
 
 def environment(server: str, settings: Settings) -> dict[str, str]:
-    """What a process of a team is told, as compose.yaml does."""
+    """What a process of a team is reported, as compose.yaml does."""
     return {
         "PREFECT_API_URL": server,
         "PERENNIAL_STATE_URL": settings.audit_url,
@@ -80,7 +80,7 @@ def test_machines_that_run_one_pipeline_at_once_do_it_once(
     settings = machines[0]
     ids = Lake(settings, world.config(NAME)).read("observations", [ROW_ID]).column(ROW_ID).to_pylist()
     assert (len(ids), len(set(ids))) == (300, 300)
-    assert [reign.version for reign in Audit(settings).reigns(NAME)] == [1]
+    assert [reign.version for reign in Audit(settings).champion_periods(NAME)] == [1]
     done = runs(team_server, "lifecycle", NAME)
     assert [one["state"]["type"] for one in done] == ["COMPLETED", "COMPLETED"]
 
@@ -103,11 +103,15 @@ def worker(
         "PREFECT_WORKER_QUERY_SECONDS": "0.4",
     }
     log = tmp_path / "worker.log"
-    command = [sys.executable, "-m", "flows.cli", "worker"]
+    command = [sys.executable, "-m", "perennial.cli.main", "worker"]
     with running(command, log, lambda: "started" in log.read_text(encoding="utf-8"), env=env, cwd=ROOT):
         shipped = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
         entrypoints = ("flows.ingest.ingest", "flows.lifecycle.lifecycle_flow")
-        kept = [one for one in shipped["deployments"] if one["name"] == SHIPPED and one["entrypoint"] in entrypoints]
+        kept = [
+            one
+            for one in shipped["deployments"]
+            if one["name"] in ("any", SHIPPED) and one["entrypoint"] in entrypoints
+        ]
         assert len(kept) == 2
         file = write(tmp_path / "prefect.yaml", yaml.safe_dump({**shipped, "deployments": kept}))
         deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", f"--prefect-file={file}"]

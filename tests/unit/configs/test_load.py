@@ -1,4 +1,4 @@
-"""A mistake in a YAML is told with its file, line and path, what was found and what is allowed."""
+"""A mistake in a YAML is reported with its file, line and path, what was found and what is allowed."""
 
 import json
 from pathlib import Path

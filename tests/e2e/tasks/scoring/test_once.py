@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tasks.monitoring.window import scored_batches
-from tasks.scoring import due, predict
-from tasks.stores.lake import Lake
-from tasks.stores.tracking import Tracking
+from tasks.scoring import predict, unscored
+from tasks.stores.lake.tables import Lake
+from tasks.stores.registry.tracking import Tracking
 from tests.support.champions import NAME, two_champions
 from tests.support.command import Cli
 from tests.support.homes import Homes
@@ -74,8 +74,8 @@ def test_a_large_batch_goes_in_pieces(two: World, cli: Cli, monkeypatch: pytest.
         two.land(NAME, file, trips(first, 400, seed=5))
         ingest(NAME)
         assert cli("score", NAME, "--json").json()["rows"] == 400
-        monkeypatch.setattr(predict, "PIECE", 7)
-        monkeypatch.setattr(due, "_GROUP_ROWS", 10)
+        monkeypatch.setattr(predict, "PIECE_ROWS", 7)
+        monkeypatch.setattr(unscored, "_GROUP_ROWS", 10)
     paths = {one.batch: one.path for one in lake.ledger()}
     found = lake.read("predictions", ["id", "_batch", "prediction"]).to_pandas().sort_values("id")
     whole, pieces = (found[found["_batch"].map(paths) == file]["prediction"] for file in ("e.csv", "f.csv"))

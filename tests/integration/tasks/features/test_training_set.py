@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError
 from tasks.features.training_set import TARGET, assemble, needed_columns, with_targets
-from tasks.stores.tables import ROW_ID, SEQ, TIMESTAMP
+from tasks.stores.lake.schemas import ROW_ID, SEQ, TIMESTAMP
 
 BASE: dict[str, Any] = {
     "name": "demand",

@@ -22,8 +22,8 @@ from configs.load import ConfigError
 from tasks.errors import PerennialError, UsageError
 from tasks.ingestion import sql
 from tasks.ingestion.sql import SqlFeed, file_name
-from tasks.stores.source_database import SourceDatabaseError
-from tasks.stores.watermarks import Mark, Watermarks, decoded, encoded
+from tasks.stores.landing.source_database import SourceDatabaseError
+from tasks.stores.state.watermarks import Watermark, Watermarks, decoded, encoded
 from tests.support.command import Cli
 from tests.support.world import ROOT, World, trips
 
@@ -84,12 +84,12 @@ def rides(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trip
 # ------------------------------------------------------------------------------------------------ fetching
 def test_each_run_fetches_what_came_since(rides: Trips) -> None:
     assert rides.fetch() == []
-    assert rides.feed().waiting() == ""
+    assert rides.feed().pending() == ""
     rides.add(3, 1, 2)
-    assert rides.feed().waiting() == '["int", "3"]'
+    assert rides.feed().pending() == '["int", "3"]'
     assert rides.fetch() == ["sql-start-3.jsonl"]
     assert [row["seq"] for row in rides.rows("sql-start-3.jsonl")] == [1, 2, 3]
-    assert rides.feed().waiting() == ""
+    assert rides.feed().pending() == ""
     assert rides.fetch() == []
     rides.add(4, 10)
     assert rides.fetch() == ["sql-3-10.jsonl"]
@@ -105,7 +105,7 @@ def test_files_have_at_most_so_many_rows_and_are_cut_between_watermarks(rides: T
     rides.add(1, 2, 2, 2, 3, 5, 5, 5, 5, 6)
     assert rides.fetch() == ["sql-1-2.jsonl", "sql-2-3.jsonl", "sql-3-5.jsonl", "sql-5-6.jsonl", "sql-start-1.jsonl"]
     assert sorted(rides.marks()) == [1, 2, 2, 2, 3, 5, 5, 5, 5, 6]
-    assert "4 rows fetched as sql-3-5.jsonl, more than max_rows: they share one seq" in rides.told[3]
+    assert "4 rows fetched as sql-3-5.jsonl, more than max_rows: they have the same seq" in rides.told[3]
 
 
 def test_rows_without_a_watermark_are_told_of(rides: Trips) -> None:
@@ -113,7 +113,7 @@ def test_rows_without_a_watermark_are_told_of(rides: Trips) -> None:
     assert rides.fetch() == []
     rides.add(1)
     rides.fetch()
-    assert rides.told[:2] == ["source.sql: 2 rows are not fetched, having no seq"] * 2
+    assert rides.told[:2] == ["source.sql: 2 rows are not fetched: seq is missing"] * 2
     assert rides.marks() == [1]
 
 
@@ -150,7 +150,7 @@ def test_texts_of_times_wait_for_the_lag_and_for_times_to_come(rides: Trips) -> 
     rides.add("2026-03-01 11:58:00", "2026-03-01 11:59:30", "2041-01-01 00:00:00")
     assert len(rides.fetch()) == 1
     assert rides.fetch() == []
-    assert rides.feed().waiting() == ""
+    assert rides.feed().pending() == ""
     assert len(rides.fetch(NOW + timedelta(seconds=30))) == 1
     assert rides.fetch(NOW + timedelta(days=365)) == []
     assert sorted(rides.marks()) == ["2026-03-01 11:58:00", "2026-03-01 11:59:30"]
@@ -247,7 +247,7 @@ def test_a_watermark_of_another_kind_than_before_is_told(rides: Trips) -> None:
     rides.add(1)
     rides.fetch()
     rides.add("2026-01-01")
-    with pytest.raises(UsageError, match="found text, and what was fetched before ended at a number"):
+    with pytest.raises(UsageError, match="found text, and the last fetched one is a number"):
         rides.fetch()
     rides.database.execute("UPDATE trips SET seq = x'00'")
     with pytest.raises(UsageError, match="found a value of type bytes; expected numbers, times, dates or text"):
@@ -305,7 +305,7 @@ def test_no_value_loses_anything(value: object, text: str) -> None:
 
 
 decimals = st.decimals(allow_nan=False, allow_infinity=False)
-marks: st.SearchStrategy[Mark] = st.one_of(
+marks: st.SearchStrategy[Watermark] = st.one_of(
     st.integers(),
     st.floats(allow_nan=False, allow_infinity=False),
     decimals,
@@ -322,13 +322,13 @@ def test_no_decimal_loses_anything(value: Decimal) -> None:
 
 
 @given(marks)
-def test_a_watermark_is_read_back_as_it_was(mark: Mark) -> None:
+def test_a_watermark_is_read_back_as_it_was(mark: Watermark) -> None:
     found = decoded(encoded(mark))
     assert (type(found), found) == (type(mark), mark)
 
 
 @given(st.lists(marks, min_size=2, max_size=2, unique_by=encoded), marks | st.none())
-def test_names_of_ranges_are_safe_and_differ(ends: list[Mark], last: Mark | None) -> None:
+def test_names_of_ranges_are_safe_and_differ(ends: list[Watermark], last: Watermark | None) -> None:
     first, second = (file_name(last, one) for one in ends)
     assert first.isascii()
     assert all(one.isalnum() or one in "._-" for one in first)
@@ -343,7 +343,7 @@ import os, signal, sys
 from datetime import datetime
 from configs.load import load
 from tasks.ingestion import sql
-from tasks.stores import watermarks
+from tasks.stores.state import watermarks
 from tasks.stores.settings import load_settings
 
 moment, step = sys.argv[1:]
@@ -383,16 +383,16 @@ def test_a_range_that_was_begun_is_work_to_do_and_one_whose_file_is_there_is_set
     rides.add(1, 2)
     known = Watermarks(rides.world.settings, "db", "observations", "seq")
     known.begin(2, "sql-start-2.jsonl")
-    assert rides.feed().waiting() == "sql-start-2.jsonl"
+    assert rides.feed().pending() == "sql-start-2.jsonl"
     (rides.folder / "sql-start-2.jsonl").touch()
     assert rides.fetch() == []
     assert (known.intent(), known.last()) == (None, 2)
     assert rides.rows("sql-start-2.jsonl") == [], "a file in its place is never written again"
     known.begin(3, "sql-2-3.jsonl")
     (rides.folder / "sql-2-3.jsonl").touch()
-    rides.feed().settle()
+    rides.feed().commit_range()
     assert (known.intent(), known.last()) == (None, 3)
-    assert rides.feed().waiting() == ""
+    assert rides.feed().pending() == ""
 
 
 def test_a_range_whose_rows_moved_on_leaves_no_file(rides: Trips) -> None:
@@ -435,9 +435,9 @@ def story(module_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_database_feeds_a_pipeline(story: Trips, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.due import due
     from flows.ingest import ingest
-    from flows.settled import nothing_new
+    from tasks.lifecycle.due import due
+    from tasks.lifecycle.up_to_date import nothing_new
 
     def taken() -> list[tuple[str, str, int, int]]:
         return [(one.path, one.verdict, one.accepted, one.quarantined) for one in ingest("db", now=NOW).batches]

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from configs.schema import Monitoring
-from tasks.monitoring.drift import columns, holm, verdict
-from tasks.monitoring.measures import Measured, measure
-from tasks.refs import ColumnDrift
+from tasks.monitoring.drift import column_drifts, drift_state, holm
+from tasks.monitoring.measures import ColumnDistance, column_distances
+from tasks.records.decision import ColumnDrift
 
 RULES = Monitoring(warn_effect=0.1, act_effect=0.5, act_share=0.3, significance=0.05)
 p_values = st.lists(st.floats(0, 1), max_size=12)
@@ -67,8 +67,8 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(values: list[float], 
 # --- columns ---
 
 
-def measured(column: str, effect: float, p_value: float, numeric: bool = True) -> Measured:
-    return Measured(column, numeric, effect, p_value)
+def measured(column: str, effect: float, p_value: float, numeric: bool = True) -> ColumnDistance:
+    return ColumnDistance(column, numeric, effect, p_value)
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def measured(column: str, effect: float, p_value: float, numeric: bool = True) -
     [(0.1, 0.04, True), (0.09, 0.0, False), (9.0, 0.05, False), (9.0, 0.06, False), (0.0, 1.0, False)],
 )
 def test_drift_is_a_large_effect_that_is_not_chance(effect: float, p_value: float, drifted: bool) -> None:
-    (found,) = columns([measured("x", effect, p_value)], [], RULES)
+    (found,) = column_drifts([measured("x", effect, p_value)], [], RULES)
     assert found == ColumnDrift(column="x", measure="wasserstein", effect=effect, p_value=p_value, drifted=drifted)
 
 
 def test_many_columns_need_smaller_p_values() -> None:
-    one = columns([measured("x", 1.0, 0.01)], [], RULES)
-    ten = columns([measured("x", 1.0, 0.01), *[measured(f"c{n}", 0.0, 0.9) for n in range(9)]], [], RULES)
+    one = column_drifts([measured("x", 1.0, 0.01)], [], RULES)
+    ten = column_drifts([measured("x", 1.0, 0.01), *[measured(f"c{n}", 0.0, 0.9) for n in range(9)]], [], RULES)
     assert one[0].drifted
     assert ten[0].column == "x"
     assert ten[0].p_value == pytest.approx(0.1)
@@ -90,7 +90,7 @@ def test_many_columns_need_smaller_p_values() -> None:
 
 
 def test_columns_are_sorted_by_effect_then_name() -> None:
-    found = columns(
+    found = column_drifts(
         [measured("b", 0.2, 0.5), measured("a", 0.2, 0.5), measured("c", 0.7, 0.5, numeric=False)], [], RULES
     )
     assert [(one.column, one.measure) for one in found] == [
@@ -101,7 +101,7 @@ def test_columns_are_sorted_by_effect_then_name() -> None:
 
 
 def test_a_lost_column_has_drifted_and_costs_the_others_nothing() -> None:
-    found = columns([measured("x", 0.2, 0.04)], ["gone"], RULES)
+    found = column_drifts([measured("x", 0.2, 0.04)], ["gone"], RULES)
     assert found[0] == ColumnDrift(column="gone", measure="missing", effect=1.0, p_value=0.0, drifted=True)
     assert found[1].drifted
 
@@ -119,12 +119,12 @@ def drifted(*effects: float, of: int = 20) -> list[ColumnDrift]:
 
 
 def test_no_column_is_unknown_never_fine() -> None:
-    assert verdict([], RULES) == ("unknown", ("no column could be measured",))
-    assert verdict(columns([], [], RULES), RULES)[0] == "unknown"
+    assert drift_state([], RULES) == ("unknown", ("no column could be measured",))
+    assert drift_state(column_drifts([], [], RULES), RULES)[0] == "unknown"
 
 
 def test_no_drift_is_ok() -> None:
-    assert verdict(drifted(), RULES) == ("ok", ("none of 20 columns drifted",))
+    assert drift_state(drifted(), RULES) == ("ok", ("none of 20 columns drifted",))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_no_drift_is_ok() -> None:
     ],
 )
 def test_a_share_or_one_strong_column_makes_it_act(effects: tuple[float, ...], state: str) -> None:
-    found, reasons = verdict(drifted(*effects), RULES)
+    found, reasons = drift_state(drifted(*effects), RULES)
     assert found == state
     assert reasons[0].startswith(f"{len(effects)} of 20 columns drifted: c0 (wasserstein {effects[0]:.2f})")
     assert len(reasons) == (2 if state == "act" else 1)
@@ -147,26 +147,26 @@ def test_a_share_or_one_strong_column_makes_it_act(effects: tuple[float, ...], s
 
 def test_a_strong_effect_that_may_be_chance_is_no_reason() -> None:
     chance = [one.model_copy(update={"effect": 3.0, "drifted": False}) for one in drifted(of=5)]
-    assert verdict(chance, RULES)[0] == "ok"
+    assert drift_state(chance, RULES)[0] == "ok"
 
 
 def test_a_lost_column_makes_it_act_alone() -> None:
-    found = columns([measured(f"c{n}", 0.0, 0.9) for n in range(50)], ["gone"], RULES)
-    state, reasons = verdict(found, RULES)
+    found = column_drifts([measured(f"c{n}", 0.0, 0.9) for n in range(50)], ["gone"], RULES)
+    state, reasons = drift_state(found, RULES)
     assert state == "act"
     assert reasons == ("1 of 51 columns drifted: gone (missing 1.00)", "no value any more in gone")
 
 
 def test_a_lost_column_makes_it_act_whatever_the_rules() -> None:
     rules = Monitoring(warn_effect=5.0, act_effect=9.0, act_share=1.0)
-    state, _ = verdict(columns([measured("x", 0.0, 0.9)], ["gone"], rules), rules)
+    state, _ = drift_state(column_drifts([measured("x", 0.0, 0.9)], ["gone"], rules), rules)
     assert state == "act"
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 1)), min_size=1, max_size=8))
 def test_a_verdict_is_ok_only_without_drift(values: list[tuple[float, float]]) -> None:
-    found = columns([measured(f"c{place}", *one) for place, one in enumerate(values)], [], RULES)
-    state, reasons = verdict(found, RULES)
+    found = column_drifts([measured(f"c{place}", *one) for place, one in enumerate(values)], [], RULES)
+    state, reasons = drift_state(found, RULES)
     assert (state == "ok") == (not any(one.drifted for one in found))
     assert state != "unknown"
     assert reasons
@@ -190,16 +190,16 @@ def sample(seed: int, shift: float = 0.0, places: tuple[float, ...] = (0.5, 0.3,
     )
 
 
-def measure_all(current: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Measured]:
-    return {one.column: one for one in measure(current, reference, NUMERIC, CATEGORICAL)}
+def measure_all(current: pd.DataFrame, reference: pd.DataFrame) -> dict[str, ColumnDistance]:
+    return {one.column: one for one in column_distances(current, reference, NUMERIC, CATEGORICAL)}
 
 
 def state_of(current: pd.DataFrame, reference: pd.DataFrame) -> str:
-    return verdict(columns(list(measure_all(current, reference).values()), [], RULES), RULES)[0]
+    return drift_state(column_drifts(list(measure_all(current, reference).values()), [], RULES), RULES)[0]
 
 
 def test_samples_of_one_kind_do_not_drift() -> None:
-    found = columns(list(measure_all(sample(1), sample(2)).values()), [], RULES)
+    found = column_drifts(list(measure_all(sample(1), sample(2)).values()), [], RULES)
     assert {one.column for one in found} == {*NUMERIC, *CATEGORICAL}
     assert [one.column for one in found if one.drifted] == []
     assert state_of(sample(1), sample(2)) == "ok"
@@ -212,7 +212,7 @@ def test_the_same_sample_differs_by_nothing() -> None:
 
 
 def test_a_shifted_number_drifts_alone() -> None:
-    found = columns(list(measure_all(sample(1, shift=0.8), sample(2)).values()), [], RULES)
+    found = column_drifts(list(measure_all(sample(1, shift=0.8), sample(2)).values()), [], RULES)
     assert [one.column for one in found if one.drifted] == ["x"]
     assert state_of(sample(1, shift=0.8), sample(2)) == "act"
 
@@ -228,7 +228,7 @@ def test_effects_and_p_values_are_scipy_s() -> None:
 
 
 def test_other_shares_of_categories_drift() -> None:
-    found = columns(list(measure_all(sample(1, places=(0.1, 0.2, 0.7)), sample(2)).values()), [], RULES)
+    found = column_drifts(list(measure_all(sample(1, places=(0.1, 0.2, 0.7)), sample(2)).values()), [], RULES)
     assert [(one.column, one.measure) for one in found if one.drifted] == [("place", "jensen_shannon")]
 
 
@@ -236,7 +236,7 @@ def test_other_shares_of_categories_drift() -> None:
 def test_a_category_that_one_side_lacks_drifts(side: str) -> None:
     more, fewer = sample(1), sample(2, places=(0.7, 0.3, 0.0))
     pair = (more, fewer) if side == "current" else (fewer, more)
-    found = columns(list(measure_all(*pair).values()), [], RULES)
+    found = column_drifts(list(measure_all(*pair).values()), [], RULES)
     assert [one.column for one in found if one.drifted] == ["place"]
 
 
@@ -257,7 +257,7 @@ def test_a_column_without_any_value_is_not_measured() -> None:
 
 
 def test_nothing_to_measure_is_nothing_measured() -> None:
-    assert measure(sample(1), sample(2), [], []) == []
+    assert column_distances(sample(1), sample(2), [], []) == []
 
 
 def test_a_constant_that_changes_drifts() -> None:
@@ -277,7 +277,7 @@ def test_a_constant_that_stays_does_not() -> None:
 def test_integers_as_categories_are_measured_as_such() -> None:
     current, reference = sample(1), sample(2)
     current["n"], reference["n"] = current["n"] % 3, reference["n"] % 3
-    (found,) = measure(current, reference, [], ["n"])
+    (found,) = column_distances(current, reference, [], ["n"])
     assert not found.numeric
     assert found.effect < RULES.warn_effect
     assert found.p_value > 1e-4

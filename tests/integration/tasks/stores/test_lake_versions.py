@@ -12,12 +12,13 @@ import pytest
 
 from configs import load
 from configs.schema import PipelineConfig
-from tasks.refs import BatchRecord, NewerRecordError
-from tasks.stores import delta, upkeep
-from tasks.stores.delta import Part
-from tasks.stores.lake import Lake
+from tasks.records.base import NewerRecordError
+from tasks.records.data import BatchRecord
+from tasks.stores.lake import delta, maintenance
+from tasks.stores.lake.delta import TransactionRows
+from tasks.stores.lake.schemas import DUPLICATES, LEDGER, TableName, own_columns
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
-from tasks.stores.tables import DUPLICATES, LEDGER, TableName, own_columns
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 LATER = pa.field("of_a_newer_version", pa.string())
@@ -68,7 +69,7 @@ def row(schema: pa.Schema, text: str) -> pa.Table:
 
 
 def put(lake: Lake, table: TableName, schema: pa.Schema, text: str) -> None:
-    delta.append_once(lake.url(table), schema, [Part(text, 1, row(schema, text))])
+    delta.append_once(lake.url(table), schema, [TransactionRows(text, 1, row(schema, text))])
 
 
 @pytest.mark.parametrize("table", OWN)
@@ -97,7 +98,7 @@ def test_columns_of_a_newer_table_stay_and_are_empty_in_our_rows(lake: Lake, tab
     assert lake.read(table, whole.names).schema.names == whole.names
     opened = lake.open(table)
     assert opened is not None
-    assert upkeep.compact(opened) == 2
+    assert maintenance.compact(opened) == 2
     assert sorted(map(str, lake.read(table, [LATER.name]).column(0).to_pylist())) == ["None", "new"]
 
 
@@ -111,7 +112,7 @@ def record(seq: int, **changes: Any) -> BatchRecord:
 def ledger_of(lake: Lake, schema: pa.Schema, *records: BatchRecord, **more: str) -> None:
     for one in records:
         rows = pa.Table.from_pylist([{**one.model_dump(), **more}], schema=schema)
-        delta.append_once(lake.url("batches"), schema, [Part(one.batch, one.seq, rows)])
+        delta.append_once(lake.url("batches"), schema, [TransactionRows(one.batch, one.seq, rows)])
 
 
 def test_the_ledger_of_an_older_version_is_read_and_gone_on_with(lake: Lake) -> None:
@@ -119,14 +120,14 @@ def test_the_ledger_of_an_older_version_is_read_and_gone_on_with(lake: Lake) -> 
     ledger_of(lake, older, record(1))
     assert lake.ledger() == [record(1)]
     lake.create()
-    lake.enter([record(2, notes=("read as utf-16",), superseded=2, former="b0")])
+    lake.append_ledger([record(2, notes=("read as utf-16",), superseded=2, former="b0")])
     assert lake.ledger() == [record(1), record(2, notes=("read as utf-16",), superseded=2, former="b0")]
 
 
 def test_the_ledger_of_a_newer_version_is_read_and_gone_on_with(lake: Lake) -> None:
     ledger_of(lake, pa.schema([*LEDGER, LATER]), record(1), of_a_newer_version="x")
     lake.create()
-    lake.enter([record(2)])
+    lake.append_ledger([record(2)])
     assert lake.ledger() == [record(1), record(2)]
 
 

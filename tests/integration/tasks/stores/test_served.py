@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.deployment.requests import _version
-from tasks.stores import delta, upkeep, versions
-from tasks.stores.delta import Part
-from tasks.stores.lake import Lake
-from tasks.stores.tables import AT, PROPERTIES, REQUEST, SERVED_DAYS, TableName
+from tasks.release.rollout.requests import _version
+from tasks.stores.lake import delta, maintenance, versions
+from tasks.stores.lake.delta import TransactionRows
+from tasks.stores.lake.schemas import AT, PROPERTIES, REQUEST, SERVED_DAYS, TableName
+from tasks.stores.lake.tables import Lake
 from tests.support.ageing import age
 from tests.support.world import World, make_world
 
@@ -28,9 +28,9 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     return Lake(world.settings, world.pipeline(NAME))
 
 
-def part(lake: Lake, worker: str, number: int, rows: int = 2) -> Part:
+def part(lake: Lake, worker: str, number: int, rows: int = 2) -> TransactionRows:
     found = [{REQUEST: f"{worker}-{number}", "model_version": 1}] * rows
-    return Part(worker, number, pa.Table.from_pylist(found, schema=lake.schema(NAME)), rising=True)
+    return TransactionRows(worker, number, pa.Table.from_pylist(found, schema=lake.schema(NAME)), ordered=True)
 
 
 def put(lake: Lake, worker: str, *numbers: int) -> int:
@@ -82,12 +82,12 @@ def test_transactions_are_forgotten_after_their_days_at_a_checkpoint(lake: Lake)
     assert requests(lake) == ["new-1", "old-1", "old-2", "steady-1", "steady-2"]
 
 
-def test_transactions_that_are_not_rising_stay(lake: Lake) -> None:
-    lake.append_parts_once(NAME, [part(lake, "once", 1)._replace(rising=False)])
+def test_transactions_that_are_not_ordered_stay(lake: Lake) -> None:
+    lake.append_parts_once(NAME, [part(lake, "once", 1)._replace(ordered=False)])
     age(Path(lake.url(NAME)), 10 * SERVED_DAYS)
     opened(lake).create_checkpoint()
     assert noted(lake) == ["once"]
-    assert lake.append_parts_once(NAME, [part(lake, "once", 7)._replace(rising=False)]) == 0
+    assert lake.append_parts_once(NAME, [part(lake, "once", 7)._replace(ordered=False)]) == 0
 
 
 def test_the_log_is_cut_and_upkeep_goes_on(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,21 +95,21 @@ def test_the_log_is_cut_and_upkeep_goes_on(lake: Lake, monkeypatch: pytest.Monke
     url = lake.url(NAME)
     for number in range(1, 12):
         put(lake, "a", number)
-    assert upkeep.checkpoint(opened(lake))
+    assert maintenance.checkpoint(opened(lake))
     age(Path(url), 5)
     for number in range(12, 101):
         put(lake, "a", number)
     kept = [int(path.stem) for path in log(lake)]
     assert kept == list(range(11, 101))
-    assert upkeep.compact(opened(lake)) == 100
+    assert maintenance.compact(opened(lake)) == 100
     merged = opened(lake)
-    since = versions.version_at(merged, versions.moments(merged)[-1][1])
+    since = versions.version_at(merged, versions.timestamps(merged)[-1][1])
     assert since == 11
-    assert upkeep.unneeded(url, merged, since, []) == {}
-    monkeypatch.setattr(upkeep, "LEAST_AGE", timedelta(0))
-    freed = upkeep.unneeded(url, merged, merged.version(), [])
-    upkeep.free(merged, freed)
-    assert (len(freed), len(versions.files(merged))) == (100, 1)
+    assert maintenance.unreferenced_files(url, merged, since, []) == {}
+    monkeypatch.setattr(maintenance, "MINIMUM_AGE", timedelta(0))
+    freed = maintenance.unreferenced_files(url, merged, merged.version(), [])
+    maintenance.delete_files(merged, freed)
+    assert (len(freed), len(versions.data_files(merged))) == (100, 1)
     assert put(lake, "a", 100, 101) == 1
     assert len(requests(lake)) == 101
 
@@ -141,8 +141,8 @@ def test_merged_files_have_groups_of_rows_of_which_few_are_read(lake: Lake) -> N
     for half in range(2):
         rows = pa.table({AT: pa.array([edge + timedelta(seconds=120_000 * half + one) for one in range(120_000)])})
         lake.append(NAME, rows.cast(pa.schema([lake.schema(NAME).field(AT)])))
-    assert upkeep.compact(opened(lake)) == 2
-    (name,) = versions.files(opened(lake))
+    assert maintenance.compact(opened(lake)) == 2
+    (name,) = versions.data_files(opened(lake))
     found = pq.ParquetFile(Path(lake.url(NAME)) / name).metadata
     assert [found.row_group(one).num_rows for one in range(found.num_row_groups)] == [100_000, 100_000, 40_000]
     assert found.row_group(0).column(0).compression == "ZSTD"

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import UsageError
-from tasks.stores import models, staging
-from tasks.stores.fitted import fitted_digest
+from tasks.stores.lake import staging
+from tasks.stores.registry import models
+from tasks.stores.registry.fitted import fitted_digest
 from tasks.training.fit import train
 from tests.support.fits import ALL, THREADS, answered, config, fit, rows, training_set
 from tests.support.world import ROOT

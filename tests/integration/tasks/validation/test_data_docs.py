@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tasks.refs import BatchRecord, ExpectationResult
+from tasks.records.data import BatchRecord, ExpectationResult
 from tasks.validation.docs.build import build
-from tasks.validation.docs.judged import JudgedBatch, newest
-from tasks.validation.docs.site import KEPT, folder, make
+from tasks.validation.docs.judged import BatchWithResults, newest
+from tasks.validation.docs.site import MAX_PAGES, build_docs, folder
 from tests.support.world import World, trips
 
 HOSTILE = '<script>alert(1)</script><img src="https://example.invalid/x.png">'
@@ -28,7 +28,7 @@ def result(name: str, *, column: str = "x", success: bool = False, **found: Any)
     )
 
 
-def batch(seq: int, results: Sequence[ExpectationResult] = (), **changes: Any) -> JudgedBatch:
+def batch(seq: int, results: Sequence[ExpectationResult] = (), **changes: Any) -> BatchWithResults:
     known: dict[str, Any] = {
         "seq": seq,
         "batch": f"{seq:064x}",
@@ -46,7 +46,7 @@ def batch(seq: int, results: Sequence[ExpectationResult] = (), **changes: Any) -
         "event_time_max": None,
         "ingested_at": datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=seq),
     }
-    return JudgedBatch(batch=BatchRecord(**{**known, **changes}), results=tuple(results))
+    return BatchWithResults(batch=BatchRecord(**{**known, **changes}), results=tuple(results))
 
 
 class Loads(HTMLParser):
@@ -236,9 +236,13 @@ def test_from_landing_to_a_page(module_world: World) -> None:
     # what the command makes of the table is what the flow made
     made = {path.relative_to(place): path.read_bytes() for path in pages(place)}
     (place / ".made-by").unlink()
-    from tasks.stores.lake import Lake
+    from tasks.stores.lake.tables import Lake
 
-    assert make(module_world.settings, config).pages == len(newest(Lake(module_world.settings, config), KEPT)) == 2
+    assert (
+        build_docs(module_world.settings, config).pages
+        == len(newest(Lake(module_world.settings, config), MAX_PAGES))
+        == 2
+    )
     again = {path.relative_to(place): path.read_bytes() for path in pages(place)}
     assert {name: strip(page) for name, page in made.items()} == {name: strip(page) for name, page in again.items()}
 

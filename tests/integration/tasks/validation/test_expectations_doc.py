@@ -12,7 +12,7 @@ import yaml
 from configs.base import ColumnType
 from configs.contract import Expectation
 from tasks.validation import gallery
-from tasks.validation.expectations import misfits, questions
+from tasks.validation.expectations import invalid_expectations, prepare_expectations
 from tests.support.world import ROOT
 
 TYPES: dict[str, ColumnType] = {
@@ -55,13 +55,13 @@ def test_every_expectation_has_its_row() -> None:
 
 @pytest.mark.parametrize("name", usable())
 def test_the_example_can_be_asked(name: str) -> None:
-    assert list(misfits([example(name)], TYPES)) == []
+    assert list(invalid_expectations([example(name)], TYPES)) == []
 
 
 @pytest.mark.parametrize("name", usable())
 def test_the_section_says_how_it_is_asked(name: str) -> None:
-    (question,) = questions([example(name)], TYPES)
-    assert question.composes == (rows()[name][0] == STREAMED)
+    (question,) = prepare_expectations([example(name)], TYPES)
+    assert question.row_wise == (rows()[name][0] == STREAMED)
 
 
 ARGUMENTS = {
@@ -82,7 +82,7 @@ ARGUMENTS = {
 def test_what_can_not_be_used_is_refused() -> None:
     named = {name for name, (title, _) in rows().items() if title == UNUSABLE}
     assert named == {*ARGUMENTS, "unexpected_rows_expectation"}  # whose name no YAML takes
-    asked = [Expectation.model_validate({"type": name, "arguments": given}) for name, given in ARGUMENTS.items()]
-    assert [number for number, _ in misfits(asked, TYPES)] == list(range(len(asked)))
+    asked = [Expectation.model_validate({"type": name, "arguments": told}) for name, told in ARGUMENTS.items()]
+    assert [number for number, _ in invalid_expectations(asked, TYPES)] == list(range(len(asked)))
     with pytest.raises(ValueError, match="pattern"):
         Expectation(type="unexpected_rows_expectation")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from benchmarks import accounts, crash_child
-from tasks.refs import BatchRecord, StagedBatch
-from tasks.stores.halfway import forget
-from tasks.stores.lake import Lake
+from tasks.records.data import BatchRecord, StagedBatch
+from tasks.stores.lake.partial_commits import delete_orphan_duplicates
+from tasks.stores.lake.tables import Lake
 from tests.support.validation.batches import Home, pipeline
 from tests.support.world import write
 
@@ -74,9 +74,9 @@ def test_another_file_lands_before_the_next_run(tmp_path: Path, table: str, firs
     home.land("old.csv", OLD)
     mine = home.staged("mine.csv", MINE)
     with dying(table):
-        home.take(mine)
+        home.commit_batches(mine)
     theirs = home.staged("theirs.csv", THEIRS)
-    home.take(*([theirs, mine] if first else [mine, theirs]))
+    home.commit_batches(*([theirs, mine] if first else [mine, theirs]))
     assert values(home) == ALL
     assert faults(home) == []
     assert by_path(home.lake.ledger())["mine.csv"].quarantined == 1
@@ -88,9 +88,9 @@ def test_another_file_is_taken_in_before_the_one_that_was_left(tmp_path: Path, t
     home.land("old.csv", OLD)
     mine = home.staged("mine.csv", MINE)
     with dying(table):
-        home.take(mine)
+        home.commit_batches(mine)
     home.land("theirs.csv", THEIRS)
-    home.take(mine)
+    home.commit_batches(mine)
     assert values(home) == ALL
     assert faults(home) == []
 
@@ -101,10 +101,10 @@ def test_a_run_that_dies_twice(tmp_path: Path, table: str) -> None:
     home.land("old.csv", OLD)
     mine, theirs = home.staged("mine.csv", MINE), home.staged("theirs.csv", THEIRS)
     with dying("batches"):
-        home.take(mine)
+        home.commit_batches(mine)
     with dying(table):
-        home.take(mine, theirs)
-    home.take(theirs, mine)
+        home.commit_batches(mine, theirs)
+    home.commit_batches(theirs, mine)
     assert values(home) == ALL
     assert faults(home) == []
 
@@ -117,12 +117,12 @@ def test_other_rules_hold_for_the_next_run(tmp_path: Path, table: str, maximum: 
     home.land("old.csv", OLD)
     mine = home.staged("mine.csv", MINE)
     with dying(table):
-        home.take(mine)
+        home.commit_batches(mine)
     columns = dict(home.config.contract.columns)
     columns["x"] = columns["x"].model_copy(update={"maximum": float(maximum)})
     contract = home.config.contract.model_copy(update={"columns": columns})
     home.config = home.config.model_copy(update={"contract": contract})
-    home.take(mine)
+    home.commit_batches(mine)
     assert len(values(home)) == count
     assert faults(home) == []
 
@@ -132,8 +132,8 @@ def test_a_file_that_can_not_be_read_any_more_came_in_all_the_same(tmp_path: Pat
     home.land("old.csv", OLD)
     mine = home.staged("mine.csv", MINE)
     with dying("batches"):
-        home.take(mine)
-    (record,) = home.take(StagedBatch(file=mine.file, refusal="too large by the limits of now"))
+        home.commit_batches(mine)
+    (record,) = home.commit_batches(StagedBatch(file=mine.file, refusal="too large by the limits of now"))
     assert (record.verdict, record.accepted, record.duplicates, record.superseded) == ("accepted", 2, 2, 1)
     assert "too large by the limits of now" in record.notes[-1]
     assert home.lake.dataset(home.lake.ledger()).rows == len(values(home)) == 4
@@ -143,10 +143,10 @@ def test_records_of_duplicates_go_with_a_file_that_never_came_in(tmp_path: Path)
     home = Home(tmp_path, pipeline(tmp_path, LATEST))
     home.land("old.csv", OLD)
     with dying("observations"):
-        home.take(home.staged("mine.csv", MINE))
+        home.commit_batches(home.staged("mine.csv", MINE))
     assert home.lake.read("duplicates").num_rows == 3
-    assert forget(home.lake, home.lake.ledger()) == 3
-    assert forget(home.lake, home.lake.ledger()) == 0
+    assert delete_orphan_duplicates(home.lake, home.lake.ledger()) == 3
+    assert delete_orphan_duplicates(home.lake, home.lake.ledger()) == 0
     home.land("theirs.csv", THEIRS)
     assert faults(home) == []
 
@@ -182,8 +182,8 @@ def test_a_refused_row_keeps_its_reason(tmp_path: Path) -> None:
     home = Home(tmp_path, pipeline(tmp_path))
     mine = home.staged("mine.csv", MINE)
     with dying("quarantine"):
-        home.take(mine)
-    home.take(mine, home.staged("theirs.csv", THEIRS))
+        home.commit_batches(mine)
+    home.commit_batches(mine, home.staged("theirs.csv", THEIRS))
     entries = home.lake.read("quarantine", ["path", "row", "expectation"]).sort_by("row").to_pylist()
     told = [(one["row"], one["expectation"]) for one in entries if one["path"] == "mine.csv"]
     assert told == [(4, "duplicate_key"), (5, "expect_column_values_to_be_between(x)")]

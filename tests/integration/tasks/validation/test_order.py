@@ -52,7 +52,7 @@ def land(home: Home, runs: list[list[list[Row]]]) -> None:
         for file in run:
             number += 1
             staged.append(home.staged(f"{number}.csv", content(file)))
-        home.take(*staged)
+        home.commit_batches(*staged)
 
 
 def check_accounts(home: Home) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.refs import BatchRecord
+from tasks.records.data import BatchRecord
 from tasks.validation import rows as pieces
 from tests.support.validation.batches import NOW, Home, pipeline
 
@@ -45,8 +45,8 @@ class TestTimes:
     def test_judged_again_a_batch_has_its_first_clock(self, tmp_path: Path) -> None:
         there = home(tmp_path, "{future: quarantine}")
         first, again = (there.staged("a.csv", HEADER + EARLY + "3,a,2026-03-09,1\n") for _ in range(2))
-        assert there.take(first)[0].accepted == 2
-        assert there.take(again, now=datetime(2026, 4, 1, tzinfo=UTC))[0].accepted == 2
+        assert there.commit_batches(first)[0].accepted == 2
+        assert there.commit_batches(again, now=datetime(2026, 4, 1, tzinfo=UTC))[0].accepted == 2
 
     def test_late_rows_are_held_against_what_came_before(self, tmp_path: Path) -> None:
         there = home(tmp_path, "{late: quarantine, late_after_hours: 24}")
@@ -72,8 +72,8 @@ class TestKeys:
         assert outcome(there.land("b.csv", HEADER + "1,a,2026-01-03,3\n2,a,2026-01-03,3\n")) == ("accepted", 1, 1, 0)
         reasons = there.lake.read("quarantine", ["reason"]).column("reason").to_pylist()
         assert sorted(reasons) == [
-            "its key came in with an earlier file",
-            "its key stands in an earlier row of this file",
+            "a row of an earlier file has the same key",
+            "an earlier row of this file has the same key",
         ]
         assert [row[3] for row in there.observations()] == [1.0, 3.0]
 
@@ -81,7 +81,10 @@ class TestKeys:
         there = home(tmp_path, share=0.4)
         bad = there.staged("a.csv", HEADER + "1,a,2026-01-01,1\n1,a,2026-01-01,1\n")
         good = there.staged("b.csv", HEADER + "1,a,2026-01-02,2\n")
-        assert [outcome(one) for one in there.take(bad, good)] == [("rejected", 0, 2, 0), ("accepted", 1, 0, 0)]
+        assert [outcome(one) for one in there.commit_batches(bad, good)] == [
+            ("rejected", 0, 2, 0),
+            ("accepted", 1, 0, 0),
+        ]
 
     def test_keep_first_records_the_others(self, tmp_path: Path) -> None:
         there = home(tmp_path, "{duplicate_key: keep_first}")
@@ -115,7 +118,7 @@ class TestKeys:
         there.land("a.csv", HEADER + EARLY)
         text = HEADER + "1,a,2026-02-01,9\n"
         once, again = (there.staged("b.csv", text) for _ in range(2))
-        (first,), (second,) = there.take(once), there.take(again)
+        (first,), (second,) = there.commit_batches(once), there.commit_batches(again)
         assert (first.accepted, first.superseded) == (second.accepted, second.superseded) == (1, 1)
         assert there.lake.read("duplicates").num_rows == 1
 
@@ -179,7 +182,7 @@ def test_pieces_of_any_size_come_to_the_same(tmp_path: Path, monkeypatch: pytest
 def test_files_asked_together_have_results_of_their_own(tmp_path: Path) -> None:
     there = home(tmp_path, expectations=ASKED)
     texts = (TEN, HEADER + "9,a,2026-01-01,9\n10,a,2026-01-01,1\n", HEADER + "11,a,2026-01-01,2\n")
-    records = there.take(*(there.staged(f"{number}.csv", text) for number, text in enumerate(texts)))
+    records = there.commit_batches(*(there.staged(f"{number}.csv", text) for number, text in enumerate(texts)))
     assert [outcome(one)[0] for one in records] == ["accepted", "rejected", "rejected"]
     assert "expect_column_values_to_be_between(x): 1 of 2 fail (50.0%)" in records[1].reasons[0]
     assert records[2].reasons == ("expect_table_row_count_to_be_between: observed 1, expected min_value=2",)

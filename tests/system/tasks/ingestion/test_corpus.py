@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tasks.refs import BatchRecord
-from tasks.stores.lake import Lake
+from tasks.records.data import BatchRecord
+from tasks.stores.lake.tables import Lake
 from tests.support.corpus import build, table
 from tests.support.corpus.alone import YAML, Verdict, judged
 from tests.support.corpus.base import Row, Sample, rows

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
 from tests.support.champions import NAME, two_champions
 from tests.support.command import Cli, perennial
 from tests.support.homes import Homes

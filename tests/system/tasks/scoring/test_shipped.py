@@ -62,7 +62,7 @@ SHIPPED = [
 def _service_answers_alike(
     world: World, name: str, source: Path, log: Path, predicted: npt.NDArray[np.generic]
 ) -> None:
-    """An MLflow client as it comes, and curl as the README has it, get what the loaded model answers, each digit."""
+    """An MLflow client as it comes, and curl, get what the loaded model answers, each digit."""
     from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 
     with serving(world.home, world.configs, log, name) as service:
@@ -99,8 +99,8 @@ def test_a_scored_file_holds_the_model_s_answers(
     source = write(tmp_path / "day.csv", rows)
     _, predicted, likely = asked(module_world, name, source)
     found = {}
-    for piece in (predict.PIECE, 7):
-        monkeypatch.setattr(predict, "PIECE", piece)
+    for piece in (predict.PIECE_ROWS, 7):
+        monkeypatch.setattr(predict, "PIECE_ROWS", piece)
         output = tmp_path / f"by-{piece}.parquet"
         said = cli("score", name, "--input", str(source), "--output", str(output))
         assert said.code == 0, said

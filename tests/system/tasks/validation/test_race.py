@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import accounts, crash, crash_child, crash_files
 from configs import load
-from tasks.stores.lake import Lake
+from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import load_settings
 from tests.support.validation import racers
 from tests.support.world import ROOT

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import PipelineConfig
-from tasks.evaluation.gates import Facts, against_champion, judge, policy, quality, servable
-from tasks.evaluation.judge import Circumstances, Holdout, verdict
-from tasks.measures.metrics import Answers
-from tasks.refs import GateResult, Interval, MetricSet, Verdict
+from tasks.evaluation.evaluate import CandidateContext, Holdout, evaluate_candidate
+from tasks.evaluation.gates import GateInputs, comparison_gate, evaluate_gates, policy_gate, quality_gate, servable_gate
+from tasks.records.decision import GateResult, Interval, MetricSet, Verdict
+from tasks.statistics.metrics import ModelPredictions
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 BASE: dict[str, Any] = {
@@ -28,7 +28,7 @@ BASE: dict[str, Any] = {
     "training": {"estimator": "sklearn.linear_model.Ridge"},
     "evaluation": {"primary": "mae"},
 }
-FACTS = Facts(
+FACTS = GateInputs(
     metrics=MetricSet(rows=80, values={"mae": 1.0, "rmse": 1.5, "r2": 0.6}),
     baseline=MetricSet(rows=80, values={"mae": 3.0, "rmse": 3.5, "r2": 0.0}),
     champion_version=3,
@@ -56,57 +56,59 @@ def bounded(*bounds: dict[str, Any]) -> PipelineConfig:
 
 def compared(low: float, high: float = 9.0, **rule: Any) -> GateResult:
     interval = Interval(estimate=(low + high) / 2, low=low, high=high, confidence=0.95)
-    return against_champion(evaluated(comparison=rule), replace(FACTS, comparison=interval))
+    return comparison_gate(evaluated(comparison=rule), replace(FACTS, comparison=interval))
 
 
 # --- Q01 ---
 
 
 def test_quality_passes_where_all_bounds_hold() -> None:
-    found = quality(bounded({"metric": "r2", "minimum": 0.5, "maximum": 0.9}, {"metric": "mae", "maximum": 2.0}), FACTS)
+    found = quality_gate(
+        bounded({"metric": "r2", "minimum": 0.5, "maximum": 0.9}, {"metric": "mae", "maximum": 2.0}), FACTS
+    )
     assert (found.code, found.severity, found.outcome) == ("Q01", "block", "pass")
-    assert found.reason == "mae 1 on 80 holdout rows; every bound holds"
+    assert found.reason == "mae 1 on 80 holdout rows; all bounds are met"
     assert found.evidence == {"rows": 80, "mae": 1.0, "rmse": 1.5, "r2": 0.6}
 
 
 def test_quality_passes_without_bounds_and_says_so() -> None:
-    assert quality(config(), FACTS).outcome == "pass"
-    assert "no bound is set" in quality(config(), FACTS).reason
+    assert quality_gate(config(), FACTS).outcome == "pass"
+    assert "no bounds are configured" in quality_gate(config(), FACTS).reason
 
 
 @pytest.mark.parametrize(
     ("bound", "reason"),
     [
-        ({"metric": "r2", "minimum": 0.61}, "r2 is 0.6, at least 0.61 is asked"),
-        ({"metric": "mae", "maximum": 0.99}, "mae is 1, at most 0.99 is asked"),
-        ({"metric": "rmse", "minimum": 2, "maximum": 3}, "rmse is 1.5, at least 2 is asked"),
+        ({"metric": "r2", "minimum": 0.61}, "r2 is 0.6, at least 0.61 is required"),
+        ({"metric": "mae", "maximum": 0.99}, "mae is 1, at most 0.99 is allowed"),
+        ({"metric": "rmse", "minimum": 2, "maximum": 3}, "rmse is 1.5, at least 2 is required"),
     ],
 )
 def test_quality_fails_where_a_bound_is_broken(bound: dict[str, Any], reason: str) -> None:
-    found = quality(bounded({"metric": "mae", "maximum": 2.0}, bound), FACTS)
+    found = quality_gate(bounded({"metric": "mae", "maximum": 2.0}, bound), FACTS)
     assert (found.outcome, found.reason, found.blocks) == ("fail", reason, True)
 
 
 @pytest.mark.parametrize("bound", [{"metric": "r2", "minimum": 0.6}, {"metric": "mae", "maximum": 1.0}])
 def test_a_bound_reached_exactly_holds(bound: dict[str, Any]) -> None:
-    assert quality(bounded(bound), FACTS).outcome == "pass"
+    assert quality_gate(bounded(bound), FACTS).outcome == "pass"
 
 
 def test_quality_fails_where_a_bounded_metric_is_not_there() -> None:
     facts = replace(FACTS, metrics=MetricSet(rows=1, values={"mae": 1.0}))
-    found = quality(bounded({"metric": "r2", "minimum": 0.1}), facts)
+    found = quality_gate(bounded({"metric": "r2", "minimum": 0.1}), facts)
     assert (found.outcome, found.reason) == ("fail", "r2 can't be computed")
 
 
 def test_quality_errs_where_the_primary_metric_is_not_there() -> None:
-    found = quality(evaluated("r2"), replace(FACTS, metrics=MetricSet(rows=1, values={"mae": 1.0})))
+    found = quality_gate(evaluated("r2"), replace(FACTS, metrics=MetricSet(rows=1, values={"mae": 1.0})))
     assert (found.outcome, found.blocks) == ("error", True)
     assert found.reason == "r2 can't be computed on 1 holdout rows"
 
 
 def test_all_broken_bounds_are_told() -> None:
-    found = quality(bounded({"metric": "r2", "minimum": 0.9}, {"metric": "mae", "maximum": 0.5}), FACTS)
-    assert found.reason == "r2 is 0.6, at least 0.9 is asked; mae is 1, at most 0.5 is asked"
+    found = quality_gate(bounded({"metric": "r2", "minimum": 0.9}, {"metric": "mae", "maximum": 0.5}), FACTS)
+    assert found.reason == "r2 is 0.6, at least 0.9 is required; mae is 1, at most 0.5 is allowed"
 
 
 # --- Q02 ---
@@ -144,22 +146,22 @@ def test_what_is_superior_is_not_inferior(low: float, length: float, margin: flo
 def test_the_first_model_must_be_better_than_the_baseline_in_any_mode() -> None:
     rule = evaluated(comparison={"mode": "non_inferiority", "margin": 0.3})
     interval = Interval(estimate=0.1, low=-0.1, high=0.3, confidence=0.95)
-    first = against_champion(rule, replace(FACTS, champion_version=None, comparison=interval))
-    later = against_champion(rule, replace(FACTS, comparison=interval))
+    first = comparison_gate(rule, replace(FACTS, champion_version=None, comparison=interval))
+    later = comparison_gate(rule, replace(FACTS, comparison=interval))
     assert (first.outcome, first.evidence["rival"]) == ("fail", "the baseline")
     assert (later.outcome, later.evidence["rival"]) == ("pass", "champion 3")
 
 
 def test_too_few_rows_unseen_by_both_do_not_apply_and_block() -> None:
-    found = against_champion(evaluated(comparison={"min_rows": 50}), replace(FACTS, comparison=None, compared_rows=12))
+    found = comparison_gate(evaluated(comparison={"min_rows": 50}), replace(FACTS, comparison=None, compared_rows=12))
     assert (found.outcome, found.blocks) == ("not_applicable", True)
-    assert found.reason == ("can't be compared with champion 3: 12 holdout rows are unseen by both, 50 are needed")
+    assert found.reason == ("can't be compared with champion 3: 12 holdout rows are unseen by both, 50 are required")
 
 
 def test_a_metric_that_is_no_number_on_enough_rows_errs_and_blocks() -> None:
-    found = against_champion(config(), replace(FACTS, comparison=None))
+    found = comparison_gate(config(), replace(FACTS, comparison=None))
     assert (found.outcome, found.blocks) == ("error", True)
-    assert found.reason == "mae against champion 3 is not a number on 80 rows"
+    assert found.reason == "mae compared with champion 3 is undefined on 80 rows"
 
 
 def test_worse_is_told_as_worse() -> None:
@@ -171,8 +173,8 @@ def test_worse_is_told_as_worse() -> None:
 
 
 def test_servable_passes_or_fails() -> None:
-    assert servable(FACTS).outcome == "pass"
-    found = servable(replace(FACTS, probe_difference="3 of 20 answers differ"))
+    assert servable_gate(FACTS).outcome == "pass"
+    found = servable_gate(replace(FACTS, probe_difference="3 of 20 answers differ"))
     assert (found.code, found.outcome, found.reason, found.blocks) == ("S01", "fail", "3 of 20 answers differ", True)
 
 
@@ -180,13 +182,13 @@ def test_servable_passes_or_fails() -> None:
 
 ALLOWED = {"allowed_estimators": ("sklearn.svm.SVR",)}
 RULES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "a banned feature": ({"policy": {"banned_features": ("z", "y")}}, {}, "banned features are used: z"),
-    "no owner": ({"owner": ""}, {}, "the pipeline names no owner"),
-    "too few rows": ({"policy": {"min_training_rows": 501}}, {}, "500 training rows, at least 501 are asked"),
-    "too old": ({"policy": {"max_data_age_days": 1.5}}, {}, "newest training row is 2.0 days old, at most 1.5"),
-    "no age": ({"policy": {"max_data_age_days": 9.0}}, {"newest_event": None}, "the data's age is unknown"),
-    "another estimator": ({"policy": ALLOWED}, {}, "estimator sklearn.linear_model.Ridge is not allowed"),
-    "no lineage": ({}, {"lineage": {"dataset": "d", "code": "", "run": ""}}, "lineage lacks code, run"),
+    "a banned feature": ({"compliance": {"banned_features": ("z", "y")}}, {}, "banned features are used: z"),
+    "no owner": ({"owner": ""}, {}, "the pipeline has no owner"),
+    "too few rows": ({"compliance": {"min_training_rows": 501}}, {}, "500 training rows, at least 501 are required"),
+    "too old": ({"compliance": {"max_data_age_days": 1.5}}, {}, "newest training row is 2.0 days old, at most 1.5"),
+    "no age": ({"compliance": {"max_data_age_days": 9.0}}, {"newest_event": None}, "the data's age is unknown"),
+    "another estimator": ({"compliance": ALLOWED}, {}, "estimator sklearn.linear_model.Ridge is not allowed"),
+    "no lineage": ({}, {"lineage": {"dataset": "d", "code": "", "run": ""}}, "lineage is missing code, run"),
 }
 
 
@@ -198,8 +200,8 @@ def test_policy_passes_where_every_rule_holds() -> None:
         "allowed_estimators": ("sklearn.linear_model.Ridge",),
     }
     for profile in ("production", "development"):
-        found = policy(config(policy={**rules, "profile": profile}), FACTS)
-        assert (found.code, found.outcome, found.reason) == ("P01", "pass", "every rule holds")
+        found = policy_gate(config(compliance={**rules, "environment": profile}), FACTS)
+        assert (found.code, found.outcome, found.reason) == ("P01", "pass", "all rules are met")
         assert not found.blocks
         assert found.evidence["dataset"] == "d"
 
@@ -209,14 +211,14 @@ def test_a_broken_rule_blocks_in_production_and_warns_in_development(
     changes: dict[str, Any], facts: dict[str, Any], reason: str
 ) -> None:
     for profile, outcome, severity in (("production", "fail", "block"), ("development", "warn", "warn")):
-        made = config(**{**changes, "policy": {**changes.get("policy", {}), "profile": profile}})
-        found = policy(made, replace(FACTS, **facts))
+        made = config(**{**changes, "compliance": {**changes.get("compliance", {}), "environment": profile}})
+        found = policy_gate(made, replace(FACTS, **facts))
         assert (found.outcome, found.severity, found.blocks) == (outcome, severity, profile == "production")
         assert found.reason.startswith(reason)
 
 
 def test_all_broken_rules_are_told() -> None:
-    found = policy(config(owner="", policy={"min_training_rows": 1000, "banned_features": ("x",)}), FACTS)
+    found = policy_gate(config(owner="", compliance={"min_training_rows": 1000, "banned_features": ("x",)}), FACTS)
     assert len(found.reason.split("; ")) == 3
     assert found.evidence["broken"] == found.reason.split("; ")
 
@@ -241,34 +243,34 @@ def test_a_blocking_gate_that_is_not_sure_blocks(severity: Any, outcome: Any, bl
 
 
 def test_all_gates_are_asked() -> None:
-    assert [gate.code for gate in judge(config(), FACTS)] == ["Q01", "Q02", "P01", "S01"]
-    assert {gate.outcome for gate in judge(config(), FACTS)} == {"pass"}
+    assert [gate.code for gate in evaluate_gates(config(), FACTS)] == ["Q01", "Q02", "P01", "S01"]
+    assert {gate.outcome for gate in evaluate_gates(config(), FACTS)} == {"pass"}
 
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.normal(0, 2, 200)
 GOOD, BAD, DUMMY = (
-    Answers(TRUTH + RNG.normal(0, 0.3, 200)),
-    Answers(TRUTH + RNG.normal(0, 3, 200)),
-    Answers(0 * TRUTH),
+    ModelPredictions(TRUTH + RNG.normal(0, 0.3, 200)),
+    ModelPredictions(TRUTH + RNG.normal(0, 3, 200)),
+    ModelPredictions(0 * TRUTH),
 )
 
 
 def judged(
-    candidate: Answers,
-    champion: Answers | None,
+    candidate: ModelPredictions,
+    champion: ModelPredictions | None,
     version: int | None,
     unseen: int = 200,
     difference: str = "",
     **changes: Any,
 ) -> Verdict:
-    return verdict(
+    return evaluate_candidate(
         config(**changes),
         Holdout(TRUTH, None, np.arange(200) < unseen),
         candidate,
         DUMMY,
         champion,
-        Circumstances(version, 500, NOW, NOW, {"dataset": "d"}),
+        CandidateContext(version, 500, NOW, NOW, {"dataset": "d"}),
         lambda: difference,
     )
 
@@ -293,7 +295,7 @@ def test_a_worse_candidate_is_turned_down_with_its_reason() -> None:
 
 def test_the_first_candidate_is_held_against_the_baseline() -> None:
     assert judged(GOOD, None, None).passed
-    assert not judged(Answers(TRUTH + 5), None, None).passed
+    assert not judged(ModelPredictions(TRUTH + 5), None, None).passed
     assert judged(GOOD, None, None).champion_metrics is None
 
 
@@ -307,7 +309,9 @@ def test_a_champion_that_can_t_be_asked_is_no_win() -> None:
 def test_a_primary_metric_of_one_class_alone_errs_and_blocks() -> None:
     """All holdout rows are of one class: the area under the ROC curve is no number, and nothing is promoted by it."""
     truth = np.array(["no"] * 200, dtype=object)
-    answers = Answers(truth, np.column_stack([np.linspace(0.6, 0.9, 200), np.linspace(0.4, 0.1, 200)]), ("no", "yes"))
+    answers = ModelPredictions(
+        truth, np.column_stack([np.linspace(0.6, 0.9, 200), np.linspace(0.4, 0.1, 200)]), ("no", "yes")
+    )
     columns = {"x": {"type": "number"}, "y": {"type": "string"}}
     made = config(
         task="classification",
@@ -315,8 +319,10 @@ def test_a_primary_metric_of_one_class_alone_errs_and_blocks() -> None:
         features={"numeric": ("x",)},
         evaluation={"primary": "roc_auc"},
     )
-    circumstances = Circumstances(3, 500, NOW, NOW, {"dataset": "d"})
-    found = verdict(made, Holdout(truth, None, truth == "no"), answers, answers, answers, circumstances, lambda: "")
+    circumstances = CandidateContext(3, 500, NOW, NOW, {"dataset": "d"})
+    found = evaluate_candidate(
+        made, Holdout(truth, None, truth == "no"), answers, answers, answers, circumstances, lambda: ""
+    )
     assert {gate.code: gate.outcome for gate in found.gates if gate.blocks} == {"Q01": "error", "Q02": "error"}
     assert not found.passed
 
@@ -330,9 +336,9 @@ def test_only_rows_unseen_by_both_are_compared(unseen: int, outcome: str) -> Non
 
 
 def test_rows_that_the_champion_saw_count_for_nothing() -> None:
-    cheat = Answers(np.where(np.arange(200) < 100, TRUTH + 4, TRUTH))
+    cheat = ModelPredictions(np.where(np.arange(200) < 100, TRUTH + 4, TRUTH))
     assert judged(cheat, DUMMY, 3, unseen=200).passed is False
-    clean = Answers(np.where(np.arange(200) < 100, TRUTH, TRUTH + 9))
+    clean = ModelPredictions(np.where(np.arange(200) < 100, TRUTH, TRUTH + 9))
     assert judged(clean, DUMMY, 3, unseen=100).comparison is not None
     assert judged(clean, DUMMY, 3, unseen=100).passed
 
@@ -340,4 +346,4 @@ def test_rows_that_the_champion_saw_count_for_nothing() -> None:
 def test_one_blocking_gate_is_enough() -> None:
     assert not judged(GOOD, BAD, 3, difference="other answers").passed
     assert not judged(GOOD, BAD, 3, owner="").passed
-    assert judged(GOOD, BAD, 3, owner="", policy={"profile": "development"}).passed
+    assert judged(GOOD, BAD, 3, owner="", compliance={"environment": "development"}).passed

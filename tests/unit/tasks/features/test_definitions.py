@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 from configs.schema import CalendarPart, CustomFeature, Features
 from tasks.errors import UsageError
-from tasks.features.definitions import AsNumber, Calendar, build, make
+from tasks.features.definitions import AsNumber, Calendar, build_transformer, create_estimator
 
 PARTS: tuple[CalendarPart, ...] = get_args(CalendarPart)
 moments = st.lists(
@@ -107,7 +107,7 @@ def test_every_encoding_takes_what_never_was_there(encoding: Any, scale: bool) -
     features = Features(
         numeric=("x", "n"), categorical=("place",), encoding=encoding, scale=scale, calendar=("hour", "is_weekend")
     )
-    built = build(features, "at").fit(TRAIN)
+    built = build_transformer(features, "at").fit(TRAIN)
     width = 2 + (3 if encoding == "onehot" else 1) + 2
     for frame in (TRAIN, ODD):
         found = built.transform(frame)
@@ -117,19 +117,19 @@ def test_every_encoding_takes_what_never_was_there(encoding: Any, scale: bool) -
 
 
 def test_missing_numbers_are_the_training_median() -> None:
-    built = build(Features(numeric=("x",)), None).fit(TRAIN)
+    built = build_transformer(Features(numeric=("x",)), None).fit(TRAIN)
     assert built.transform(TRAIN)[:, 0].tolist() == [1, 2, 2, 9]
     assert built.transform(ODD)[:, 0].tolist() == [2, 2, 2, 2]
 
 
 def test_scaled_numbers_have_mean_zero_and_deviation_one() -> None:
-    found = build(Features(numeric=("x", "n"), scale=True), None).fit_transform(TRAIN)
+    found = build_transformer(Features(numeric=("x", "n"), scale=True), None).fit_transform(TRAIN)
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(found.std(axis=0), 1)
 
 
 def test_unseen_and_missing_categories_are_two_of_their_own() -> None:
-    built = build(Features(categorical=("place",), encoding="ordinal"), None).fit(TRAIN)
+    built = build_transformer(Features(categorical=("place",), encoding="ordinal"), None).fit(TRAIN)
     north, south, missing, _ = built.transform(TRAIN)[:, 0].tolist()
     west, missing_again, south_again, _ = built.transform(ODD)[:, 0].tolist()
     assert (south, missing) == (south_again, missing_again)
@@ -137,7 +137,7 @@ def test_unseen_and_missing_categories_are_two_of_their_own() -> None:
 
 
 def test_the_order_of_input_columns_does_not_matter() -> None:
-    built = build(Features(numeric=("x", "n"), calendar=("hour",)), "at").fit(TRAIN)
+    built = build_transformer(Features(numeric=("x", "n"), calendar=("hour",)), "at").fit(TRAIN)
     np.testing.assert_array_equal(built.transform(TRAIN[["at", "n", "place", "x"]]), built.transform(TRAIN))
 
 
@@ -147,15 +147,15 @@ def custom(**changes: Any) -> Features:
 
 
 def test_a_custom_transformer_is_made_with_its_parameters() -> None:
-    built = build(custom(parameters={"feature_range": [0, 2], "clip": True}), None)
+    built = build_transformer(custom(parameters={"feature_range": [0, 2], "clip": True}), None)
     assert built.transformers[0][1].clip is True
-    built = build(custom(), None)
+    built = build_transformer(custom(), None)
     assert built.fit_transform(TRAIN)[:, 0].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
 
 
 def test_what_is_built_can_be_cloned() -> None:
     features = custom().model_copy(update={"numeric": ("x",), "calendar": ("hour",), "categorical": ("place",)})
-    built = build(features, "at")
+    built = build_transformer(features, "at")
     np.testing.assert_array_equal(clone(built).fit_transform(TRAIN), built.fit_transform(TRAIN))
 
 
@@ -164,32 +164,38 @@ def test_what_is_built_can_be_cloned() -> None:
     [
         ({"transformer": "no_such_module.Thing"}, "'no_such_module.Thing' can't be imported"),
         ({"transformer": "sklearn.preprocessing.NoSuch"}, "'sklearn.preprocessing.NoSuch' can't be imported"),
-        ({"transformer": "sklearn.preprocessing.scale"}, "no scikit-learn-compatible class"),
-        ({"transformer": "os.path.join"}, "no scikit-learn-compatible class"),
-        ({"parameters": {"no_such": 1}}, "refuses its parameters"),
+        ({"transformer": "sklearn.preprocessing.scale"}, "not a scikit-learn-compatible class"),
+        ({"transformer": "os.path.join"}, "not a scikit-learn-compatible class"),
+        ({"parameters": {"no_such": 1}}, "rejects its parameters"),
     ],
 )
 def test_a_custom_transformer_that_can_t_be_made_is_a_usage_error(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError) as caught:
-        build(custom(**changes), None)
+        build_transformer(custom(**changes), None)
     assert str(caught.value).startswith("features.custom[0].transformer: ")
     assert told in str(caught.value)
 
 
 def test_the_field_that_is_wrong_is_named() -> None:
     with pytest.raises(UsageError, match=r"^training.estimator: 'a.b' can't be imported"):
-        make("a.b", {}, "training.estimator")
+        create_estimator("a.b", {}, "training.estimator")
 
 
 def test_no_event_time_has_no_calendar() -> None:
-    assert [name for name, *_ in build(Features(numeric=("x",), calendar=("hour",)), None).transformers] == ["numeric"]
+    assert [
+        name for name, *_ in build_transformer(Features(numeric=("x",), calendar=("hour",)), None).transformers
+    ] == ["numeric"]
 
 
 def test_an_argument_that_names_an_estimator_is_made() -> None:
     ridge: dict[str, Any] = {"estimator": "sklearn.linear_model.Ridge", "parameters": {"alpha": 3.0}}
-    search = make("sklearn.model_selection.GridSearchCV", {"estimator": ridge, "param_grid": {"alpha": [1]}}, "at.x")
+    search = create_estimator(
+        "sklearn.model_selection.GridSearchCV", {"estimator": ridge, "param_grid": {"alpha": [1]}}, "at.x"
+    )
     assert (search.estimator.alpha, search.param_grid) == (3.0, {"alpha": [1]})
-    stack = make("sklearn.ensemble.StackingRegressor", {"estimators": [["a", ridge]], "final_estimator": ridge}, "at.x")
+    stack = create_estimator(
+        "sklearn.ensemble.StackingRegressor", {"estimators": [["a", ridge]], "final_estimator": ridge}, "at.x"
+    )
     assert [(name, one.alpha) for name, one in stack.estimators] == [("a", 3.0)]
     assert stack.final_estimator is not stack.estimators[0][1]
 
@@ -198,7 +204,7 @@ def test_an_argument_that_names_an_estimator_is_made() -> None:
 def test_what_is_experimental_is_imported_where_it_is_named(name: str) -> None:
     grid = "param_grid" if "Grid" in name else "param_distributions"
     within: dict[str, Any] = {"estimator": {"estimator": "sklearn.linear_model.Ridge"}, grid: {"alpha": [1, 2]}}
-    assert type(make(f"sklearn.model_selection.{name}", within, "training.estimator")).__name__ == name
+    assert type(create_estimator(f"sklearn.model_selection.{name}", within, "training.estimator")).__name__ == name
 
 
 @pytest.mark.parametrize(
@@ -218,10 +224,12 @@ def test_what_is_experimental_is_imported_where_it_is_named(name: str) -> None:
         ),
         (
             {"estimator": "sklearn.linear_model.Ridge", "parameters": {"beta": 1}},
-            r"training.parameters.estimator.estimator: sklearn.linear_model.Ridge refuses its parameters",
+            r"training.parameters.estimator.estimator: sklearn.linear_model.Ridge rejects its parameters",
         ),
     ],
 )
 def test_a_wrong_estimator_within_is_told_with_its_place(within: Any, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        make("sklearn.model_selection.GridSearchCV", {"estimator": within, "param_grid": {}}, "training.estimator")
+        create_estimator(
+            "sklearn.model_selection.GridSearchCV", {"estimator": within, "param_grid": {}}, "training.estimator"
+        )

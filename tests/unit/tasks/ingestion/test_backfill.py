@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.ingestion.backfill import Key, Span, named, order, steps, timed
-from tasks.refs import Feed, LandedFile
+from tasks.ingestion.backfill import FileKey, TimeSpan, select_by_event_time, select_by_name, sort_key, steps
+from tasks.records.data import Feed, LandedFile
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -35,14 +35,14 @@ moments = st.none() | st.integers(0, 60).map(lambda hours: ZERO + hours * HOUR)
 
 
 def numbers(path: str) -> tuple[int, ...]:
-    return order(path)[0]
+    return sort_key(path)[0]
 
 
 @given(landed, bounds, bounds)
 def test_a_range_of_names_is_in_order_of_the_numbers_with_both_ends(
     files: list[LandedFile], first: str | None, last: str | None
 ) -> None:
-    found = named(files, first, last)
+    found = select_by_name(files, first, last)
     assert [numbers(one.path) for one in found] == sorted(numbers(one.path) for one in found)
     for one in files:
         ours = numbers(one.path)
@@ -57,7 +57,7 @@ def test_a_range_of_names_is_in_order_of_the_numbers_with_both_ends(
 
 @given(landed)
 def test_every_file_is_in_exactly_one_step_with_those_of_its_numbers(files: list[LandedFile]) -> None:
-    made = steps(named(files, None, None))
+    made = steps(select_by_name(files, None, None))
     taken = [path for step in made for path in step.paths]
     assert sorted(taken) == sorted({one.path for one in files})
     assert all(step.name == step.paths[0] for step in made)
@@ -69,14 +69,14 @@ def test_every_file_is_in_exactly_one_step_with_those_of_its_numbers(files: list
 @given(landed, st.dictionaries(names, spans_of, max_size=4), st.data(), moments, moments)
 def test_a_range_of_times_has_begin_but_not_end_and_each_file_once(
     files: list[LandedFile],
-    before: dict[str, Span],
+    before: dict[str, TimeSpan],
     data: st.DataObject,
     start: datetime | None,
     end: datetime | None,
 ) -> None:
-    spans: dict[Key, Span] = {("observations", path): span for path, span in before.items()}
+    spans: dict[FileKey, TimeSpan] = {("observations", path): span for path, span in before.items()}
     spans |= {("observations", one.path): data.draw(spans_of) for one in files if one.feed == "observations"}
-    found = timed(files, spans, start, end)
+    found = select_by_event_time(files, spans, start, end)
     inside = {key[1] for key, (low, high) in spans.items() if (not start or high >= start) and (not end or low < end)}
     for one in files:
         if one.feed == "observations":
@@ -97,12 +97,12 @@ def _same(one: str, other: str) -> bool:
 
 def test_numbers_are_numbers_and_a_day_has_its_labels_beside_it() -> None:
     files = [file(f"day-{day}.csv") for day in (9, 10, 1)] + [file("labels-10.csv", "labels"), file("9.csv", "labels")]
-    assert [step.paths for step in steps(named(files, None, None))] == [
+    assert [step.paths for step in steps(select_by_name(files, None, None))] == [
         ("day-1.csv",),
         ("9.csv", "day-9.csv"),
         ("day-10.csv", "labels-10.csv"),
     ]
-    assert paths(named(files, "day-9.csv", "day-9.csv")) == ["9.csv", "day-9.csv"]
+    assert paths(select_by_name(files, "day-9.csv", "day-9.csv")) == ["9.csv", "day-9.csv"]
 
 
 @pytest.mark.parametrize(
@@ -119,23 +119,26 @@ def test_a_bound_of_fewer_numbers_takes_in_all_of_its_month(
     first: str | None, last: str | None, expected: list[str]
 ) -> None:
     days = ["2026-04-01", "2026-03-31", "2026-01-05", "2026-03-01", "2026-02-28"]
-    assert paths(named([file(day) for day in days], first, last)) == expected
+    assert paths(select_by_name([file(day) for day in days], first, last)) == expected
 
 
 def test_names_without_numbers_are_a_range_of_the_alphabet() -> None:
     files = [file(f"{name}.csv") for name in ("gamma", "alpha", "delta", "beta")]
-    assert paths(named(files, "beta.csv", "delta.csv")) == ["beta.csv", "delta.csv"]
+    assert paths(select_by_name(files, "beta.csv", "delta.csv")) == ["beta.csv", "delta.csv"]
 
 
 def test_labels_of_observations_that_came_in_before_are_taken_by_their_time() -> None:
     left = [file("labels-3.csv", "labels"), file("labels-4.csv", "labels")]
-    spans: dict[Key, Span] = {("observations", f"day-{day}.csv"): (ZERO + day * HOUR,) * 2 for day in (3, 4)}
-    assert paths(timed(left, spans, ZERO, ZERO + 4 * HOUR)) == ["labels-3.csv"]
+    spans: dict[FileKey, TimeSpan] = {("observations", f"day-{day}.csv"): (ZERO + day * HOUR,) * 2 for day in (3, 4)}
+    assert paths(select_by_event_time(left, spans, ZERO, ZERO + 4 * HOUR)) == ["labels-3.csv"]
 
 
 def test_one_name_in_both_feeds_is_known_apart() -> None:
     files = [file("1.csv"), file("1.csv", "labels"), file("2.csv"), file("2.csv", "labels")]
-    spans: dict[Key, Span] = {("observations", "1.csv"): (ZERO, ZERO), ("observations", "2.csv"): (ZERO + HOUR,) * 2}
-    found = timed(files, spans, ZERO + HOUR, None)
+    spans: dict[FileKey, TimeSpan] = {
+        ("observations", "1.csv"): (ZERO, ZERO),
+        ("observations", "2.csv"): (ZERO + HOUR,) * 2,
+    }
+    found = select_by_event_time(files, spans, ZERO + HOUR, None)
     assert [(one.feed, one.path) for one in found] == [("observations", "2.csv"), ("labels", "2.csv")]
     assert [step.paths for step in steps(found)] == [("2.csv",)]

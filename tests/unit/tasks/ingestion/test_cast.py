@@ -1,4 +1,4 @@
-"""Values become their contract's type or are told; a cell's fate never hangs on its neighbours."""
+"""Values become their contract's type or are reported; a cell's fate never hangs on its neighbours."""
 
 import math
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from configs.base import ColumnType
 from configs.contract import Column
 from tasks.ingestion.cast import cast_column
-from tasks.stores.tables import ARROW_TYPES
+from tasks.stores.lake.schemas import ARROW_TYPES
 
 BERLIN = "Europe/Berlin"
 

@@ -16,8 +16,8 @@ from configs.contract import Column
 from configs.source import Source
 from tasks.errors import DataRejectedError
 from tasks.ingestion.read import read_file
-from tasks.stores.staging import UNREADABLE
-from tasks.stores.tables import ARROW_TYPES, ROW
+from tasks.stores.lake.schemas import ARROW_TYPES, ROW
+from tasks.stores.lake.staging import UNREADABLE
 
 COLUMNS = {
     "id": Column(type="string"),
@@ -229,7 +229,7 @@ def test_missing_columns_are_named(read: Read) -> None:
         read("a.csv", "id,nn,y\na,1,1.5\n")
     assert str(caught.value) == (
         "columns missing: n, x; found: id, nn, y. "
-        "If one has another name there, add that to contract.columns.n.aliases."
+        "If one of them has another name in the file, add that name to contract.columns.n.aliases."
     )
 
 
@@ -249,7 +249,7 @@ def test_the_delimiter_is_suspected_where_it_may_be(read: Read) -> None:
 
 @pytest.mark.parametrize("name", ["n", "at"])
 def test_a_column_that_stands_twice_is_refused(read: Read, name: str) -> None:
-    with pytest.raises(DataRejectedError, match=f"columns stand twice: {name}; expected each once"):
+    with pytest.raises(DataRejectedError, match=f"columns appear twice: {name}; expected each once"):
         read("a.csv", f"id,n,x,at,{name}\na,1,1,,\n")
 
 
@@ -258,7 +258,7 @@ def test_a_column_of_no_interest_may_stand_twice(read: Read) -> None:
 
 
 def test_an_unknown_ending_is_told(read: Read) -> None:
-    with pytest.raises(DataRejectedError, match=r"unknown ending '.txt'; expected .csv, .tsv"):
+    with pytest.raises(DataRejectedError, match=r"unknown extension '.txt'; expected .csv, .tsv"):
         read("a.txt", "id,n,x\na,1,1.5\n")
     assert rows(read("b.txt", "id,n,x\na,1,1.5\n", format="csv"), "id") == [("a",)]
 
@@ -335,7 +335,7 @@ def test_a_parquet_file_without_rows_or_columns_is_refused(tmp_path: Path) -> No
 def test_a_column_that_stands_twice_in_parquet_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_arrays([pa.array([1])] * 4, names=["id", "n", "x", "n"]), path)
-    with pytest.raises(DataRejectedError, match="columns stand twice: n"):
+    with pytest.raises(DataRejectedError, match="columns appear twice: n"):
         read_table(path)
 
 

@@ -17,11 +17,11 @@ from openpyxl import Workbook
 from configs.contract import Column, Policies
 from configs.source import Limits
 from tasks.errors import DataRejectedError
+from tasks.ingestion.caster import Caster
 from tasks.ingestion.nesting import check_nesting
-from tasks.ingestion.raw import Raw
-from tasks.ingestion.staged import Caster
-from tasks.stores import staging
-from tasks.stores.tables import EXTRA
+from tasks.ingestion.raw import RawRows
+from tasks.stores.lake import staging
+from tasks.stores.lake.schemas import EXTRA
 from tests.support.reading import COLUMNS, FORMATS, PACKED, ROWS, csv_of, jsonl_of, parquet_of, put, read
 
 RENAMED = {
@@ -197,7 +197,7 @@ def test_only_types_that_are_let_in_come_in(tmp_path: Path, found: str, kind: An
         return
     if found != "list":
         read(path, {"v": Column(type=kind, casts=("date", found))})  # type: ignore[arg-type]
-    with pytest.raises(DataRejectedError, match=rf"column v is of type {found}; expected {own}\. To take it"):
+    with pytest.raises(DataRejectedError, match=rf"column v is of type {found}; expected {own}\. To accept it"):
         read(path, {"v": Column(type=kind, casts=())})
 
 
@@ -280,10 +280,10 @@ def test_rows_and_columns_have_limits(tmp_path: Path, name: str) -> None:
     path = put(tmp_path, name, FORMATS[name](ROWS))
     read(path, limits=Limits(rows=3, columns=4))
     assert refusal(path, rows=2) == (
-        "the file has 3 rows or more; the limit is 2. To take such files, raise source.limits.rows."
+        "the file has 3 rows or more; the limit is 2. To accept such files, raise source.limits.rows."
     )
     assert refusal(path, columns=3) == (
-        "the file has 4 columns; the limit is 3. To take such files, raise source.limits.columns."
+        "the file has 4 columns; the limit is 3. To accept such files, raise source.limits.columns."
     )
 
 
@@ -299,7 +299,7 @@ def test_a_bomb_stops_growing_at_the_limit(tmp_path: Path, ending: str) -> None:
     path = put(tmp_path, f"a.csv{ending}", PACKED[ending](b"id,n,x\n" + b"a,1,1\n" * (4 << 20)))
     assert "source.limits.decompressed_bytes" in refusal(path, decompressed_bytes=1 << 20)
     told = refusal(path, ratio=20.0)
-    assert "times its size or more; the limit is 20. To take such files, raise source.limits.ratio." in told
+    assert "times its size or more; the limit is 20. To accept such files, raise source.limits.ratio." in told
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -315,7 +315,7 @@ def test_a_line_has_a_limit(tmp_path: Path, name: str) -> None:
     path = put(tmp_path, name, FORMATS[name](rows))
     read(path, limits=Limits(row_bytes=6000))
     told = refusal(path, row_bytes=2000)
-    assert "the limit is 2,000. To take such files, raise source.limits.row_bytes." in told
+    assert "the limit is 2,000. To accept such files, raise source.limits.row_bytes." in told
 
 
 def test_a_row_of_several_lines_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,7 +382,7 @@ def test_nesting_is_measured_as_python_does(value: Any) -> None:
 @pytest.mark.parametrize("kind", ["string", "integer", "number", "boolean", "timestamp"])
 def test_any_type_is_read_or_told_for_any_column(values: pa.Array, kind: Any) -> None:
     caster = Caster({"v": Column(type=kind)}, "Europe/Berlin", keep=True)
-    batch = caster.staged(Raw(pa.array([1]), {"v": values}, {"u": values}))
+    batch = caster.staged(RawRows(pa.array([1]), {"v": values}, {"u": values}))
     batch.validate(full=True)
     (row,) = batch.to_pylist()
     assert (row["v"] is None) == (row["_unreadable"] is not None)

@@ -12,13 +12,13 @@ import pytest
 
 from configs.schema import PipelineConfig
 from tasks.errors import UsageError
-from tasks.ingestion.discover import content_hash, landed, places, too_large
-from tasks.ingestion.drafts import Drafts, draft_of
+from tasks.ingestion.discover import content_hash, landed_file, locations, size_limit_error
+from tasks.ingestion.download_cache import DownloadCache, download_path
 from tasks.ingestion.search import Search
-from tasks.refs import BatchRecord, LandedFile, rules_digest
-from tasks.stores.contents import Contents
-from tasks.stores.landing import Folder, Found, open_landing
+from tasks.records.data import BatchRecord, LandedFile, rules_digest
+from tasks.stores.landing.folder import FileStat, Folder, open_landing
 from tasks.stores.settings import Settings
+from tasks.stores.state.contents import Contents
 from tests.support.world import World
 
 Ledger = tuple[BatchRecord, ...]
@@ -36,17 +36,17 @@ class Finder:
         self.told: list[str] = []
 
     def search(self, ledger: Ledger = ()) -> Search:
-        (place,) = places(self.config, self.settings)
+        (place,) = locations(self.config, self.settings)
         return Search(self.config, self.settings, place, ledger, self.told.append)
 
     def new(self, ledger: Ledger = (), **how: Any) -> list[str]:
-        return [one.path for one in self.search(ledger).new(**how)]
+        return [one.path for one in self.search(ledger).new_files(**how)]
 
     def waiting(self, ledger: Ledger = ()) -> list[str]:
-        return [one.path for one in self.search(ledger).waiting()]
+        return [one.path for one in self.search(ledger).unprocessed()]
 
     def landed(self, path: str) -> LandedFile:
-        return landed(Folder(self.folder), path, "observations")
+        return landed_file(Folder(self.folder), path, "observations")
 
     def entry(self, file: LandedFile, **changes: object) -> BatchRecord:
         known = {
@@ -105,7 +105,7 @@ def test_each_content_comes_once_and_a_known_one_not_again(finder: Finder) -> No
     assert finder.told == []
 
 
-@pytest.mark.parametrize(("verdict", "became"), [("accepted", "came in"), ("rejected", "was refused")])
+@pytest.mark.parametrize(("verdict", "became"), [("accepted", "was accepted"), ("rejected", "was rejected")])
 def test_the_same_content_under_another_name_is_told_once_and_read_once(
     finder: Finder, reads: list[str], verdict: str, became: str
 ) -> None:
@@ -130,7 +130,7 @@ def test_of_two_new_files_of_one_content_the_other_is_told_and_is_new_again_if_t
     put(finder.folder / "a.csv", "same")
     put(finder.folder / "b.csv", "same")
     assert finder.new() == ["a.csv"]
-    assert finder.told == ["b.csv has the same content as a.csv, which comes in now"]
+    assert finder.told == ["b.csv has the same content as a.csv, which is ingested in this run"]
     assert finder.new() == ["a.csv"], "its run was killed"
     assert reads == ["a.csv", "b.csv", "a.csv"]
     assert len(finder.told) == 1
@@ -160,7 +160,7 @@ def test_a_look_reads_what_may_have_come_before_once_and_leaves_the_telling_to_a
     assert finder.told == []
     assert finder.new((known,)) == ["c.csv", "d.csv"]
     assert reads == ["b.csv", "d.csv", "c.csv", "d.csv"]
-    assert finder.told == ["b.csv has the same content as a.csv, which came in"]
+    assert finder.told == ["b.csv has the same content as a.csv, which was accepted"]
 
 
 def test_what_was_refused_is_new_again_under_other_rules(finder: Finder) -> None:
@@ -220,11 +220,11 @@ def test_a_local_file_too_large_keeps_its_content_for_identity(world: World) -> 
     finder = Finder(world, limits={"file_bytes": 3})
     put(finder.folder / "a.csv", "four")
     put(finder.folder / "b.csv", "abc")
-    large, small = finder.search().new()
+    large, small = finder.search().new_files()
     assert large.sha256 == content_hash(Folder(finder.folder), "a.csv", "observations")
-    assert "4 bytes" in too_large(large, finder.config.source)
-    assert "source.limits.file_bytes" in too_large(large, finder.config.source)
-    assert too_large(small, finder.config.source) == ""
+    assert "4 bytes" in size_limit_error(large, finder.config.source)
+    assert "source.limits.file_bytes" in size_limit_error(large, finder.config.source)
+    assert size_limit_error(small, finder.config.source) == ""
 
 
 # ------------------------------------------------------------------------------------------------ remote places
@@ -247,7 +247,7 @@ def test_a_remote_file_is_known_by_the_same_hash_as_a_local_one(
     finder = Finder(world, landing=address)
     put(finder.folder / "a.csv", "text")
     assert finder.waiting() == ["a.csv", "b.csv"]
-    (remote,) = finder.search().new()
+    (remote,) = finder.search().new_files()
     assert (remote.path, remote.uri) == ("a.csv", f"{address}/a.csv")
     assert remote.sha256 == finder.landed("a.csv").sha256
     assert finder.new((finder.entry(remote),)) == []
@@ -258,8 +258,8 @@ def test_a_remote_file_is_fetched_once_while_it_is_read_for_its_content(
 ) -> None:
     address = memory({"day.csv.gz": b"one", "same.csv": b"one", "two.csv": b"two"})
     finder = Finder(world, landing=address)
-    first, second = finder.search().new(drafts=Drafts(finder.settings, "found"))
-    drafts = [draft_of(finder.settings, "found", one) for one in (first, second)]
+    first, second = finder.search().new_files(drafts=DownloadCache(finder.settings, "found"))
+    drafts = [download_path(finder.settings, "found", one) for one in (first, second)]
     assert [one.read_bytes() for one in drafts] == [b"one", b"two"]
     assert drafts[0].name.endswith(".landed.csv.gz")
     assert sorted(finder.settings.state.joinpath("staging").iterdir()) == sorted(drafts), "and nothing else"
@@ -272,21 +272,21 @@ def test_a_remote_file_is_fetched_once_while_it_is_read_for_its_content(
 def test_without_room_a_remote_file_is_only_read_for_its_content(
     world: World, memory: Callable[[dict[str, bytes]], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.ingestion.drafts._MOST", 7)
+    monkeypatch.setattr("tasks.ingestion.download_cache._MAX_BYTES", 7)
     finder = Finder(world, landing=memory({"a.csv": b"one", "b.csv": b"one", "c.csv": b"three"}))
-    first, third = finder.search().new(drafts=Drafts(finder.settings, "found"))
-    assert draft_of(finder.settings, "found", first).read_bytes() == b"one"
-    assert not draft_of(finder.settings, "found", third).exists()
+    first, third = finder.search().new_files(drafts=DownloadCache(finder.settings, "found"))
+    assert download_path(finder.settings, "found", first).read_bytes() == b"one"
+    assert not download_path(finder.settings, "found", third).exists()
 
 
 def test_a_remote_file_too_large_is_not_fetched(
     world: World, memory: Callable[[dict[str, bytes]], str], reads: list[str]
 ) -> None:
     finder = Finder(world, landing=memory({"a.csv": b"four", "b.csv": b"abc"}), limits={"file_bytes": 3})
-    large, small = finder.search().new(drafts=Drafts(finder.settings, "found"))
+    large, small = finder.search().new_files(drafts=DownloadCache(finder.settings, "found"))
     assert reads == ["b.csv"]
-    assert "4 bytes" in too_large(large, finder.config.source)
-    assert finder.search().new()[0] == large, "known by its place and stamp"
+    assert "4 bytes" in size_limit_error(large, finder.config.source)
+    assert finder.search().new_files()[0] == large, "known by its place and stamp"
     assert finder.new((finder.entry(large, verdict="rejected"), finder.entry(small))) == []
 
 
@@ -295,19 +295,19 @@ def test_what_quarantine_gave_back_is_found_like_what_landed(finder: Finder) -> 
     put(finder.settings.state / "readmitted" / "found" / "observations" / "7.jsonl", "{}")
     found = [
         (file.path, file.origin)
-        for place in places(finder.config, finder.settings)
-        for file in Search(finder.config, finder.settings, place, ()).new()
+        for place in locations(finder.config, finder.settings)
+        for file in Search(finder.config, finder.settings, place, ()).new_files()
     ]
     assert found == [("a.csv", "landing"), ("7.jsonl", "readmitted")]
 
 
 def test_the_newest_look_at_a_path_is_what_is_remembered(finder: Finder) -> None:
     contents = Contents(finder.settings, "found", "observations")
-    contents.note(Found("a.csv", 1, 2), "one", told=True)
-    contents.note(Found("a.csv", 1, 3), "two", told=False)
-    contents.note(Found("b.csv", 1 << 40, 1 << 62), "three", told=True)
+    contents.record(FileStat("a.csv", 1, 2), "one", reported=True)
+    contents.record(FileStat("a.csv", 1, 3), "two", reported=False)
+    contents.record(FileStat("b.csv", 1 << 40, 1 << 62), "three", reported=True)
     assert contents.known() == {
-        Found("a.csv", 1, 3): ("two", False),
-        Found("b.csv", 1 << 40, 1 << 62): ("three", True),
+        FileStat("a.csv", 1, 3): ("two", False),
+        FileStat("b.csv", 1 << 40, 1 << 62): ("three", True),
     }
     assert Contents(finder.settings, "found", "labels").known() == {}

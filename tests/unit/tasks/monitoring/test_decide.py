@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import Retrain
-from tasks.monitoring.decide import retrain
-from tasks.refs import RetrainDecision, WatchState
+from tasks.monitoring.decide import decide_retraining
+from tasks.records.decision import RetrainDecision, WatchState
 
 STATES: tuple[WatchState, ...] = get_args(WatchState)
 
@@ -16,7 +16,7 @@ STATES: tuple[WatchState, ...] = get_args(WatchState)
 def decided(policy: Retrain | None = None, **changes: Any) -> RetrainDecision:
     states = {"drift": "ok", "performance": "ok"}
     facts: dict[str, Any] = {"labelled": 150, "trained": 100, **states, "recipe": "r", "changed": None}
-    return retrain(policy or Retrain(new_rows=1000), **{**facts, **changes})
+    return decide_retraining(policy or Retrain(new_rows=1000), **{**facts, **changes})
 
 
 def test_no_label_is_never_due() -> None:
@@ -44,8 +44,14 @@ def test_a_share_of_what_was_trained_on_must_be_reached_too(labelled: int, due: 
     assert decided(Retrain(new_rows=20, new_share=0.01), labelled=labelled).due is due
 
 
+@pytest.mark.parametrize(("age", "labelled", "due"), [(29.9, 101, False), (30.0, 101, True), (400.0, 100, False)])
+def test_an_old_training_is_due_with_any_new_row(age: float, labelled: int, due: bool) -> None:
+    assert decided(Retrain(new_rows=1000, max_age_days=30.0), labelled=labelled, age_days=age).due is due
+    assert not decided(labelled=labelled, age_days=age).due
+
+
 def test_another_recipe_is_due_without_a_new_row() -> None:
-    found = decided(labelled=100, changed="training", how=("seed: 1 → 2", "numpy 1 → 2"))
+    found = decided(labelled=100, changed="training", details=("seed: 1 → 2", "numpy 1 → 2"))
     assert (found.due, found.recipe, found.start_from) == (True, "r", "training")
     assert found.reasons == ("training changed: seed: 1 → 2; numpy 1 → 2",)
 
@@ -64,7 +70,7 @@ def test_another_recipe_is_due_without_a_new_row() -> None:
 )
 def test_it_starts_from_what_changed_first(changed: str, facts: dict[str, Any], start: str) -> None:
     """Other gates alone ask for no other model, though some rows wait."""
-    assert decided(changed=changed, how=("x",), **facts).start_from == start
+    assert decided(changed=changed, details=("x",), **facts).start_from == start
 
 
 @pytest.mark.parametrize("drift", STATES)
@@ -97,7 +103,7 @@ def test_fewer_rows_than_before_are_not_new_rows() -> None:
 
 
 def test_all_reasons_are_told() -> None:
-    found = decided(Retrain(new_rows=10), drift="act", performance="act", changed="training", how=("seed",))
+    found = decided(Retrain(new_rows=10), drift="act", performance="act", changed="training", details=("seed",))
     assert found.reasons == (
         "50 new labelled rows, 10 make it due",
         "drift verdict: act",

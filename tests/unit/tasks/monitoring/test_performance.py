@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import PipelineConfig
-from tasks.measures.metrics import KINDS
 from tasks.monitoring import performance
-from tasks.refs import Interval
+from tasks.records.decision import Interval
+from tasks.statistics.metrics import METRIC_KINDS
 from tests.support.world import REGRESSION, merged
 
 
@@ -77,7 +77,7 @@ def test_no_label_is_an_empty_window() -> None:
 def test_only_rows_with_a_prediction_are_joined() -> None:
     window = performance.labelled_window(rows([3, 3, 3], [1.0, 2.0, 3.0]), None, "y", 1)
     told = pa.table({"_row_id": [2, 0, 77], "_seq": [3, 3, 3], "prediction": [2.5, 0.5, 9.9], "scored_at": [0, 0, 0]})
-    found = performance.joined(window, told)
+    found = performance.join_predictions(window, told)
     assert found.select(["_row_id", "_target", "prediction"]).to_pylist() == [
         {"_row_id": 0, "_target": 1.0, "prediction": 0.5},
         {"_row_id": 2, "_target": 3.0, "prediction": 2.5},
@@ -101,7 +101,7 @@ def table(truth: Any, predicted: Any, **more: Any) -> pa.Table:
 
 
 def test_a_regression_s_metric_is_what_it_is() -> None:
-    found, units = performance.measure(pipeline(), table([1.0, 2.0, 4.0] * 40, [1.5, 2.0, 3.0] * 40))
+    found, units = performance.measure_performance(pipeline(), table([1.0, 2.0, 4.0] * 40, [1.5, 2.0, 3.0] * 40))
     assert found is not None
     assert found.estimate == pytest.approx(0.5)
     assert found.low < 0.5 < found.high
@@ -114,8 +114,8 @@ def test_days_are_drawn_where_the_comparison_draws_them() -> None:
     times = pa.array(np.repeat(np.arange(20), 30) * 86_400_000_000, pa.timestamp("us", tz="UTC"))
     errors = rng.normal(0, 1, 20).repeat(30)
     rows_of_days = table(np.zeros(600), errors, at=times)
-    whole, units = performance.measure(by_day, rows_of_days)
-    alone, _ = performance.measure(pipeline(), rows_of_days)
+    whole, units = performance.measure_performance(by_day, rows_of_days)
+    alone, _ = performance.measure_performance(pipeline(), rows_of_days)
     assert whole is not None
     assert alone is not None
     assert units == 20
@@ -136,7 +136,7 @@ def test_a_classification_s_metric_is_of_the_stored_probabilities(kind: str, nam
         f"probability_{names[0]}": [0.8, 0.2] * 60,
         "probability_7": pa.nulls(120, pa.float64()),  # a class that another version knew
     }
-    found, _ = performance.measure(config, table(truth, truth, **stored))
+    found, _ = performance.measure_performance(config, table(truth, truth, **stored))
     assert found is not None
     assert found.estimate == pytest.approx(-np.log(0.8))
 
@@ -144,7 +144,7 @@ def test_a_classification_s_metric_is_of_the_stored_probabilities(kind: str, nam
 def test_a_classifier_without_probabilities_is_measured_by_its_answers() -> None:
     changes = {**CLASSES, "evaluation": {"primary": "accuracy"}}
     config = pipeline({"contract": {"columns": {"y": {"type": "string"}}}, **changes})
-    found, _ = performance.measure(config, table(["a", "b", "a", "b"] * 30, ["a", "b", "b", "b"] * 30))
+    found, _ = performance.measure_performance(config, table(["a", "b", "a", "b"] * 30, ["a", "b", "b", "b"] * 30))
     assert found is not None
     assert found.estimate == pytest.approx(0.75)
 
@@ -160,9 +160,9 @@ def judged(
     *,
     holdout: float | None = 1.0,
     units: int | None = None,
-) -> performance.Judged:
+) -> performance.PerformanceState:
     found = Interval(estimate=now, low=low, high=high, confidence=0.95)
-    return performance.verdict(pipeline(changes), holdout, found, 500, units, 3)
+    return performance.performance_state(pipeline(changes), holdout, found, 500, units, 3)
 
 
 @pytest.mark.parametrize(
@@ -218,13 +218,13 @@ def test_what_is_not_known_is_unknown_and_never_fine() -> None:
         (None, good, 100, "mae was not measured when the champion was judged"),
         (1.0, None, 100, "mae is not a number on 100 labelled rows"),
     ):
-        assert performance.verdict(config, holdout, found, count, None, 1) == ("unknown", (told,), None)
+        assert performance.performance_state(config, holdout, found, count, None, 1) == ("unknown", (told,), None)
 
 
 numbers = st.floats(-50, 50).map(lambda one: round(one, 3))
 
 
-@given(st.sampled_from(list(KINDS)), numbers, st.tuples(numbers, numbers, numbers).map(sorted), st.floats(0, 2))
+@given(st.sampled_from(list(METRIC_KINDS)), numbers, st.tuples(numbers, numbers, numbers).map(sorted), st.floats(0, 2))
 def test_it_acts_only_on_what_is_worse_than_the_holdout(
     metric: Any, holdout: float, bounds: list[float], tolerance: float
 ) -> None:
@@ -234,4 +234,4 @@ def test_it_acts_only_on_what_is_worse_than_the_holdout(
     found = judged(low, now, high, {"task": task, "evaluation": {"primary": metric}, **rules}, holdout=holdout)
     assert found.state in ("ok", "warn", "act")
     if found.state == "act":
-        assert (high < holdout) if KINDS[metric].greater_is_better else (low > holdout)
+        assert (high < holdout) if METRIC_KINDS[metric].greater_is_better else (low > holdout)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import UsageError
-from tasks.quarantine.export import text
-from tasks.quarantine.select import KEY_COLUMN, Chosen, Key, Selection, find_batch, joined, keys_of, parse
+from tasks.quarantine.export import csv_cell
+from tasks.quarantine.select import KEY_COLUMN, EntryFilter, Key, Selection, find_batch, key_text, keys_of, parse_key
 
 BATCHES = st.lists(st.text("0123456789abcdef", min_size=64, max_size=64), min_size=1, max_size=30, unique=True)
 
@@ -22,17 +22,17 @@ def test_a_beginning_means_the_one_batch_that_it_fits(known: list[str], data: st
     hits = [one for one in known if one.startswith(start)]
     if len(hits) == 1:
         assert find_batch(start, known) == wanted
-        assert parse(f"{start}:7", known) == Key(wanted, 7)
-        assert parse(start.upper(), known) == Key(wanted, None)
+        assert parse_key(f"{start}:7", known) == Key(wanted, 7)
+        assert parse_key(start.upper(), known) == Key(wanted, None)
     else:
-        with pytest.raises(UsageError, match=f"fits {len(hits)} batches"):
+        with pytest.raises(UsageError, match=f"matches {len(hits)} batches"):
             find_batch(start, known)
 
 
 @pytest.mark.parametrize("wrong", ["", ":", "xyz", "3fa9:", "3fa9:x", "3fa9:-1", "3fa9:1:2", "a" * 65, "3fa9:1e3"])
 def test_what_is_no_id_is_told(wrong: str) -> None:
     with pytest.raises(UsageError):
-        parse(wrong, ["3fa9" + "0" * 60])
+        parse_key(wrong, ["3fa9" + "0" * 60])
 
 
 @settings(deadline=None)
@@ -40,7 +40,7 @@ def test_what_is_no_id_is_told(wrong: str) -> None:
 def test_keys_of_columns_are_those_of_entries(pairs: list[tuple[str, int | None]]) -> None:
     batch = pa.chunked_array([[one for one, _ in pairs]], pa.string())
     row = pa.chunked_array([[one for _, one in pairs]], pa.int64())
-    assert keys_of(batch, row).to_pylist() == [joined(Key(*one)) for one in pairs]
+    assert keys_of(batch, row).to_pylist() == [key_text(Key(*one)) for one in pairs]
 
 
 @pytest.mark.parametrize(
@@ -66,10 +66,10 @@ def test_what_is_named_is_kept(wanted: Selection, kept: list[int]) -> None:
             KEY_COLUMN: ["x"] * 3,
         }
     )
-    assert entries.filter(Chosen(wanted).mask(entries)).column("row").to_pylist() == kept
+    assert entries.filter(EntryFilter(wanted).mask(entries)).column("row").to_pylist() == kept
 
 
 @settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers_keep_every_digit(number: float) -> None:
-    assert repr(float(text(number))) == repr(number)
+    assert repr(float(csv_cell(number))) == repr(number)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from configs.schema import PipelineConfig
 from tasks.errors import DataRejectedError
 from tasks.scoring import predict
-from tasks.stores.staging import UNREADABLE
-from tasks.stores.tables import ROW
+from tasks.stores.lake.schemas import ROW
+from tasks.stores.lake.staging import UNREADABLE
 from tests.support.world import World
 
 
@@ -25,7 +25,7 @@ def test_pieces_have_the_same_rows_however_they_are_stored(sizes: Sequence[int],
         pa.record_batch({"n": pa.array(np.arange(start, start + size))})
         for start, size in zip(starts, sizes, strict=False)
     ]
-    found = list(predict.pieces(batches, rows))
+    found = list(predict.rebatch(batches, rows))
     assert [number for piece in found for number in piece.column("n").to_pylist()] == list(range(sum(sizes)))
     full, last = divmod(sum(sizes), rows)
     assert [piece.num_rows for piece in found] == [rows] * full + [last] * bool(last)
@@ -49,26 +49,26 @@ def config(world: World) -> PipelineConfig:
 
 
 def test_rows_that_hold_pass(config: PipelineConfig) -> None:
-    predict.refuse_unusable([batch(1, [1.0, 2.0]), batch(3, [])], ["x1", "x2"], config)
+    predict.check_rows([batch(1, [1.0, 2.0]), batch(3, [])], ["x1", "x2"], config)
 
 
 def test_missing_cells_are_counted_over_all_batches_and_the_first_told(config: PipelineConfig) -> None:
     batches = [batch(1, [1.0, None]), batch(3, [None] * 6)]
     with pytest.raises(DataRejectedError, match=r"'x1' is missing in 7 rows \(first: 2, 3, 4, 5, 6\)"):
-        predict.refuse_unusable(batches, ["x1", "x2"], config)
+        predict.check_rows(batches, ["x1", "x2"], config)
 
 
 def test_unreadable_cells_are_counted_over_all_batches_and_the_first_told(config: PipelineConfig) -> None:
     batches = [batch(1, [1.0] * 3, {3: '{"x1": "much"}'}), batch(4, [1.0] * 3, {4: '{"x1": "more"}'})]
     with pytest.raises(DataRejectedError, match=r'2 rows .*row 3: {"x1": "much"}; row 4: {"x1": "more"}'):
-        predict.refuse_unusable(batches, ["x1", "x2"], config)
+        predict.check_rows(batches, ["x1", "x2"], config)
 
 
 def test_a_long_one_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "PIECE", 3)
-    monkeypatch.setattr(predict, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(predict, "PIECE_ROWS", 3)
+    monkeypatch.setattr(predict, "_REPORT_SECONDS", 0.0)
     told: list[str] = []
-    stream = predict.streamed(lambda: iter([batch(1, [0.0] * 7)]), lambda rows: rows.select(["x1"]), told.append)
+    stream = predict.score_stream(lambda: iter([batch(1, [0.0] * 7)]), lambda rows: rows.select(["x1"]), told.append)
     for _ in range(2):  # a commit that is tried again begins anew
         assert sum(one.num_rows for one in stream.batches()) == 7
-    assert told == [f"{rows} rows scored so far" for rows in (3, 6, 7)] * 2
+    assert told == [f"{rows} rows scored" for rows in (3, 6, 7)] * 2

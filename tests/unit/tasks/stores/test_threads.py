@@ -5,7 +5,7 @@ import pytest
 import sklearn.ensemble
 from threadpoolctl import threadpool_info
 
-from tasks.stores.threads import pinned, usable
+from tasks.stores.threads import available_threads, limit_threads
 
 
 def numbers() -> list[int]:
@@ -17,7 +17,7 @@ def numbers() -> list[int]:
 @pytest.mark.parametrize("wanted", [1, 2, 5])
 def test_every_library_has_the_number_inside_and_its_own_after(wanted: int) -> None:
     before = numbers()
-    with pinned(wanted):
+    with limit_threads(wanted):
         assert numbers() == [wanted] * len(before)
     assert numbers() == before
     assert len(before) >= 2  # BLAS and OpenMP
@@ -28,11 +28,11 @@ def test_omp_num_threads_bounds_what_is_used(
     told: str, most: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", told)
-    assert usable(most) == expected
+    assert available_threads(most) == expected
 
 
 @pytest.mark.parametrize("told", ["", "0", "many"])
 def test_without_it_the_cores_do(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", told)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
-    assert (usable(2), usable(16)) == (2, 3)
+    assert (available_threads(2), available_threads(16)) == (2, 3)

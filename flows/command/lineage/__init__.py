@@ -1,1 +1,0 @@
-"""What a model is made of and what came of it: read from the stores, told as text, as JSON and as a page."""

@@ -1,1 +1,0 @@
-"""Verdict to champion: register, move the alias atomically, settle what a crash left between."""

@@ -1,0 +1,1 @@
+"""What is due, what would run and why."""

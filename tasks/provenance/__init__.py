@@ -1,0 +1,1 @@
+"""What a stage depends on: code, configuration, libraries; what a commit had."""

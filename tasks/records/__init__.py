@@ -1,0 +1,1 @@
+"""The records that stages hand each other: small, frozen, printable."""

@@ -1,0 +1,1 @@
+"""A rollout: evidence, checks, decision."""

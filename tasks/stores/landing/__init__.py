@@ -1,0 +1,1 @@
+"""Where files and rows come from: folders, object stores, databases."""

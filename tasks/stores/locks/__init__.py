@@ -1,0 +1,1 @@
+"""Locks: one writer for each part of a pipeline."""

@@ -1,0 +1,1 @@
+"""The registry of models: MLflow, its files, its aliases."""

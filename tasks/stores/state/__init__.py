@@ -1,0 +1,1 @@
+"""The state: tables in SQLite or PostgreSQL, their schema by migrations."""
