@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.crash_files import COLUMNS, repaired
 from configs.schema import PipelineConfig
-from tasks.ingestion import task as ingestion
+from tasks.context import StageContext
+from tasks.ingestion import stage as ingestion
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.export import export
 from tasks.quarantine.readmission import ReadmitRequest, pending_files, prepare_readmission
@@ -29,7 +30,7 @@ from tasks.stores.lake.schemas import ORIGIN
 from tasks.stores.lake.tables import Lake
 from tasks.stores.locks.lock import hold
 from tasks.stores.settings import Settings, load_settings
-from tasks.upkeep import task as upkeep
+from tasks.upkeep import stage as upkeep
 from tasks.validation import commit as taking
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -106,12 +107,13 @@ def watch(tell: Tell) -> None:
 def ingest(config: PipelineConfig, settings: Settings, tell: Tell = quiet, only: Sequence[str] | None = None) -> int:
     """One ingest run; how many files it took."""
     tell(WAITING)
+    context = StageContext(config, settings, NOW, actor="benchmark")
     count = 0
     with hold(settings, f"{config.name}.data") as lock:
         tell("looking")
-        for group in ingestion.commit_groups(ingestion.discover.fn(config, NOW, only).files):
+        for group in ingestion.commit_groups(ingestion.discover(context, only).files):
             tell("reading")
-            staged = ingestion.read.fn(config, group)
+            staged = ingestion.read(context, group)
             lock.check()
             if staged:
                 count += len(taking.commit_batches(config, settings, staged, NOW, config.expectations))
@@ -148,12 +150,13 @@ def give_back(config: PipelineConfig, settings: Settings, tell: Tell = quiet) ->
 
 def tend(config: PipelineConfig, settings: Settings, tell: Tell = quiet) -> None:
     """One run of upkeep."""
+    context = StageContext(config, settings, NOW, actor="benchmark")
     tell(WAITING)
     with hold(settings, f"{config.name}.model"), hold(settings, f"{config.name}.data"):
         tell("upkeep")
         for table in Lake(settings, config).tables:
-            upkeep.maintain_table.fn(config, table, [], NOW, dry_run=False)
-        upkeep.clear_staging.fn(config, dry_run=False)
+            upkeep.maintain_table(context, table, [], dry_run=False)
+        upkeep.clear_staging(context, dry_run=False)
 
 
 def live(config: PipelineConfig, shared: memoryview, seed: Sequence[int], extras: bool) -> None:

@@ -119,13 +119,13 @@ def perennial(rows: int) -> dict[str, float]:
 
     from flows.ingest import ingest
     from perennial.ops.session import prefect_session
-    from tasks.ingestion import stage
+    from tasks.ingestion import staging
     from tasks.stores.lake.tables import Lake
     from tasks.stores.settings import load_settings, prepare
     from tasks.validation import commit
 
     spent = Spent()
-    spent.watch(stage, "stage", lambda *_: "read")
+    spent.watch(staging, "stage", lambda *_: "read")
     spent.watch(commit, "decide_verdicts", lambda *_: "validate")
     # What is refused is made while it is written, and so are the rows that come in.
     spent.watch(Lake, "append_parts_once", lambda _, table, *__: "write" if table == "observations" else "validate")

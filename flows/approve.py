@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import StringConstraints
 
 from flows.context import open_pipeline
-from flows.events import emit
 from tasks.errors import PerennialError
+from tasks.events import emit
 from tasks.release.approval_decision import event_payload, record_decision, summary
 from tasks.stores.state.approvals import ApprovalRequest
 from tasks.stores.state.tokens import Person
@@ -42,5 +43,5 @@ def approve(
         answered = record_decision(config, settings, version, decision, reason, _FORM)
     except PerennialError as error:
         return Failed(message=str(error), data=error)
-    emit(settings, "perennial.approval.answered", pipeline, event_payload(answered))
+    emit(settings, "perennial.approval.answered", pipeline, event_payload(answered), str(flow_run.id or ""))
     return Completed(name="Approved" if decision == "approve" else "Rejected", message=summary(answered), data=answered)

@@ -15,13 +15,13 @@ from prefect.artifacts import (
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.context import open_pipeline
+from flows.context import stage_context
 from flows.ingest import ingest
 from flows.lifecycle import lifecycle
-from flows.progress import say
 from tasks.errors import PerennialError, UsageError
 from tasks.ingestion.backfill import BackfillStep
 from tasks.ingestion.task import plan_backfill
+from tasks.progress import say
 from tasks.records.base import Record, artifact_key
 from tasks.records.data import IngestReport
 from tasks.records.report import LifecycleReport
@@ -78,8 +78,11 @@ def backfill(
         raise UsageError("Found names and times; expected a range of one kind: first and last, or start and end.")
     if start and end and clock(start) >= clock(end):
         raise UsageError(f"Found start {start} and end {end}; expected a start before the end.")
-    config, _ = open_pipeline(pipeline)
-    steps = plan_backfill(config, first, last, start, end)
+    with stage_context(pipeline) as context:
+        return _backfill(pipeline, plan_backfill(context, first, last, start, end), each)
+
+
+def _backfill(pipeline: str, steps: list[BackfillStep], each: Literal["lifecycle", "ingest"]) -> State[BackfillReport]:
     key = artifact_key(pipeline, "backfill-progress")
     progress = cast("UUID", create_progress_artifact(0.0, key=key, description=f"{len(steps)} steps"))
     done: list[StepReport] = []

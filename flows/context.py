@@ -1,20 +1,50 @@
-"""What every flow begins with: its configuration, its clock, who runs it, and the locks."""
+"""What every flow begins with: the pipeline's configuration, the settings, the run's clock, who runs it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from contextvars import ContextVar
+from dataclasses import replace
+from datetime import datetime
 
 from configs.load import ConfigError, load
 from configs.schema import PipelineConfig
-from flows.progress import say
+from tasks import progress
+from tasks.context import StageContext
 from tasks.errors import UsageError
+from tasks.stores.lineage.emitter import channel
 from tasks.stores.locks.flow_runs import register_process
-from tasks.stores.locks.lock import HeldLock, hold
+from tasks.stores.runtime import actor, clock
 from tasks.stores.settings import Settings, load_settings, prepare
 from tasks.validation.gallery_check import check_expectations
+
+_outer: ContextVar[StageContext | None] = ContextVar("outer", default=None)
+
+
+@contextmanager
+def stage_context(pipeline: str, now: datetime | None = None) -> Iterator[StageContext]:
+    """The context of a flow run's stages; their OpenLineage events are parts of that run.
+
+    A flow that another calls for the same pipeline has that one's configuration, settings and OpenLineage run.
+
+    Raises:
+        UsageError: no such pipeline, a mistake in its YAML, or a home that can't be written.
+    """
+    outer = _outer.get()
+    if outer is not None and outer.pipeline == pipeline:
+        yield replace(outer, now=clock(now), flow_run=_flow_run()[0])
+        return
+    config, settings = open_pipeline(pipeline)
+    flow_run, flow = _flow_run()
+    context = StageContext(config, settings, clock(now), actor(), flow_run)
+    token = _outer.set(context)
+    try:
+        with channel(settings, pipeline, (flow_run, flow) if flow_run else None, progress.say):
+            yield context
+    finally:
+        _outer.reset(token)
 
 
 def open_pipeline(name: str) -> tuple[PipelineConfig, Settings]:
@@ -30,7 +60,7 @@ def open_pipeline(name: str) -> tuple[PipelineConfig, Settings]:
         check_expectations(config, settings)
     except ConfigError as error:
         raise UsageError(str(error)) from None
-    _answer_for_run(settings)
+    _register_process(settings)
     return config, settings
 
 
@@ -42,25 +72,37 @@ def open_home() -> Settings:
     """
     settings = load_settings()
     prepare(settings)
-    _answer_for_run(settings)
+    _register_process(settings)
     return settings
 
 
-def _answer_for_run(settings: Settings) -> None:
+def _register_process(settings: Settings) -> None:
     """Note that this process runs the flow run that it is in, if any: the sweep marks what a dead one left."""
-    if "prefect" in sys.modules:
-        from prefect.runtime import flow_run
-
-        if flow_run.id:
-            register_process(settings, str(flow_run.id))
+    flow_run, _ = _flow_run()
+    if flow_run:
+        register_process(settings, flow_run)
 
 
-@contextmanager
-def writing(settings: Settings, pipeline: str, what: Literal["data", "model", "alias"]) -> Iterator[HeldLock]:
-    """Be the one writer of a pipeline's data, or of its model, or the one who moves its aliases, for a block.
+def _flow_run() -> tuple[str, str]:
+    """Id and flow of the flow run that this is in; empty outside of one."""
+    if "prefect" not in sys.modules:
+        return "", ""
+    from prefect.runtime import flow_run
 
-    Data and model are held for as long as a stage works. The aliases only while they are moved, and last: taking a
-    version back must not wait for a training.
-    """
-    with hold(settings, f"{pipeline}.{what}", say) as held:
-        yield held
+    return (str(flow_run.id), str(flow_run.flow_name)) if flow_run.id else ("", "")
+
+
+def _log(text: str) -> None:
+    """A line in the flow run's log, which the Prefect page shows; nothing outside of a run."""
+    if "prefect" not in sys.modules:
+        return
+    from prefect.exceptions import MissingContextError
+    from prefect.logging import get_run_logger
+
+    try:
+        get_run_logger().info(text)
+    except MissingContextError:
+        return
+
+
+progress.add_log(_log)

@@ -9,10 +9,11 @@ from prefect import flow
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
-from flows.context import open_pipeline, writing
+from flows.context import stage_context
 from flows.ingest import ingest
-from flows.progress import say
+from tasks.context import writing
 from tasks.errors import PerennialError
+from tasks.progress import say
 from tasks.quarantine import drop as dropping
 from tasks.quarantine.entries import Quarantine, no_entries_error
 from tasks.quarantine.listing import OpenEntries
@@ -28,9 +29,8 @@ from tasks.quarantine.readmission import (
 from tasks.quarantine.readmission_files import format_keys
 from tasks.quarantine.readmit_report import EntriesByRow, ReadmitReport, readmit_outcomes
 from tasks.quarantine.select import Key, Selection
-from tasks.quarantine.task import publish_quarantine_page
+from tasks.quarantine.task import open_entries
 from tasks.stores.lake.tables import Lake
-from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
 from tasks.stores.state.audit import Audit, Phase
 from tasks.stores.state.tokens import person
@@ -59,27 +59,28 @@ def readmit(
         UsageError: nothing fits, or the repaired file is none of this pipeline's.
         DataRejectedError: the repaired file can't be read.
     """
-    config, settings = open_pipeline(pipeline)
-    moment, request = clock(now), ReadmitRequest(selection or Selection(), repaired, of)
+    request = ReadmitRequest(selection or Selection(), repaired, of)
     before: list[Key] = []
-    Lake(settings, config).create()
-    for _ in range(_TRIES):
-        with writing(settings, pipeline, "data"):
-            earlier = pending_files(config, settings)
-            if not earlier:
-                handed = prepare_readmission(config, settings, request, before, moment)
-                break
-            before = before or selected_keys(config, settings, request)
-        say(f"{len(earlier)} files given back earlier are taken in first")
-        ingest(pipeline, moment, tuple(earlier))
-    else:
-        raise PerennialError(f"{pipeline}: other readmissions go on. Try again once they have ended.")
-    if handed.ingest_paths:
-        ingest(pipeline, moment, tuple(sorted(handed.ingest_paths)))
-    if repaired is None:
-        with writing(settings, pipeline, "data"):
-            close_rejected(config, settings, handed, moment)
-    return _report(config, settings, handed)
+    with stage_context(pipeline, now) as context:
+        config, settings, moment = context.config, context.settings, context.now
+        Lake(settings, config).create()
+        for _ in range(_TRIES):
+            with writing(settings, pipeline, "data"):
+                earlier = pending_files(config, settings)
+                if not earlier:
+                    handed = prepare_readmission(config, settings, request, before, moment)
+                    break
+                before = before or selected_keys(config, settings, request)
+            say(f"{len(earlier)} files given back earlier are taken in first")
+            ingest(pipeline, moment, tuple(earlier))
+        else:
+            raise PerennialError(f"{pipeline}: other readmissions go on. Try again once they have ended.")
+        if handed.ingest_paths:
+            ingest(pipeline, moment, tuple(sorted(handed.ingest_paths)))
+        if repaired is None:
+            with writing(settings, pipeline, "data"):
+                close_rejected(config, settings, handed, moment)
+        return _report(config, settings, handed)
 
 
 def _report(config: PipelineConfig, settings: Settings, handed: Readmission) -> ReadmitReport:
@@ -109,19 +110,20 @@ def drop(pipeline: str, selection: Selection, expected: int, why: str = "", now:
         UsageError: nothing fits.
         PerennialError: there are not as many any more.
     """
-    config, settings = open_pipeline(pipeline)
-    moment, who = clock(now), person(settings).name
-    with writing(settings, pipeline, "data"):
-        quarantine = Quarantine(Lake(settings, config))
-        keys = dropping.open_keys(quarantine, quarantine.resolve(selection))
-        if not keys:
-            raise no_entries_error(pipeline, selection)
-        if len(keys) != expected:
-            raise PerennialError(f"{pipeline}: {len(keys)} entries fit now, {expected} were shown. Look again.")
-        intent = _note(settings, pipeline, keys, who, why, moment, None)
-        dropping.drop(quarantine, keys, who, why, moment)
-        _note(settings, pipeline, keys, who, why, moment, intent)
-        publish_quarantine_page(config)
+    with stage_context(pipeline, now) as context:
+        settings, moment = context.settings, context.now
+        who = person(settings).name
+        with writing(settings, pipeline, "data"):
+            quarantine = Quarantine(Lake(settings, context.config))
+            keys = dropping.open_keys(quarantine, quarantine.resolve(selection))
+            if not keys:
+                raise no_entries_error(pipeline, selection)
+            if len(keys) != expected:
+                raise PerennialError(f"{pipeline}: {len(keys)} entries fit now, {expected} were shown. Look again.")
+            intent = _note(settings, pipeline, keys, who, why, moment, None)
+            dropping.drop(quarantine, keys, who, why, moment)
+            _note(settings, pipeline, keys, who, why, moment, intent)
+            open_entries(context)
     files = sum(key.row is None for key in keys)
     return OpenEntries(rows=len(keys) - files, files=files)
 

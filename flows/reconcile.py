@@ -24,9 +24,9 @@ from prefect.states import Crashed
 
 from configs.load import ConfigError, load, names
 from flows.names import deployment_of, pipeline_tag
-from flows.progress import say
 from tasks.errors import PerennialError
 from tasks.lifecycle.due import Due, due
+from tasks.progress import say
 from tasks.records.base import Record
 from tasks.stores.locks.flow_runs import process_ended, remove_ended
 from tasks.stores.settings import Settings, load_settings, prepare

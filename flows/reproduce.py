@@ -5,8 +5,8 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.context import open_home
-from flows.progress import say, timed
 from tasks.errors import PerennialError, UsageError
+from tasks.progress import say, timed
 from tasks.provenance import worktree
 from tasks.stores.environment import ROOT
 from tasks.stores.settings import Settings
@@ -30,7 +30,7 @@ def reproduce(pipeline: str, version: int | None = None, in_place_env: bool = Fa
     """
     settings = open_home()
     with timed("reproduce") as running:
-        found = reproduce_version(pipeline, version)
+        found = reproduce_version(settings, pipeline, version)
         if in_place_env and found.differs("packages"):
             raise UsageError(_refusal(found))
         if not found.rebuilt and not in_place_env and not found.differs("data", "configuration"):

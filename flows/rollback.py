@@ -6,12 +6,12 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.context import open_pipeline
-from flows.events import teller
-from flows.progress import say
+from flows.context import stage_context
 from tasks.errors import PerennialError
+from tasks.progress import say
 from tasks.release.rollback import Rollback
 from tasks.release.rollback_request import request_rollback, summary
+from tasks.release.stage import release_context
 from tasks.release.task import publish_rollback
 from tasks.stores.state.tokens import Person
 
@@ -29,9 +29,10 @@ def rollback(pipeline: str, version: int | None = None, reason: str = "") -> Sta
         reason: Why, for whoever asks later.
     """
     try:
-        config, settings = open_pipeline(pipeline)
-        back = request_rollback(config, settings, version, reason, _FORM, teller(settings, pipeline), say)
+        with stage_context(pipeline) as context:
+            send = release_context(context).emit
+            back = request_rollback(context.config, context.settings, version, reason, _FORM, send, say)
+            publish_rollback(context.config, back)
     except PerennialError as error:
         return Failed(message=str(error), data=error)
-    publish_rollback(config, back)
     return Completed(name="Rolled back", message=summary(back), data=back)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -11,25 +12,23 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from configs.schema import PipelineConfig
-from flows.context import open_pipeline, writing
-from flows.events import teller
-from flows.openlineage import lineage_run
-from flows.progress import say
+from flows.context import stage_context
+from tasks.context import StageContext, writing
+from tasks.progress import say
 from tasks.records.base import Record
 from tasks.records.decision import Promotion
 from tasks.records.rollout import RolloutDecision
 from tasks.release.registry_moves import OUTCOMES
 from tasks.release.rollout import check
-from tasks.release.task import apply_rollout_decision, publish_rollout, release_context
+from tasks.release.stage import release_context
+from tasks.release.task import apply_rollout_decision, publish_rollout
 from tasks.retry import passes
 from tasks.stores.lake.tables import Lake
 from tasks.stores.lineage.emitter import StageRun as Stage
 from tasks.stores.lineage.emitter import emit_stage
 from tasks.stores.lineage.stage_data import StageData
 from tasks.stores.registry.tracking import Tracking
-from tasks.stores.runtime import actor, clock
-from tasks.stores.settings import Settings
+from tasks.stores.runtime import clock
 from tasks.stores.state import rollouts
 from tasks.stores.state.audit import Audit
 from tasks.stores.state.rollout_checks import save_check
@@ -61,10 +60,9 @@ class RolloutReport(Record):
 class _Watch:
     """The rollout of one pipeline, as one run sees it."""
 
-    def __init__(self, config: PipelineConfig, settings: Settings) -> None:
-        self.config, self.settings = config, settings
-        self.audit, self.lake = Audit(settings), Lake(settings, config)
-        self.tell = teller(settings, config.name)
+    def __init__(self, context: StageContext) -> None:
+        self.context, self.config, self.settings = context, context.config, context.settings
+        self.audit, self.lake = Audit(self.settings), Lake(self.settings, self.config)
         self.decision: RolloutDecision | None = None
         self.text, self.shown, self.read = "", 0.0, 0.0
 
@@ -76,6 +74,7 @@ class _Watch:
     def look(self, rollout: Rollout) -> Rollout:
         """One look, and what it leads to; the rollout as it is now."""
         now = clock(None)
+        context = replace(self.context, now=now)
         tracking = Tracking(self.settings, self.config.name)
         started = time.monotonic()
         self.decision = check.evaluate_rollout(self.config, tracking, self.audit, self.lake, rollout, now)
@@ -83,11 +82,9 @@ class _Watch:
         save_check(self.settings, rollout, self.decision, now)
         with writing(self.settings, self.config.name, "alias"), self._ending(tracking, rollout, now) as stage:
             if self.decision.action == "go_on":  # no task: looks may be very many
-                after = check.apply_decision(
-                    release_context(self.config, self.settings, self.tell), rollout, self.decision, now, actor()
-                )
+                after = check.apply_decision(release_context(context), rollout, self.decision, now, context.actor)
             else:
-                after = apply_rollout_decision(self.config, rollout, self.decision, now, actor(), self.tell)
+                after = apply_rollout_decision(context, rollout, self.decision)
             if stage is not None and after.ending is not None:
                 stage.add_output(_promotion(after, after.ending))
         self.show(after)
@@ -122,9 +119,8 @@ def rollout(pipeline: str, once: bool = False) -> State[RolloutReport]:
         pipeline: The pipeline's name.
         once: Whether to look once only, and leave the rest to the next run.
     """
-    config, settings = open_pipeline(pipeline)
-    watch = _Watch(config, settings)
-    with lineage_run(settings, pipeline):
+    with stage_context(pipeline) as context:
+        watch = _Watch(context)
         last = _watched(watch, once=once)
     return _ended(_report(pipeline, watch, last))
 

@@ -9,19 +9,21 @@ from prefect import flow
 from pydantic import Field
 
 from configs.schema import PipelineConfig
-from flows.context import open_pipeline
-from flows.progress import say
+from flows.context import stage_context
+from flows.execute import with_prefect
+from tasks.context import StageContext
 from tasks.errors import UsageError
 from tasks.ingestion.task import fetch_for_scoring, read_for_scoring
+from tasks.progress import say
 from tasks.records.model import ModelRef
 from tasks.records.report import ScoreReport
-from tasks.scoring.task import known_result, score_file, score_new
+from tasks.scoring.stage import ScoringInputs, known_result, run_scoring
+from tasks.scoring.task import score_file
 from tasks.stores.files.outputs import check
 from tasks.stores.files.workspace import workspace
 from tasks.stores.lake.tables import Lake
 from tasks.stores.landing.addresses import PATTERN, Address, parse
 from tasks.stores.registry.tracking import Tracking
-from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
 
 FileOrUrl = Annotated[str, Field(pattern=PATTERN)]
@@ -48,21 +50,28 @@ def score(
             it has not scored yet, the champion those that came after the first training and that none has scored.
         now: The run's clock; the present by default.
     """
-    config, settings = open_pipeline(pipeline)
     given, into = addresses(source, output)
-    model = Tracking(settings, pipeline).resolve(version) if version is not None else champion_of(config, settings)
-    if given is None or into is None:
-        Lake(settings, config).create()
-    with workspace(settings.state / "scoring") as folder:
+    with stage_context(pipeline, now) as context:
+        tracking = Tracking(context.settings, pipeline)
+        model = tracking.resolve(version) if version is not None else champion_of(context.config, context.settings)
         if given is None:
-            return score_new(config, model, folder, clock(now), say, explicit_version=version is not None)
-        file = fetch_for_scoring(config, given, folder)
-        known = known_result(config, model, file.file, into)
-        if known is not None:
-            say(f"{given} was scored by version {known.version} before: nothing is done")
-            return known
-        batch = read_for_scoring(config, file, model, folder)
-        return score_file(config, model, batch, into, folder, clock(now), say)
+            return run_scoring(context, ScoringInputs(model=model, explicit_version=version is not None), with_prefect)
+        if into is None:
+            Lake(context.settings, context.config).create()
+        with workspace(context.settings.state / "scoring") as folder:
+            file = fetch_for_scoring(context, given, folder)
+            known = known_result(context, model, file.file, into)
+            if known is not None:
+                say(f"{given} was scored by version {known.version} before: nothing is done")
+                return known
+            batch = read_for_scoring(context, file, model, folder)
+            return score_file(context, model, batch, into, folder)
+
+
+def subflow(context: StageContext, inputs: ScoringInputs) -> ScoreReport:
+    """`run_scoring`, as a sub-flow: by the present champion, or by the version that is asked for."""
+    version = inputs.model.version if inputs.explicit_version else None
+    return score(context.pipeline, version=version, now=context.now)
 
 
 def addresses(source: str | None, output: str | None) -> tuple[Address | None, Address | None]:

@@ -30,13 +30,13 @@ for _name in [name for name in os.environ if name.startswith(("PERENNIAL_", "PRE
         del os.environ[_name]  # the developer's own server, home and registry are not for tests
 
 _REAL_CHECK, _REAL_TABLES = probe.clean_process, database.make_tables
-probe.clean_process = load_check_here  # before a flow is imported: an interpreter for each training is 2.5 CPU seconds
+probe.clean_process = load_check_here  # an interpreter for each training is 2.5 CPU seconds
 
 
 @pytest.fixture
 def clean_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gate S01 asks its real clean process, as in production."""
-    monkeypatch.setattr("flows.train.clean_process", _REAL_CHECK)
+    monkeypatch.setattr(probe, "clean_process", _REAL_CHECK)
 
 
 # ------------------------------------------------------------------------------------------------ the server

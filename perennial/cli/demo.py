@@ -16,9 +16,9 @@ from rich.console import Console
 from examples.breast_cancer.land import land
 from examples.transit.simulate import Scenario, land_arrivals, land_delays
 from flows.context import open_pipeline
-from flows.progress import reporting
 from perennial.cli.render import ConsoleReporter, console, table
 from perennial.ops.session import prefect_session
+from tasks.progress import reporting
 from tasks.records.report import LifecycleReport
 from tasks.stores.settings import Settings, load_settings
 

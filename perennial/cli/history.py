@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from configs.schema import PipelineConfig
-from flows.progress import reporting
 from perennial.cli.render import ConsoleReporter, console, print_result
 from perennial.reporting.changes.records import Attribution
 from tasks.errors import UsageError
+from tasks.progress import reporting
 from tasks.stores.settings import Settings
 
 

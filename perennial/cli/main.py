@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.progress import reporting
 from perennial.cli.approvals import approve, reject, token
 from perennial.cli.data import data
 from perennial.cli.docs import docs
@@ -32,6 +31,7 @@ from perennial.cli.system import COMMANDS, deployments
 from perennial.cli.upkeep import upkeep
 from perennial.reporting.run_json import run_json
 from tasks.errors import DataRejectedError, PerennialError
+from tasks.progress import reporting
 from tasks.records.data import IngestReport
 from tasks.records.decision import MonitorReport
 from tasks.records.report import LifecycleReport
@@ -106,7 +106,8 @@ def _lifecycle(
     name: str, now: datetime | None, start_from: StartFrom, until: StageName, force: tuple[TrainingStage, ...]
 ) -> tuple[LifecycleReport, int]:
     """The report of a run, of one that failed as far as it came, and the exit code."""
-    from flows.lifecycle import LifecycleError, lifecycle
+    from flows.lifecycle import lifecycle
+    from tasks.lifecycle.execute import LifecycleError
 
     try:
         report = lifecycle(name, now, start_from, until=until, force=force)

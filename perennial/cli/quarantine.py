@@ -120,8 +120,8 @@ def readmit(
 ) -> None:
     """Give entries back, to be judged by the contract as it is now; or a file in which a person repaired them."""
     from flows.context import open_pipeline
-    from flows.progress import reporting
     from perennial.ops.session import prefect_session
+    from tasks.progress import reporting
 
     wanted = Selection(entries=tuple(entries or ()), batch=batch, expectation=expectation, file=landed, feed=feed)
     _check(repaired, of, wanted)
@@ -149,8 +149,8 @@ def drop(
     as_json: _AsJson = False,
 ) -> None:
     """Give entries up: that they were, and why, is kept; their values are deleted."""
-    from flows.progress import reporting
     from perennial.ops.session import prefect_session
+    from tasks.progress import reporting
 
     wanted = Selection(entries=tuple(entries or ()), batch=batch, expectation=expectation, file=file, feed=feed)
     if wanted.everything:

@@ -28,8 +28,8 @@ def reproduce(
 ) -> None:
     """Rebuild a version from its lineage, and tell whether it is equal or what differs. Exit code 0: all is equal."""
     from flows.context import open_home
-    from flows.progress import reporting
     from perennial.ops.session import prefect_session
+    from tasks.progress import reporting
     from tasks.stores.registry.artifacts import require_registry
 
     name, version = _asked(address)

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import JsonValue
 
-from flows.progress import say
 from perennial.cli.render import ConsoleReporter, console, print_result
+from tasks.progress import say
 from tasks.stores.settings import Settings
 from tasks.stores.state.outbox import EventName, Outbox
 
@@ -25,7 +25,7 @@ def rollout(
 ) -> None:
     """Watch the version that is rolled out until it is champion or moved back."""
     from flows.context import open_pipeline
-    from flows.progress import reporting
+    from tasks.progress import reporting
     from tasks.stores.state import rollouts
     from tasks.stores.state.audit import Audit
 

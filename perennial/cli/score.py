@@ -29,8 +29,8 @@ def score(
 ) -> None:
     """Score a file; without --input, the observations that have no prediction yet. Nothing is scored twice."""
     from flows.context import open_pipeline
-    from flows.progress import reporting
     from perennial.ops.session import prefect_session
+    from tasks.progress import reporting
 
     _, settings = open_pipeline(name)
     with reporting(ConsoleReporter(console())), prefect_session(settings):

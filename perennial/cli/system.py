@@ -104,8 +104,8 @@ def backfill(
 ) -> None:
     """Take in landed files in order, a sub-run for each. Stopped or failed, the same command goes on."""
     from flows.context import open_pipeline
-    from flows.progress import reporting
     from perennial.ops.session import prefect_session
+    from tasks.progress import reporting
 
     _, settings = open_pipeline(name)
     with reporting(ConsoleReporter(console())), prefect_session(settings):

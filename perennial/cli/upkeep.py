@@ -24,8 +24,8 @@ def upkeep(
     """Merge the lake's small files, and free files of old versions that nothing refers to."""
     from configs.load import names
     from flows.context import open_pipeline
-    from flows.progress import reporting
     from perennial.ops.session import prefect_session
+    from tasks.progress import reporting
 
     chosen = [name] if name else names()
     _, settings = [open_pipeline(each) for each in chosen][-1]  # a mistake in any is reported before anything is done

@@ -39,7 +39,7 @@ _NEEDED = (
     "tasks.release.rollout.requests",
     "tasks.evaluation.gates",
     "tasks.features.definitions",
-    "tasks.ingestion.stage",
+    "tasks.ingestion.staging",
     "tasks.monitoring.measures",
     "tasks.stores.registry.models",
     "tasks.stores.registry.tracking",

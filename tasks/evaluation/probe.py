@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 _TIMEOUT_SECONDS = 120
 
@@ -58,11 +59,23 @@ class CleanProcess:
             self._child.communicate()
 
 
+_current: ContextVar[CleanProcess | None] = ContextVar("clean_process", default=None)
+
+
 @contextmanager
-def clean_process() -> Iterator[CleanProcess]:
-    """A clean process, not started yet, that is terminated at the end of the block."""
-    process = CleanProcess()
+def clean_process(kind: type[CleanProcess] = CleanProcess) -> Iterator[CleanProcess]:
+    """A clean process, not started yet, that is terminated at the end of the block; inside another such block, its own.
+
+    So whoever trains can start it while the model is fitted, and the evaluation in the block finds it ready.
+    """
+    outer = _current.get()
+    if outer is not None:
+        yield outer
+        return
+    process = kind()
+    token = _current.set(process)
     try:
         yield process
     finally:
+        _current.reset(token)
         process.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -19,25 +19,28 @@ from tasks.stores.settings import Settings
 from tasks.stores.state.manifests import Manifests
 
 
-def gone(manifests: Manifests, settings: Settings) -> str:
-    """Empty where the last training set and the last model are there, as far as this disk tells; else what is not."""
-    made, fitted = manifests.newest("features"), manifests.newest("training")
-    if made is None or fitted is None:
+def missing_files(manifests: Manifests, missing: Callable[[ModelRef], str]) -> str:
+    """Empty where the last training set and the last model are there; else what is not.
+
+    Args:
+        manifests: The pipeline's manifests.
+        missing: Says what is missing of a model's files.
+    """
+    features, training = manifests.newest("features"), manifests.newest("training")
+    if features is None or training is None:
         return "no model was trained yet"
-    return missing_reason(manifests.output(made, TrainingSetRef)) or lacks_model(
-        manifests.output(fitted, ModelRef), settings
-    )
+    return missing_reason(manifests.output(features, TrainingSetRef)) or missing(manifests.output(training, ModelRef))
 
 
-def lacks_model(model: ModelRef, settings: Settings) -> str:
+def missing_files_of_model(model: ModelRef, settings: Settings) -> str:
     """Empty where a model's files are there, as far as this disk tells; else what is missing."""
     folder = Path(model.folder)
     missing = folder.is_relative_to(settings.artifacts) and not (folder / "model.skops").is_file()
     return f"the files of run {model.run_id} are not there any more" if missing else ""
 
 
-def judged_by(config: PipelineConfig) -> dict[str, JsonValue]:
-    """The fields that landed files are judged by."""
+def validation_config(config: PipelineConfig) -> dict[str, JsonValue]:
+    """The fields by which landed files are validated."""
     return flat(config.model_dump(mode="json", include={"source", "labels", "contract", "expectations", "validation"}))
 
 

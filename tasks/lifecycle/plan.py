@@ -1,24 +1,35 @@
-"""What a run would do, stage by stage, and why: decided by the stores alone, no pandas, MLflow or Prefect."""
+"""What a run does, stage by stage, and why: asked by `perennial plan`, and by the run itself. No Prefect, no MLflow."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from functools import partial
+from typing import Generic, Literal, TypeVar
 
 from configs.schema import PipelineConfig
+from tasks.context import StageContext
+from tasks.errors import UsageError
 from tasks.features.stored import champion_columns, missing_reason
-from tasks.lifecycle.dependencies import evaluation_parts, features_parts, gone, judged_by, lacks_model, training_parts
+from tasks.lifecycle.dependencies import (
+    evaluation_parts,
+    features_parts,
+    missing_files,
+    missing_files_of_model,
+    training_parts,
+    validation_config,
+)
 from tasks.lifecycle.up_to_date import fetchable, landed, undeployed
 from tasks.monitoring import retraining
 from tasks.monitoring.verdicts import newest_drift, newest_performance
 from tasks.provenance import fingerprints
-from tasks.records.base import Record
+from tasks.records.base import Record, StoredRecord
 from tasks.records.data import BatchRecord, TrainingSetRef
-from tasks.records.decision import RetrainDecision
+from tasks.records.decision import RetrainDecision, Verdict, WatchState
 from tasks.records.model import ModelRef
 from tasks.records.provenance import Manifest, StageDependencies, changes, config_changes
-from tasks.records.stages import STAGES, TRAINING_STAGES, StageName
+from tasks.records.stages import STAGES, TRAINING_STAGES, StageName, StartFrom, TrainingStage
 from tasks.stores.lake.tables import Lake, dataset_digest
 from tasks.stores.settings import Settings
 from tasks.stores.state import candidates
@@ -26,6 +37,8 @@ from tasks.stores.state.audit import Audit
 from tasks.stores.state.manifests import Manifests
 
 _SHOWN = 5
+_SAME = "same data, configuration and code"
+Output = TypeVar("Output", bound=StoredRecord)
 
 
 class StagePlan(Record):
@@ -55,47 +68,83 @@ class Plan(Record):
         return all(one.action != "run" for one in self.stages)
 
 
+@dataclass(frozen=True)
+class PlannedStage(Generic[Output]):
+    """What a run does about a stage of a training.
+
+    Attributes:
+        plan: The action, and why.
+        dependencies: What the output depends on; empty where an earlier stage runs first.
+        output: What an earlier run returned, where that is reused.
+        as_of: That run's clock.
+    """
+
+    plan: StagePlan
+    dependencies: StageDependencies
+    output: Output | None = None
+    as_of: datetime | None = None
+
+
 def plan(config: PipelineConfig, settings: Settings, moment: datetime) -> Plan:
-    """Compare what each stage depended on when it last ran with the present."""
-    return _Planner(config, settings, moment).plan()
+    """What a run would do now: each stage as the `Planner` decides it, without running any."""
+    planner = Planner(StageContext(config, settings, moment, actor=""))
+    ingestion = planner.ingestion()
+    ingests = ingestion.action == "run"
+    decision = planner.decision_so_far() if planner.accepted else None
+    if decision is None or (ingests and not decision.due):
+        rest = planner.unknown(decision, ingests=ingests)
+    elif decision.due:
+        rest = _training(planner, decision)
+    else:
+        rest = planner.not_due(decision)
+    return Plan(pipeline=config.name, stages=(ingestion, *rest))
 
 
-class _Planner:
-    def __init__(self, config: PipelineConfig, settings: Settings, moment: datetime) -> None:
-        self.config, self.settings, self.moment = config, settings, moment
-        self.lake, self.audit = Lake(settings, config), Audit(settings)
-        self.manifests = Manifests(settings, config.name)
+def _training(planner: Planner, decision: RetrainDecision) -> list[StagePlan]:
+    """The stages of a training and the release, each upon what is known of the one before."""
+    planner.start_from = planner.first_stage(decision)
+    features = planner.features(dataset_digest(planner.ledger), planner.champion_model(), decision.reasons)
+    training = planner.training(features.output)
+    evaluation = planner.evaluation(features.output, training.output)
+    model = training.output
+    new = model is None or evaluation.output is None or not planner.is_submitted(model, evaluation.dependencies)
+    return [features.plan, training.plan, evaluation.plan, planner.release(submitted=new)]
+
+
+class Planner:
+    """Decides, for each stage in turn, whether it runs and why, by what the stages before it returned.
+
+    Args:
+        context: The run's context.
+        start_from: The first stage that is considered: what those before it returned last is taken as it is.
+        force: Stages that run though nothing that they depend on changed.
+        missing_model: Says what is missing of a model's files; by default as far as this disk tells.
+    """
+
+    def __init__(
+        self,
+        context: StageContext,
+        start_from: StartFrom = "features",
+        force: Sequence[TrainingStage] = (),
+        missing_model: Callable[[ModelRef], str] | None = None,
+    ) -> None:
+        self.context, self.config, self.settings = context, context.config, context.settings
+        self.start_from, self.force = start_from, force
+        self._missing_model = missing_model or partial(missing_files_of_model, settings=context.settings)
+        self.lake, self.audit = Lake(self.settings, self.config), Audit(self.settings)
+        self.manifests = Manifests(self.settings, self.config.name)
         self.ledger = self.lake.ledger()
-        self.last = candidates.newest(self.audit, config.name)
-        self.champion = self.audit.champion(config.name)
-        self.stages: list[StagePlan] = []
+        self.last = candidates.newest(self.audit, self.config.name)
+        self.champion = self.audit.champion(self.config.name)
 
-    def plan(self) -> Plan:
-        ingests = self.ingestion()
-        accepted = [one for one in self.ledger if one.verdict == "accepted"]
-        decision = self.decision() if accepted else None
-        if decision is None or (ingests and not decision.due):
-            self.rest(ingests, decision)
-        elif decision.due:
-            self.training(decision)
-        else:
-            self.calm(decision)
-        return Plan(pipeline=self.config.name, stages=tuple(self.stages))
+    @property
+    def accepted(self) -> bool:
+        """Whether any file was accepted."""
+        return any(one.verdict == "accepted" for one in self.ledger)
 
-    def add(self, stage: StageName, action: Literal["run", "reuse", "depends"], *reasons: str) -> None:
-        last = self.manifests.newest(stage)
-        self.stages.append(
-            StagePlan(
-                stage=stage,
-                action=action,
-                reasons=reasons,
-                last=None if last is None else last.at,
-                seconds=None if last is None else last.cost.seconds,
-            )
-        )
-
-    # -------------------------------------------------------------------------------------------- what comes in
-    def ingestion(self) -> bool:
+    # -------------------------------------------------------------------------------------------- ingestion
+    def ingestion(self) -> StagePlan:
+        """Whether files or rows wait."""
         files, rows = landed(self.config, self.settings), fetchable(self.config, self.settings)
         message = []
         if files:
@@ -106,160 +155,223 @@ class _Planner:
             message.append("the database has new rows")
         before = self.manifests.newest("ingestion")
         if message and before is not None:
-            message += config_changes(before.parts.config, judged_by(self.config))
+            message += config_changes(before.parts.config, validation_config(self.config))
         if message:
-            self.add("ingestion", "run", *message)
-            return True
+            return self._plan("ingestion", "run", *message)
         known = f"; {_count(len(self.ledger), 'file')} known" if self.ledger else ""
-        self.add("ingestion", "reuse", f"nothing landed that is new{known}")
-        return False
+        return self._plan("ingestion", "reuse", f"nothing landed that is new{known}")
 
     # -------------------------------------------------------------------------------------------- the policy
-    def decision(self) -> RetrainDecision:
-        """What the retrain policy says of the data that are in."""
+    def decision_so_far(self) -> RetrainDecision:
+        """What the retrain policy says of the data that are in, by the newest verdicts of monitoring."""
         last = self.last
-        labelled = None if last is None else last.model.labelled
-        drift = performance = None
+        labelled = 0 if last is None else last.model.labelled
+        drift: WatchState = "unknown"
+        performance: WatchState = "unknown"
         if last is None or dataset_digest(self.ledger) != last.model.dataset_digest:
             labelled = self.lake.dataset(self.ledger).labelled
-            drift, performance = newest_drift(self.lake), newest_performance(self.lake)
+            newest = newest_drift(self.lake), newest_performance(self.lake)
+            drift = newest[0].state if newest[0] is not None else "unknown"
+            performance = newest[1].state if newest[1] is not None else "unknown"
         return retraining.decision(
             self.config,
             self.settings,
-            labelled=labelled or 0,
-            drift="unknown" if drift is None else drift.state,
-            performance="unknown" if performance is None else performance.state,
+            labelled=labelled,
+            drift=drift,
+            performance=performance,
             recipe="",
-            now=self.moment,
+            now=self.context.now,
         )
 
-    def rest(self, ingests: bool, decision: RetrainDecision | None) -> None:
+    def first_stage(self, decision: RetrainDecision) -> TrainingStage:
+        """Where a training starts: all stages are considered, unless only the gates changed while too few rows wait."""
+        gone = missing_files(self.manifests, self._missing_model)
+        return "evaluation" if decision.start_from == "evaluation" and not gone else "features"
+
+    def unknown(self, decision: RetrainDecision | None, *, ingests: bool) -> list[StagePlan]:
         """The stages after ingestion, where what it brings decides."""
         policy = self.config.retrain
-        asked = f"{policy.new_rows} new labelled rows make a new model due (retrain.new_rows)"
+        needed = f"{policy.new_rows} new labelled rows make a new model due (retrain.new_rows)"
         if not ingests:
             message = "no row has come in yet"
         elif decision is None or self.last is None:
             message = "what ingestion brings: the first labelled rows make a model due"
         elif policy.new_share:
             message = (
-                f"what ingestion brings: {asked}, and {policy.new_share:.0%} of those trained on (retrain.new_share)"
+                f"what ingestion brings: {needed}, and {policy.new_share:.0%} of those trained on (retrain.new_share)"
             )
         else:
-            message = f"what ingestion brings: {asked}; {decision.new_rows} wait already"
-        for stage in STAGES[1:]:
-            self.add(stage, "depends", message)
+            message = f"what ingestion brings: {needed}; {decision.new_rows} wait already"
+        return [self._plan(stage, "depends", message) for stage in STAGES[1:]]
 
-    def calm(self, decision: RetrainDecision) -> None:
+    def not_due(self, decision: RetrainDecision) -> list[StagePlan]:
         """The stages after ingestion, where the policy asks for no new model."""
         same = self.last is not None and dataset_digest(self.ledger) == self.last.model.dataset_digest
-        message = "same data, configuration and code" if same else decision.reasons[0]
-        for step in TRAINING_STAGES:
-            self.add(step, "depends" if self.last is None else "reuse", message)
-        self.release(runs=False)
+        message = _SAME if same else decision.reasons[0]
+        action: Literal["depends", "reuse"] = "depends" if self.last is None else "reuse"
+        return [*(self._plan(stage, action, message) for stage in TRAINING_STAGES), self.release(submitted=False)]
 
     # -------------------------------------------------------------------------------------------- the training
-    def training(self, decision: RetrainDecision) -> None:
-        """The stages of a training, one upon the other: a stage runs where one before it does."""
-        made = self.features(decision)
-        model = self.fit(made)
-        judged = self.judge(made, model)
-        self.release(runs=model is None or not judged or not candidates.known(self.audit, model, judged))
+    def features(
+        self, dataset: str, champion: ModelRef | None, reasons: Sequence[str] = ()
+    ) -> PlannedStage[TrainingSetRef]:
+        """Whether the training set is assembled.
 
-    def features(self, decision: RetrainDecision) -> TrainingSetRef | None:
-        before = self.manifests.newest("features")
-        if before is not None and decision.start_from == "evaluation" and not gone(self.manifests, self.settings):
-            self.add("features", "reuse", "only how models are judged changed")
-            return self.manifests.output(before, TrainingSetRef)
-        parts = features_parts(self.config, dataset_digest(self.ledger), champion_columns(self.config, self.reigning()))
-        found = self.manifests.find("features", parts.fingerprint)
-        ref = None if found is None else self.manifests.output(found, TrainingSetRef)
-        missing = "" if ref is None else missing_reason(ref)
-        if ref is not None and not missing:
-            self.add("features", "reuse", "same data, configuration and code")
-            return ref
-        message = [missing] if missing else self.differences(before, parts)
-        self.add("features", "run", *(message or decision.reasons))
-        return None
+        Args:
+            dataset: Digest of the accepted data.
+            champion: The champion, whose columns are a part of the training set.
+            reasons: Why a training is due, where nothing else tells why the stage runs.
+        """
+        if self._is_before_start("features"):
+            return self._newest("features", TrainingSetRef, missing_reason)
+        dependencies = features_parts(self.config, dataset, champion_columns(self.config, champion))
+        return self._planned(
+            "features",
+            dependencies,
+            TrainingSetRef,
+            missing_reason,
+            _SAME,
+            lambda before: self._features_changes(before, dependencies) or list(reasons),
+        )
 
-    def differences(self, before: Manifest | None, now: StageDependencies) -> list[str]:
-        """What is another for the training set than the last time."""
-        if before is None:
-            return ["it never ran"]
-        message = [*changes(before.parts, now)]
-        if before.parts.inputs["dataset"] != now.inputs["dataset"]:
-            message.append(self.grown(self.manifests.output(before, TrainingSetRef)))
-        if before.parts.inputs["champion_columns"] != now.inputs["champion_columns"]:
-            message.append("the champion takes other columns")
-        return message
+    def training(self, training_set: TrainingSetRef | None) -> PlannedStage[ModelRef]:
+        """Whether a model is fitted, on a training set; without one, as that stage runs."""
+        if self._is_before_start("training"):
+            return self._newest("training", ModelRef, self._missing_model)
+        if training_set is None:
+            return self._follows("training", "features runs")
+        dependencies = training_parts(self.config, training_set)
+        return self._planned(
+            "training",
+            dependencies,
+            ModelRef,
+            self._missing_model,
+            "same training set, configuration and code",
+            lambda before: [*changes(before.parts, dependencies)] or ["another training set"],
+        )
 
-    def grown(self, before: TrainingSetRef) -> str:
-        new = [one for one in self.ledger if one.verdict == "accepted" and one.seq > before.dataset.through_seq]
-        feeds = {"observations": "observations", "labels": "labels"}
-        message = [_added(name, [one for one in new if one.feed == feed]) for feed, name in feeds.items()]
-        return ", ".join(one for one in message if one) or "other files are accepted"
+    def evaluation(self, training_set: TrainingSetRef | None, model: ModelRef | None) -> PlannedStage[Verdict]:
+        """Whether a model is evaluated; without one, as it is fitted first."""
+        if training_set is None or model is None:
+            return self._follows("evaluation", "training runs")
+        dependencies = evaluation_parts(
+            self.config, model, training_set.digest, self.compared_version(model), self.context.now
+        )
+        return self._planned(
+            "evaluation",
+            dependencies,
+            Verdict,
+            lambda _: "",
+            "same model, champion, configuration and code",
+            lambda before: [*changes(before.parts, dependencies), *_inputs(before.parts, dependencies)],
+        )
 
-    def fit(self, made: TrainingSetRef | None) -> ModelRef | None:
-        before = self.manifests.newest("training")
-        if made is None:
-            own = (
-                []
-                if before is None
-                else [*changes(before.parts, fingerprints.stage_dependencies(self.config, "training"))]
-            )
-            self.add("training", "run", *own, "features runs")
-            return None
-        parts = training_parts(self.config, made)
-        found = self.manifests.find("training", parts.fingerprint)
-        model = None if found is None else self.manifests.output(found, ModelRef)
-        missing = "" if model is None else lacks_model(model, self.settings)
-        if model is not None and not missing:
-            self.add("training", "reuse", "same training set, configuration and code")
-            return model
-        message = [missing] if missing else ["it never ran"] if before is None else [*changes(before.parts, parts)]
-        self.add("training", "run", *(message or ["another training set"]))
-        return None
+    def compared_version(self, model: ModelRef) -> int | None:
+        """What a model is compared with: the champion; for the champion itself, the version that it replaced."""
+        return candidates.incumbent(self.audit, self.config.name, model.run_id, self.champion)
 
-    def judge(self, made: TrainingSetRef | None, model: ModelRef | None) -> str:
-        """Fingerprint of a judgement that stands; empty where it runs."""
-        before = self.manifests.newest("evaluation")
-        if made is None or model is None:
-            own = (
-                []
-                if before is None
-                else [*changes(before.parts, fingerprints.stage_dependencies(self.config, "evaluation"))]
-            )
-            self.add("evaluation", "run", *own, "training runs")
-            return ""
-        rival = candidates.incumbent(self.audit, self.config.name, model.run_id, self.champion)
-        parts = evaluation_parts(self.config, model, made.digest, rival, self.moment)
-        found = self.manifests.find("evaluation", parts.fingerprint)
-        if found is not None:
-            self.add("evaluation", "reuse", "same model, champion, configuration and code")
-            return parts.fingerprint
-        message = ["it never ran"] if before is None else [*changes(before.parts, parts), *_inputs(before.parts, parts)]
-        self.add("evaluation", "run", *message)
-        return ""
-
-    def release(self, *, runs: bool) -> None:
-        waiting = undeployed(self.config, self.settings, self.moment)
+    def release(self, *, submitted: bool) -> StagePlan:
+        """Whether candidates are released: those that wait, and one that this run submits."""
+        waiting = undeployed(self.config, self.settings, self.context.now)
         if waiting:
-            self.add("release", "run", f"{_count(len(waiting), 'candidate')} to be released")
-        elif runs:
-            self.add("release", "run", "a candidate is submitted")
-        else:
-            message = "no champion yet" if self.champion is None else f"version {self.champion} is champion"
-            self.add("release", "reuse", message)
+            return self._plan("release", "run", f"{_count(len(waiting), 'candidate')} to be released")
+        if submitted:
+            return self._plan("release", "run", "a candidate is submitted")
+        message = "no champion yet" if self.champion is None else f"version {self.champion} is champion"
+        return self._plan("release", "reuse", message)
 
-    def reigning(self) -> ModelRef | None:
+    def is_submitted(self, model: ModelRef, evaluation: StageDependencies) -> bool:
+        """Whether a model was submitted upon the same evaluation before."""
+        return candidates.known(self.audit, model, evaluation.fingerprint)
+
+    def champion_model(self) -> ModelRef | None:
         """The champion as the audit knows it."""
         found = candidates.evaluated(self.audit, self.config.name)
         mine = [one.model for _, one, _, version in found if version is not None and version == self.champion]
         return mine[-1] if mine else None
 
+    # -------------------------------------------------------------------------------------------- one stage
+    def _planned(
+        self,
+        stage: TrainingStage,
+        dependencies: StageDependencies,
+        kind: type[Output],
+        missing: Callable[[Output], str],
+        same: str,
+        differences: Callable[[Manifest], list[str]],
+    ) -> PlannedStage[Output]:
+        """Reuse what the stage returned when it last ran on just the same, if that is still there; else run it."""
+        if stage in self.force:
+            return PlannedStage(self._plan(stage, "run", "it is forced"), dependencies)
+        found = self.manifests.find(stage, dependencies.fingerprint)
+        if found is not None:
+            output = self.manifests.output(found, kind)
+            lacking = missing(output)
+            if not lacking:
+                return PlannedStage(self._plan(stage, "reuse", same), dependencies, output, found.at)
+            return PlannedStage(self._plan(stage, "run", lacking), dependencies)
+        before = self.manifests.newest(stage)
+        reasons = ["it never ran"] if before is None else differences(before)
+        return PlannedStage(self._plan(stage, "run", *reasons), dependencies)
+
+    def _newest(
+        self, stage: TrainingStage, kind: type[Output], missing: Callable[[Output], str]
+    ) -> PlannedStage[Output]:
+        """Reuse what a stage returned last, whatever changed since.
+
+        Raises:
+            UsageError: there is nothing to reuse.
+        """
+        found = self.manifests.newest(stage)
+        lacking = "it never ran"
+        if found is not None:
+            output = self.manifests.output(found, kind)
+            lacking = missing(output)
+            if not lacking:
+                reason = f"the run starts from {self.start_from}"
+                return PlannedStage(self._plan(stage, "reuse", reason), found.parts, output, found.at)
+        raise UsageError(
+            f"{self.config.name} can't start from {self.start_from}: there is no result of {stage} to take ({lacking})."
+            f" Start from {stage}."
+        )
+
+    def _follows(self, stage: TrainingStage, reason: str) -> PlannedStage[Output]:
+        """A stage runs as the one before it does; with what changed for itself."""
+        before = self.manifests.newest(stage)
+        own = changes(before.parts, fingerprints.stage_dependencies(self.config, stage)) if before is not None else ()
+        return PlannedStage(self._plan(stage, "run", *own, reason), StageDependencies())
+
+    def _is_before_start(self, stage: StageName) -> bool:
+        return self.start_from in STAGES and STAGES.index(stage) < STAGES.index(self.start_from)
+
+    def _plan(self, stage: StageName, action: Literal["run", "reuse", "depends"], *reasons: str) -> StagePlan:
+        last = self.manifests.newest(stage)
+        return StagePlan(
+            stage=stage,
+            action=action,
+            reasons=reasons,
+            last=None if last is None else last.at,
+            seconds=None if last is None else last.cost.seconds,
+        )
+
+    def _features_changes(self, before: Manifest, now: StageDependencies) -> list[str]:
+        """What is another for the training set than the last time."""
+        message = [*changes(before.parts, now)]
+        if before.parts.inputs["dataset"] != now.inputs["dataset"]:
+            message.append(self._new_batches(self.manifests.output(before, TrainingSetRef)))
+        if before.parts.inputs["champion_columns"] != now.inputs["champion_columns"]:
+            message.append("the champion takes other columns")
+        return message
+
+    def _new_batches(self, before: TrainingSetRef) -> str:
+        new = [one for one in self.ledger if one.verdict == "accepted" and one.seq > before.dataset.through_seq]
+        feeds = {"observations": "observations", "labels": "labels"}
+        message = [_added(name, [one for one in new if one.feed == feed]) for feed, name in feeds.items()]
+        return ", ".join(one for one in message if one) or "other files are accepted"
+
 
 def _inputs(before: StageDependencies, now: StageDependencies) -> list[str]:
-    """What a judgement is given that is another than the last time."""
+    """What an evaluation is given that is another than the last time."""
     message = {"model": "another model", "holdout": "another holdout", "too_old": "the data's age"}
     found = [words for name, words in message.items() if before.inputs.get(name) != now.inputs.get(name)]
     if before.inputs.get("champion") != now.inputs.get("champion"):

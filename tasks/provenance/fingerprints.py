@@ -20,9 +20,9 @@ from tasks.records.stages import TRAINING_STAGES, TrainingStage
 from tasks.stores import environment
 
 _ENTRIES: Mapping[TrainingStage, tuple[str, ...]] = {
-    "features": ("tasks.features.training_set",),
-    "training": ("tasks.training.fit", "tasks.features.definitions", "tasks.features.frame"),
-    "evaluation": ("tasks.evaluation.evaluate", "tasks.evaluation.holdout"),
+    "features": ("tasks.features.stage",),
+    "training": ("tasks.training.stage",),
+    "evaluation": ("tasks.evaluation.stage",),
 }
 _LIBRARIES: Mapping[TrainingStage, tuple[str, ...]] = {
     "features": ("numpy", "pandas", "pyarrow"),
@@ -32,7 +32,16 @@ _LIBRARIES: Mapping[TrainingStage, tuple[str, ...]] = {
 # What stages say to each other and how they reach their stores is no part of what they work out.
 _PURE_STORES = ("tasks.stores.files.hashing", "tasks.stores.registry.models")
 _PACKAGES = frozenset({"tasks", "configs"})
-_OTHERS = ("tasks.stores", "tasks.records", "tasks.provenance", "tasks.errors", "tasks.retry")
+_OTHERS = (
+    "tasks.stores",
+    "tasks.records",
+    "tasks.provenance",
+    "tasks.context",
+    "tasks.progress",
+    "tasks.events",
+    "tasks.errors",
+    "tasks.retry",
+)
 
 
 def stage_dependencies(

@@ -81,6 +81,11 @@ class Verdict(StoredRecord):
     answers: str = ""
 
     @property
+    def outcome(self) -> Literal["passed", "rejected"]:
+        """Whether the gates let the candidate through."""
+        return "passed" if self.passed else "rejected"
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Why it was rejected; empty where it passed."""
         return tuple(f"{gate.code} {gate.title}: {gate.reason}" for gate in self.gates if gate.blocks)
@@ -197,3 +202,8 @@ class RetrainDecision(StoredRecord):
     new_rows: int
     recipe: str
     start_from: TrainingStage = "features"
+
+    @property
+    def outcome(self) -> Literal["due", "wait"]:
+        """The decision in a word."""
+        return "due" if self.due else "wait"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import PerennialError
-from tasks.evaluation.probe import CleanProcess
+from tasks.evaluation.probe import CleanProcess, clean_process
 
 
 class LoadCheck(CleanProcess):
@@ -27,6 +27,7 @@ class LoadCheck(CleanProcess):
 
 
 @contextmanager
-def load_check_here() -> Iterator[CleanProcess]:
+def load_check_here(kind: type[CleanProcess] = LoadCheck) -> Iterator[CleanProcess]:
     """In the place of `tasks.evaluation.probe.clean_process`."""
-    yield LoadCheck()
+    with clean_process(kind) as process:
+        yield process

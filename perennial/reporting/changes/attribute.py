@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.schema import PipelineConfig
-from flows.progress import say, timed
 from perennial.reporting.changes import variants
 from perennial.reporting.changes.candidates import EvaluatedVersion
 from perennial.reporting.changes.describe import code_lines, data_line
@@ -26,6 +25,7 @@ from perennial.reporting.changes.records import Attribution, ChangeEffect, Versi
 from tasks.errors import DataRejectedError, PerennialError, UsageError
 from tasks.evaluation.evaluate import Holdout, compare_models
 from tasks.evaluation.holdout import build_holdout
+from tasks.progress import say, timed
 from tasks.records.base import digest
 from tasks.records.decision import Interval
 from tasks.statistics.metrics import ModelPredictions, metric_value

@@ -34,7 +34,7 @@ def test_a_column_that_the_champion_takes_can_be_dropped(world: World) -> None:
 
 
 def test_another_type_of_a_column_is_wrong_use(world: World) -> None:
-    from flows.lifecycle import LifecycleError
+    from tasks.lifecycle.execute import LifecycleError
 
     world.pipeline("retyped")
     world.land("retyped", "a.csv", trips(0, 150, seed=1))
@@ -49,7 +49,7 @@ def test_another_type_of_a_column_is_wrong_use(world: World) -> None:
 
 
 def test_a_regressor_for_a_classification_is_wrong_use(world: World) -> None:
-    from flows.lifecycle import LifecycleError
+    from tasks.lifecycle.execute import LifecycleError
 
     task = {"task": "classification", "evaluation": {"primary": "log_loss"}}
     world.pipeline("mixed", {**task, "contract": {"columns": {"y": {"type": "integer"}}}})

@@ -9,8 +9,8 @@ from io import BytesIO
 import fsspec  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
-from flows.progress import reporting
 from tasks.errors import UsageError
+from tasks.progress import reporting
 from tasks.records.report import StageRecord
 from tests.support.command import Cli
 from tests.support.s3 import s3

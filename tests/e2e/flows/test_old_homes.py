@@ -80,7 +80,7 @@ def due(world: World, name: str) -> bool:
 
 
 def judged_again(world: World, name: str) -> int:
-    """Files that were rejected by other rules, of which the names of the YAML's keys are a part: they are read again."""
+    """Files that were rejected by other rules, of which names of keys are a part: they are read again."""
     rules = rules_digest(world.config(name))
     return sum(one.verdict == "rejected" and one.rules != rules for one in world.ledger(name).values())
 

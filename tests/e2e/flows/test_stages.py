@@ -49,8 +49,8 @@ def test_until_ends_a_run_and_the_next_one_goes_on(story: Story, cli: Cli) -> No
 
 
 def test_a_failed_run_goes_on_where_it_stopped(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    import flows.train
-    from flows.lifecycle import LifecycleError
+    from tasks.evaluation import stage
+    from tasks.lifecycle.execute import LifecycleError
 
     def broken(*_: object) -> None:
         raise MemoryError("no memory left for a verdict")
@@ -58,7 +58,7 @@ def test_a_failed_run_goes_on_where_it_stopped(story: Story, monkeypatch: pytest
     story.land()
     story.change({"seed": 77})
     with monkeypatch.context() as patch:
-        patch.setattr(flows.train, "evaluate", broken)
+        patch.setattr(stage, "run_evaluation", broken)
         with pytest.raises(LifecycleError, match="no memory left"):
             story.run()
     assert [stage for stage, action in story.plan().items() if action == "run"] == ["evaluation", "release"]

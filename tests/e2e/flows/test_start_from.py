@@ -98,7 +98,8 @@ def test_training_takes_the_last_training_set_whatever_came_since(grown: World) 
 
 
 def test_a_run_from_a_stage_needs_a_result_of_those_before_it(grown: World) -> None:
-    from flows.lifecycle import LifecycleError, lifecycle
+    from flows.lifecycle import lifecycle
+    from tasks.lifecycle.execute import LifecycleError
 
     grown.pipeline("fresh", {})
     for start_from, lacking in (("training", "features"), ("evaluation", "features")):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from flows.ingest import ingest
-from flows.progress import reporting
+from tasks.progress import reporting
 from tasks.records.report import StageRecord
 from tests.support.corpus.alone import NOW
 

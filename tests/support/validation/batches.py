@@ -10,7 +10,7 @@ from pathlib import Path
 from configs import load
 from configs.schema import PipelineConfig
 from tasks.ingestion.discover import feeds
-from tasks.ingestion.stage import stage
+from tasks.ingestion.staging import stage
 from tasks.records.data import BatchRecord, LandedFile, StagedBatch
 from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import crash, crash_files
 from configs import load
-from tasks.ingestion import task
+from tasks.ingestion import stage
 
 FILES, PROCESSES, KILLS, SEED = 32, 6, 10, 11  # two of the files are others under another name
 
@@ -26,7 +26,7 @@ def main(base: Path) -> None:
     config = load.read(crash_files.write_config(base))
     crash.make_files(pool, FILES, SEED)
     crash.use(home)
-    task._GROUP_FILES = 2  # so that there are as many commits as batches want
+    stage._GROUP_FILES = 2  # so that there are as many commits as batches want
     landing = crash.Landing(pool, home / "landing" / crash_files.NAME)
     landing.land(12)
     toll = crash.shake(config, landing, KILLS, PROCESSES, SEED, errors, extras=False)

@@ -1,11 +1,10 @@
-"""What a run tells while it goes: stages begin and end, a reporter shows them."""
+"""Progress of a run: stages begin and end, a reporter shows them. Flows add the log of their run."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Literal, Protocol
 
@@ -39,15 +38,17 @@ class _Silent:
         pass
 
 
-def _log(text: str) -> None:
-    """A line in the flow run's log, which the Prefect page shows; nothing outside of a run."""
-    if "prefect" not in sys.modules:
-        return
-    from prefect.exceptions import MissingContextError
-    from prefect.logging import get_run_logger
+_logs: list[Callable[[str], None]] = []
 
-    with suppress(MissingContextError):
-        get_run_logger().info(text)
+
+def add_log(write: Callable[[str], None]) -> None:
+    """Send each line of progress to `write`, too, from now on in this process."""
+    _logs.append(write)
+
+
+def _log(text: str) -> None:
+    for write in _logs:
+        write(text)
 
 
 _reporter: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
@@ -74,7 +75,7 @@ class Stage:
 
 
 def say(text: str) -> None:
-    """Tell something worth a line."""
+    """Report a line of progress."""
     _log(text)
     (_reporter.get() or _Silent()).say(text)
 

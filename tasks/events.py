@@ -1,15 +1,14 @@
-"""What flows tell the world: events, by way of the outbox."""
+"""Events of a pipeline: written to the outbox, then sent to Prefect."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from prefect.runtime import flow_run
 from pydantic import JsonValue
 
-from flows.progress import say
+from tasks.progress import say
 from tasks.stores.settings import Settings
 from tasks.stores.state.outbox import EventName, Outbox
 
@@ -28,20 +27,21 @@ def following() -> Iterator[None]:
         _followed.reset(token)
 
 
-def emit(settings: Settings, event: EventName, pipeline: str, payload: Mapping[str, JsonValue]) -> None:
-    """Say that something happened. It is kept before it is sent; what can't be sent now, the sweep sends later."""
+def emit(
+    settings: Settings, event: EventName, pipeline: str, payload: Mapping[str, JsonValue], flow_run: str = ""
+) -> None:
+    """Keep an event, durably, and send it. What can't be sent now, the sweep sends later.
+
+    Args:
+        settings: Where the outbox is.
+        event: Its name.
+        pipeline: Whose.
+        payload: For people.
+        flow_run: Id of the flow run that it is shown with.
+    """
     outbox = Outbox(settings)
     followed = _followed.get() and event not in _OTHERS
-    outbox.put(event, pipeline, payload, followed=followed, flow_run=str(flow_run.id or ""))
+    outbox.put(event, pipeline, payload, followed=followed, flow_run=flow_run)
     sent = outbox.send()
     if sent.problem:
         say(f"{event} is kept and sent later: {sent.problem}")
-
-
-def teller(settings: Settings, pipeline: str) -> Callable[[EventName, Mapping[str, JsonValue]], None]:
-    """What tells a pipeline's events, for those who move its aliases."""
-
-    def tell(event: EventName, payload: Mapping[str, JsonValue]) -> None:
-        emit(settings, event, pipeline, payload)
-
-    return tell
