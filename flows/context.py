@@ -14,6 +14,7 @@ from configs.schema import PipelineConfig
 from tasks import progress
 from tasks.context import StageContext
 from tasks.errors import UsageError
+from tasks.stores.lake.tables import Lake
 from tasks.stores.lineage.emitter import channel
 from tasks.stores.locks.flow_runs import register_process
 from tasks.stores.runtime import actor, clock
@@ -27,16 +28,19 @@ _outer: ContextVar[StageContext | None] = ContextVar("outer", default=None)
 def stage_context(pipeline: str, now: datetime | None = None) -> Iterator[StageContext]:
     """The context of a flow run's stages; their OpenLineage events are parts of that run.
 
-    A flow that another calls for the same pipeline has that one's configuration, settings and OpenLineage run.
+    A flow that another calls for the same pipeline has that one's configuration, settings and OpenLineage run. Tables
+    of the lake that are not there yet are made, once.
 
     Raises:
-        UsageError: no such pipeline, a mistake in its YAML, or a home that can't be written.
+        UsageError: no such pipeline, a mistake in its YAML, a home that can't be written, or a column of the lake has
+            another type than the contract says now.
     """
     outer = _outer.get()
     if outer is not None and outer.pipeline == pipeline:
         yield replace(outer, now=clock(now), flow_run=_flow_run()[0])
         return
     config, settings = open_pipeline(pipeline)
+    Lake(settings, config).create()
     flow_run, flow = _flow_run()
     context = StageContext(config, settings, clock(now), actor(), flow_run)
     token = _outer.set(context)

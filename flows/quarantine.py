@@ -63,7 +63,6 @@ def readmit(
     before: list[Key] = []
     with stage_context(pipeline, now) as context:
         config, settings, moment = context.config, context.settings, context.now
-        Lake(settings, config).create()
         for _ in range(_TRIES):
             with writing(settings, pipeline, "data"):
                 earlier = pending_files(config, settings)

@@ -21,7 +21,6 @@ from tasks.scoring.stage import ScoringInputs, known_result, run_scoring
 from tasks.scoring.task import score_file
 from tasks.stores.files.outputs import check
 from tasks.stores.files.workspace import workspace
-from tasks.stores.lake.tables import Lake
 from tasks.stores.landing.addresses import PATTERN, Address, parse
 from tasks.stores.registry.tracking import Tracking
 from tasks.stores.settings import Settings
@@ -56,8 +55,6 @@ def score(
         model = tracking.resolve(version) if version is not None else champion_of(context.config, context.settings)
         if given is None:
             return run_scoring(context, ScoringInputs(model=model, explicit_version=version is not None), with_prefect)
-        if into is None:
-            Lake(context.settings, context.config).create()
         with workspace(context.settings.state / "scoring") as folder:
             file = fetch_for_scoring(context, given, folder)
             known = known_result(context, model, file.file, into)

@@ -49,7 +49,6 @@ def discover(context: StageContext, only: Sequence[str] | None = None) -> Discov
     config, settings, now = context.config, context.settings, context.now
     _clear_staging(settings, config.name)
     lake = Lake(settings, config)
-    lake.create()
     ledger = lake.ledger()
     messages: list[str] = []
     feed_locations = locations(config, settings)

@@ -22,7 +22,6 @@ from tasks.records.model import ModelRef
 from tasks.records.provenance import StageDependencies
 from tasks.records.stages import StageName, TrainingStage
 from tasks.stores.environment import git_commit, packages
-from tasks.stores.lake.tables import Lake
 from tasks.stores.lineage.emitter import emit_stage
 from tasks.stores.lineage.stage_data import StageData
 from tasks.stores.registry.tracking import Tracking
@@ -53,7 +52,6 @@ def train(context: StageContext, request: TrainingRequest, execute: Execute = di
 
     A stage on which nothing changed since an earlier run is not run again: its output of then is taken.
     """
-    Lake(context.settings, context.config).create()
     with writing(context.settings, context.pipeline, "model"), probe.clean_process() as process:
         run = _Training(context, request, execute)
         training_set = run.make_features()

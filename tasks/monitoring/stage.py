@@ -15,7 +15,7 @@ from tasks.context import Execute, StageContext, direct
 from tasks.events import emit
 from tasks.monitoring import retraining
 from tasks.monitoring.window import newest_batches, newest_evidence, scored_batches, stored_records
-from tasks.records.base import Record
+from tasks.records.base import Record, StoredRecord, digest
 from tasks.records.data import BatchRecord
 from tasks.records.decision import DriftVerdict, MonitorReport, PerformanceVerdict, RetrainDecision, WatchState
 from tasks.records.model import ModelRef
@@ -41,7 +41,7 @@ def check_drift(context: StageContext, champion: ModelRef | None) -> DriftVerdic
     else:
         verdict = _measure(config, lake, champion, window)
     verdict = verdict.model_copy(update={"through_seq": max((one.seq for one in window), default=0)})
-    lake.append("decisions", decision_row(context.now, "drift", verdict.state, "", verdict.stored_json()))
+    _store(context, "drift", verdict.state, verdict)
     return verdict
 
 
@@ -129,7 +129,7 @@ def check_performance(context: StageContext, champion: ModelRef | None) -> Perfo
         holdout = candidates.holdout_metric(Audit(settings), config.name, champion.version, metric)
         verdict = _compare_with_labels(config, lake, champion, scored, holdout)
     verdict = verdict.model_copy(update={"through_seq": newest_evidence(config, ledger, scored)})
-    lake.append("decisions", decision_row(context.now, "performance", verdict.state, "", verdict.stored_json()))
+    _store(context, "performance", verdict.state, verdict)
     return verdict
 
 
@@ -207,9 +207,16 @@ def run_decision(context: StageContext, inputs: DecisionInputs) -> RetrainDecisi
         recipe=inputs.recipe,
         now=context.now,
     )
-    row = decision_row(context.now, "retrain", decision.outcome, inputs.recipe, decision.stored_json())
-    Lake(context.settings, context.config).append("decisions", row)
+    _store(context, "retrain", decision.outcome, decision, inputs.recipe)
     return decision
+
+
+def _store(context: StageContext, kind: str, outcome: str, record: StoredRecord, recipe: str = "") -> None:
+    """Store a decision once, also where its task is tried again."""
+    text = record.stored_json()
+    row = decision_row(context.now, kind, outcome, recipe, text)
+    transaction = f"{kind}:{context.now.isoformat()}:{digest(text)}"
+    Lake(context.settings, context.config).append_once("decisions", row, transaction, 1)
 
 
 class MonitoringInputs(Record):
@@ -227,7 +234,6 @@ class MonitoringInputs(Record):
 def run_monitoring(context: StageContext, inputs: MonitoringInputs, execute: Execute = direct) -> MonitorReport:
     """Check the newest batches for drift, and the champion's predictions by the labels that have come since."""
     champion, settings = inputs.champion, context.settings
-    Lake(settings, context.config).create()
     stored = None if inputs.again else champion
     drift = None if stored is None else execute(stored_drift, context, stored)
     if drift is None:

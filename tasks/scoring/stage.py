@@ -49,7 +49,6 @@ class ScoringInputs(Record):
 
 def run_scoring(context: StageContext, inputs: ScoringInputs, execute: Execute = direct) -> ScoreReport:
     """Score accepted observations, each once by one version."""
-    Lake(context.settings, context.config).create()
     with workspace(context.settings.state / "scoring") as folder:
         return execute(score_new, context, inputs, folder)
 

@@ -79,7 +79,6 @@ def _log(context: StageContext, inputs: TrainingInputs, provenance: Provenance, 
     from tasks.training.fit import sample_positions
 
     config, ref, settings, model = context.config, inputs.training_set, context.settings, result.model
-    types = models.present_types(model, config.training.trusted_types)
     rows = sample_positions(len(result.frame), config.monitoring.sample_rows, config.seed)
     reference = result.frame.assign(**{config.contract.target: result.target}).iloc[rows]
     sample = reference.head(_PROBE_ROWS)[list(config.feature_columns)]
@@ -102,7 +101,7 @@ def _log(context: StageContext, inputs: TrainingInputs, provenance: Provenance, 
                 dataset_uri=Lake(settings, config).url("observations"),
             ),
             dataset=ref.dataset,
-            types=types,
+            trusted=config.training.trusted_types,
             extra=sorted(folder.iterdir()),
         )
     return ModelRef(

@@ -9,7 +9,7 @@ NAME = "often"
 
 def two_champions(world: World) -> None:
     """Champion 2 after champion 1, which scored the second file; a third file is in that none has scored."""
-    from flows.ingest import ingest
+    from tests.support.direct import ingest
 
     world.pipeline(NAME)
     world.land(NAME, "a.csv", trips(0, 200, seed=1, weak=True))

@@ -115,7 +115,7 @@ def outcome(story: Story) -> tuple[Any, ...]:
 
 def clean(story: Story, kept: tuple[Any, ...]) -> tuple[Any, ...]:
     """The same of a run in which every stage runs. Its candidate is never better than its like by the margin."""
-    from flows.lifecycle import lifecycle
+    from tests.support.direct import lifecycle
 
     report = lifecycle(NAME, start_from="features", force=("features", "training", "evaluation"))
     assert ran(report) == ["features", "training", "evaluation", "release"]

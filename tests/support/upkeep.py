@@ -22,7 +22,7 @@ LABELS = {"labels": {"landing": "kept_labels"}}
 
 def land(world: World, numbers: range, rows: int = 100) -> None:
     """For each number a file of observations and one of labels, taken in by a run of their own."""
-    from flows.ingest import ingest
+    from tests.support.direct import ingest
 
     for number in numbers:
         frame = trips(number * rows, rows, seed=number)
@@ -74,7 +74,7 @@ def at(world: World, table: Any, version: int | None = None) -> delta.Table:
 
 def three_files(world: World) -> World:
     """Three files taken in one by one, no model."""
-    from flows.ingest import ingest
+    from tests.support.direct import ingest
 
     world.pipeline(NAME, {"upkeep": {"compact_files": 3}})
     for number in range(3):

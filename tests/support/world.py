@@ -62,7 +62,13 @@ class World:
         return write(self.landing(folder) / file, content)
 
     def run(self, name: str) -> LifecycleReport:
-        """A lifecycle run in this process."""
+        """A run in this process, without Prefect."""
+        from tests.support.direct import lifecycle
+
+        return lifecycle(name)
+
+    def flow(self, name: str) -> LifecycleReport:
+        """A run as a flow of Prefect."""
         from flows.lifecycle import lifecycle
 
         return lifecycle(name)

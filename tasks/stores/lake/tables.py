@@ -19,6 +19,8 @@ from tasks.stores.lake.versions import AsOf, snapshot
 from tasks.stores.settings import Settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The newest ledger read, by its URL: the table's id and version, and its batches. A run reads it many times.
+_ledgers: dict[str, tuple[tuple[str, int], tuple[BatchRecord, ...]]] = {}
 
 
 class Lake:
@@ -181,13 +183,20 @@ class Lake:
         opened = self.open("batches")
         if opened is None:
             return []
+        version = (str(opened.metadata().id), int(opened.version()))
+        known = _ledgers.get(self.url("batches"))
+        if known is None or known[0] != version:
+            known = _ledgers[self.url("batches")] = (version, self._parse_ledger(opened))
+        return list(known[1])
+
+    def _parse_ledger(self, opened: delta.Table) -> tuple[BatchRecord, ...]:
         timestamps = [field.name for field in LEDGER if pa.types.is_timestamp(field.type)]
         plain = pa.schema([(one.name, pa.int64() if one.name in timestamps else one.type) for one in LEDGER])
         rows = delta.records(opened, plain).sort_by("seq").to_pylist()
         newest = {(row["feed"], row["batch"]): row for row in rows}
         records = [{**row, **{name: _timestamp(row[name]) for name in timestamps}} for row in newest.values()]
         place = f"The ledger {self.url('batches')}"
-        return sorted((read_row(BatchRecord, row, place) for row in records), key=lambda one: one.seq)
+        return tuple(sorted((read_row(BatchRecord, row, place) for row in records), key=lambda one: one.seq))
 
     def append_ledger(self, records: Sequence[BatchRecord]) -> int:
         """Write batches into the ledger, each once under its rules; how many were new to it."""

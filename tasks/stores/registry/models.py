@@ -81,15 +81,14 @@ def untrusted_types(path: Path, trusted: Sequence[str] = ()) -> list[str]:
     return sorted(set(found) - set(AUDITED) - set(trusted))
 
 
-def present_types(model: Any, trusted: Sequence[str] = ()) -> list[str]:
-    """Types of a fitted model that a loader must trust, all of them audited or trusted by the configuration.
+def check_types(model: Any, trusted: Sequence[str] = ()) -> None:
+    """Refuse a fitted model with types that a loader would refuse. It is serialised for that.
 
     Raises:
-        ModelError: the model holds a type that is neither.
+        ModelError: the model holds a type that is neither audited nor trusted by the configuration.
     """
     found = sio.get_untrusted_types(data=sio.dumps(model))
     _refuse_unknown(set(found) - set(AUDITED) - set(trusted), "the fitted model")
-    return sorted(found)
 
 
 def save(model: Any, path: Path) -> None:

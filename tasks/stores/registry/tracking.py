@@ -21,7 +21,7 @@ from tasks.records.data import DatasetRef
 from tasks.records.decision import MetricSet, Verdict
 from tasks.records.model import ModelRef
 from tasks.records.rollout import Exposure
-from tasks.stores.registry import artifacts
+from tasks.stores.registry import artifacts, models
 from tasks.stores.registry.aliases import CHALLENGER, CHAMPION, EXPOSURE_TAG, REF_TAG
 from tasks.stores.registry.artifacts import RegistryError
 from tasks.stores.registry.database import make_database
@@ -62,7 +62,7 @@ class Tracking:
         *,
         logged: RunMetadata,
         dataset: DatasetRef,
-        types: Sequence[str],
+        trusted: Sequence[str],
         extra: Sequence[Path],
     ) -> tuple[str, str, str]:
         """Log a fitted Pipeline in a run of its own.
@@ -73,11 +73,14 @@ class Tracking:
             prediction: What the model answers for them.
             logged: Parameters, tags and names.
             dataset: What it was trained on.
-            types: Types that a loader must trust.
+            trusted: Types that the configuration trusts beside the audited ones.
             extra: Files stored with the model.
 
         Returns:
             The run's id, the model's address, and its folder on local disk.
+
+        Raises:
+            ModelError: the model holds a type that is neither audited nor trusted. No run is left of it.
         """
         import mlflow
         from mlflow.data.delta_dataset_source import DeltaDatasetSource
@@ -90,15 +93,20 @@ class Tracking:
             source = DeltaDatasetSource(path=logged.dataset_uri, delta_table_version=dataset.observations)
             # MLflow's digests hold 36 characters.
             mlflow.log_input(MetaDataset(source, name=self.pipeline, digest=dataset.digest[:36]), context="training")
-            info = mlflow.sklearn.log_model(
-                model,
-                name="model",
-                serialization_format="skops",
-                skops_trusted_types=list(types),
-                signature=_signature(infer_signature, sample, prediction),
-                pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
-                extra_files=[str(path) for path in extra],
-            )
+            try:
+                info = mlflow.sklearn.log_model(
+                    model,
+                    name="model",
+                    serialization_format="skops",
+                    skops_trusted_types=[*models.AUDITED, *trusted],
+                    signature=_signature(infer_signature, sample, prediction),
+                    pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
+                    extra_files=[str(path) for path in extra],
+                )
+            except mlflow.MlflowException:
+                mlflow.delete_run(run.info.run_id)
+                models.check_types(model, trusted)  # says which type it is, where that was why
+                raise
         return run.info.run_id, info.model_uri, self._folder(info.model_uri)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:

@@ -62,7 +62,6 @@ def _stored(engine: sa.Engine) -> str | None:
         with engine.connect() as connection:
             return connection.execute(_NUMBER).scalar()
     except sa.exc.DBAPIError:
-        with engine.connect() as connection:  # a new transaction: PostgreSQL's ended with the error
-            if sa.inspect(connection).has_table(VERSION_TABLE):
-                raise
-        return None
+        # A new transaction: PostgreSQL's ended with the error. Another process may have made the table meanwhile.
+        with engine.connect() as connection:
+            return number(connection)

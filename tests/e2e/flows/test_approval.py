@@ -13,18 +13,18 @@ from typing import Any, cast
 
 import pytest
 
-import flows.deploy
-import tasks.release.task
 from flows.approve import approve as approve_flow
-from flows.deploy import deploy
 from tasks.lifecycle.up_to_date import nothing_new, undeployed
 from tasks.records.decision import Promotion
+from tasks.release import page as release_page
+from tasks.release import promotion, stage
 from tasks.stores.registry.tracking import Tracking
 from tasks.stores.state import candidates
 from tasks.stores.state.approvals import APPROVAL, ApprovalRequest, Approvals
 from tasks.stores.state.audit import MOVE_CHAMPION, Audit
 from tasks.stores.state.tokens import TokenStore
 from tests.support.command import Cli, Said, showing
+from tests.support.direct import deploy
 from tests.support.rollouts import page
 from tests.support.world import ROOT, World, trips
 
@@ -372,10 +372,10 @@ def killed_at(place: Any, name: str) -> None:
 
 
 MOMENTS = {
-    "registered, not applied": (flows.deploy, "apply_promotion"),
-    "applied, not closed": (flows.deploy, "close_promotion"),
+    "registered, not applied": (promotion, "recover_moves"),
+    "applied, not closed": (release_page, "approval_page"),
     "audited, not kept": (Approvals, "put"),
-    "kept, not logged": (tasks.release.task, "decision_row"),
+    "kept, not logged": (stage, "decision_row"),
 }
 
 
@@ -400,8 +400,8 @@ def test_a_deploy_killed_while_it_asks_asks_once(asked: World, moment: str) -> N
     ("place", "name"),
     [
         (Tracking, "set_champion"),  # intent audited, alias not moved
-        (flows.deploy, "close_promotion"),  # alias moved, candidate still open
-        (tasks.release.task, "audit_close"),
+        (release_page, "promotion_page"),  # alias moved, candidate still open
+        (stage, "audit_close"),
     ],
 )
 def test_a_deploy_killed_while_it_promotes_promotes_once(asked: World, cli: Cli, place: Any, name: str) -> None:

@@ -78,7 +78,7 @@ def test_drift_seen_before_the_labels_makes_a_training_due_when_they_come(world:
 
 
 def test_batches_of_a_run_that_ended_early_are_still_looked_at(world: World) -> None:
-    from flows.ingest import ingest
+    from tests.support.direct import ingest
 
     world.pipeline("early", NEVER_RETRAIN)
     world.land("early", "a.csv", trips(0, 200, seed=1))
@@ -104,8 +104,8 @@ def test_predictions_begin_after_the_first_champion_s_training(world: World) -> 
 
 
 def test_rows_whose_file_was_taken_away_are_entered_in_the_ledger(world: World) -> None:
-    from flows.ingest import ingest
     from tasks.stores.lake.tables import Lake
+    from tests.support.direct import ingest
 
     config = world.pipeline("gone")
     path = world.land("gone", "a.csv", trips(0, 150, seed=1))

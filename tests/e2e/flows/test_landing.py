@@ -22,7 +22,7 @@ CSV = ROWS.to_csv(index=False).encode()
 
 def ingest(name: str) -> list[tuple[str, str, int]]:
     """Path, verdict and accepted rows of what one run takes in."""
-    from flows.ingest import ingest as flow
+    from tests.support.direct import ingest as flow
 
     return [(one.path, one.verdict, one.accepted) for one in flow(name).batches]
 
@@ -155,7 +155,7 @@ def test_what_is_refused_or_known_is_told_and_the_rest_comes_in(module_world: Wo
 
 
 def test_paths_that_lead_out_of_the_landing_folder_are_no_paths(module_world: World) -> None:
-    from flows.ingest import ingest as flow
+    from tests.support.direct import ingest as flow
 
     module_world.pipeline("only")
     for path in ("../told/a.csv", "/etc/passwd"):

@@ -38,7 +38,7 @@ def told(module_world: World) -> Told:
     world.land("told", "two.parquet", trips(300, 100, seed=2))
     with receiver() as endpoint, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENLINEAGE_URL", endpoint.url)
-        report = world.run("told")
+        report = world.flow("told")
     return report, events(world, "told"), endpoint
 
 
@@ -116,7 +116,7 @@ def test_a_failing_stage_says_so(module_world: World) -> None:
     world.pipeline("failing", {"training": {"parameters": {"alpha": -1.0}}})
     world.land("failing", "one.csv", trips(0, 200, seed=1))
     with pytest.raises(Exception, match="alpha"):
-        world.run("failing")
+        world.flow("failing")
     found = events(world, "failing")
     assert [(one["job"]["name"], one["eventType"]) for one in found[-2:]] == [
         ("failing.training", "START"),

@@ -23,7 +23,7 @@ ROWS = 30
 
 def ingest(name: str) -> dict[str, tuple[str, int, int]]:
     """Verdict, accepted and quarantined rows of what one run takes in, by path."""
-    from flows.ingest import ingest as flow
+    from tests.support.direct import ingest as flow
 
     return {one.path: (one.verdict, one.accepted, one.quarantined) for one in flow(name).batches}
 

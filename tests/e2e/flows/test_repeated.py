@@ -52,9 +52,9 @@ def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_tasks_write_is_written_once(world: World) -> None:
     config = world.pipeline("twice", NEVER_RETRAIN)
     world.land("twice", "a.csv", trips(0, 150, seed=1))
-    assert world.run("twice").outcome == "promoted"
+    assert world.flow("twice").outcome == "promoted"
     world.land("twice", "b.csv", trips(150, 100, seed=2))
-    report = world.run("twice")
+    report = world.flow("twice")
     assert (report.outcome, report.champion) == ("kept_champion", 1)
     audit, lake = Audit(world.settings), Lake(world.settings, config)
     assert world.row_ids("twice") == sorted(set(world.row_ids("twice")))

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from flows.deploy import deploy
 from flows.rollback import rollback as rollback_flow
 from tasks.lifecycle.up_to_date import undeployed
 from tasks.release.rollback import Rollback
@@ -21,6 +20,7 @@ from tasks.stores.state import rollouts
 from tasks.stores.state.audit import Audit
 from tasks.stores.state.rollouts import ROLLBACK
 from tests.support.command import Cli, showing
+from tests.support.direct import deploy
 from tests.support.rollouts import another, begun, deployed, ended, events, page, tags
 from tests.support.world import NEVER_RETRAIN, ROOT, World, trips
 

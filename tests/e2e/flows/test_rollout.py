@@ -10,11 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from flows.deploy import deploy
-from flows.ingest import ingest
 from flows.rollout import RolloutReport
 from flows.rollout import rollout as rollout_flow
-from flows.train import train
 from tasks.lifecycle.due import due
 from tasks.lifecycle.up_to_date import nothing_new, undeployed
 from tasks.records.rollout import Exposure
@@ -26,6 +23,7 @@ from tasks.stores.state.audit import MOVE_CHAMPION, Audit
 from tasks.stores.state.rollout_checks import last_check
 from tasks.stores.state.rollouts import Ending, Rollout
 from tests.support.command import Cli, perennial
+from tests.support.direct import deploy, ingest, train
 from tests.support.openlineage import read_events
 from tests.support.rollouts import another, begun, deployed, ended, events, page, serve, tags, under_way
 from tests.support.world import NEVER_RETRAIN, World, trips

@@ -101,7 +101,7 @@ def test_force_runs_a_stage_though_nothing_changed(story: Story, cli: Cli) -> No
 
 def test_reused_stages_are_cached_in_prefect_s_eyes(story: Story, server: str) -> None:
     story.change({"evaluation": {"bounds": [{"metric": "mae", "maximum": 44.0}]}})
-    story.run()
+    story.world.flow(NAME)
     with httpx.Client(base_url=server) as client:
         flow = {"flows": {"name": {"any_": ["train"]}}, "sort": "START_TIME_DESC", "limit": 1}
         (newest,) = client.post("/flow_runs/filter", json=flow).json()

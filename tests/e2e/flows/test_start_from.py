@@ -24,7 +24,7 @@ def grown(module_world: World) -> World:
     module_world.land(NAME, "first.csv", trips(0, 200, seed=1))
     assert module_world.run(NAME).outcome == "promoted"
     module_world.land(NAME, "second.csv", trips(200, 50, seed=2))
-    from flows.ingest import ingest
+    from tests.support.direct import ingest
 
     assert len(ingest(NAME).accepted) == 1
     return module_world
@@ -32,7 +32,7 @@ def grown(module_world: World) -> World:
 
 def start(start_from: StartFrom) -> tuple[list[str], LifecycleReport]:
     """Stages that ran, and the report."""
-    from flows.lifecycle import lifecycle
+    from tests.support.direct import lifecycle
 
     report = lifecycle(NAME, start_from=start_from)
     return [one.name for one in report.stages], report
@@ -70,7 +70,7 @@ def test_a_decision_trains_where_the_policy_says_so(grown: World) -> None:
 
 def test_features_trains_without_asking_where_the_data_changed(grown: World) -> None:
     grown.land(NAME, "more.csv", trips(260, 20, seed=5))
-    from flows.ingest import ingest
+    from tests.support.direct import ingest
 
     ingest(NAME)
     before = training_sets(grown)
@@ -88,7 +88,7 @@ def test_features_trains_without_asking_where_the_data_changed(grown: World) -> 
 def test_training_takes_the_last_training_set_whatever_came_since(grown: World) -> None:
     before = training_sets(grown)
     assert len(before) == 1
-    from flows.ingest import ingest
+    from tests.support.direct import ingest
 
     ingest(NAME)  # the third file
     stages, report = start("training")
@@ -98,19 +98,19 @@ def test_training_takes_the_last_training_set_whatever_came_since(grown: World) 
 
 
 def test_a_run_from_a_stage_needs_a_result_of_those_before_it(grown: World) -> None:
-    from flows.lifecycle import lifecycle
     from tasks.lifecycle.execute import LifecycleError
+    from tests.support.direct import lifecycle
 
     grown.pipeline("fresh", {})
     for start_from, lacking in (("training", "features"), ("evaluation", "features")):
         with pytest.raises(
             LifecycleError, match=f"no result of {lacking} to take .it never ran.. Start from {lacking}"
         ):
-            lifecycle("fresh", start_from=start_from)  # type: ignore[arg-type]
+            lifecycle("fresh", start_from=start_from)
 
 
 def test_release_releases_what_was_judged_and_does_nothing_else(grown: World) -> None:
-    from flows.train import train
+    from tests.support.direct import train
 
     grown.land(NAME, "fourth.csv", trips(280, 20, seed=4))
     train(NAME, force=("training",))

@@ -26,14 +26,14 @@ class Home:
 
 def two_versions(world: World) -> Home:
     """Train two versions of `trips`."""
-    from flows.train import train
+    from tests.support.direct import train
 
     world.pipeline(NAME, NEVER_RETRAIN)
     world.land(NAME, "a.csv", trips(0, 400, seed=1))
     assert world.run(NAME).outcome == "promoted"
     world.pipeline(NAME, {**NEVER_RETRAIN, "training": {"parameters": {"alpha": 30.0}}})
     train(NAME)
-    from flows.deploy import deploy
+    from tests.support.direct import deploy
 
     deploy(NAME)
     home = Home(world)

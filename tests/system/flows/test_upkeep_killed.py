@@ -37,7 +37,7 @@ flow(sys.argv[1])
 
 @pytest.mark.parametrize("part", [0, 2], ids=["between merging and freeing", "half-way through freeing"])
 def test_killed_it_loses_nothing_and_the_next_run_does_the_rest(small: World, part: int) -> None:
-    from flows.ingest import ingest
+    from tests.support.direct import ingest
 
     keep(small)
     age_lake(small, 40)

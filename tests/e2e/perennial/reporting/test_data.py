@@ -28,7 +28,7 @@ NAME = "shown"
 @pytest.fixture(scope="module")
 def world(module_world: World) -> World:
     """Two files of 30 and 20 rows; a bad row in the second; the first came ten days before the second."""
-    from flows.ingest import ingest
+    from tests.support.direct import ingest
 
     module_world.pipeline(NAME)
     module_world.land(NAME, "one.csv", trips(0, 30, seed=1))

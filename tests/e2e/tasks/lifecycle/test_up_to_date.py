@@ -112,7 +112,7 @@ def test_before_the_first_run_there_is_something_to_do(calm: World) -> None:
 
 def test_a_candidate_that_waits_is_something_to_do(calm: World) -> None:
     """What a run leaves that is killed between training and deployment."""
-    from flows.train import train
+    from tests.support.direct import train
 
     calm.pipeline("waiting")
     calm.land("waiting", "first.csv", trips(0, 150, seed=3))
@@ -126,7 +126,7 @@ def test_a_candidate_that_waits_is_something_to_do(calm: World) -> None:
 
 
 def test_a_limit_of_age_makes_the_run_and_the_sweep_act_by_the_clock_alone(world: World) -> None:
-    from flows.lifecycle import lifecycle
+    from tests.support.direct import lifecycle
 
     now = datetime.now(UTC)
     config = world.pipeline("aged", {"retrain": {"new_rows": 1_000_000, "on_drift": False, "max_age_days": 5.0}})

@@ -56,7 +56,7 @@ def test_observations_are_scored_once_by_each_version(two: World, cli: Cli) -> N
 
 
 def test_a_new_batch_is_scored_by_the_champion_and_then_not_by_its_number(two: World, cli: Cli) -> None:
-    from flows.ingest import ingest
+    from tests.support.direct import ingest
 
     before = rows_by_version(two)
     two.land(NAME, "d.csv", trips(550, 40, seed=4))
@@ -67,7 +67,7 @@ def test_a_new_batch_is_scored_by_the_champion_and_then_not_by_its_number(two: W
 
 
 def test_a_large_batch_goes_in_pieces(two: World, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.ingest import ingest
+    from tests.support.direct import ingest
 
     lake = Lake(two.settings, two.config(NAME))
     for file, first in (("e.csv", 600), ("f.csv", 1000)):

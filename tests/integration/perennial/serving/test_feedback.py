@@ -61,8 +61,8 @@ def refusal(world: World, config: PipelineConfig, rows: list[dict[str, Any]]) ->
 # ------------------------------------------------------------------------------------------------ taken
 @pytest.mark.usefixtures("server")
 def test_the_ingest_takes_labels_by_key_as_any_file(world: World) -> None:
-    from flows.ingest import ingest
     from tasks.stores.lake.tables import Lake
+    from tests.support.direct import ingest
 
     shutil.copy(SHIPPED / "transit_delay.yaml", world.configs)
     config = read(world.configs / "transit_delay.yaml")

@@ -435,9 +435,9 @@ def story(module_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_database_feeds_a_pipeline(story: Trips, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.ingest import ingest
     from tasks.lifecycle.due import due
     from tasks.lifecycle.up_to_date import nothing_new
+    from tests.support.direct import ingest
 
     def taken() -> list[tuple[str, str, int, int]]:
         return [(one.path, one.verdict, one.accepted, one.quarantined) for one in ingest("db", now=NOW).batches]

@@ -212,8 +212,8 @@ def test_what_can_not_be_drawn_is_told_and_the_rest_is(tmp_path: Path, strange: 
 
 @pytest.mark.usefixtures("server")
 def test_from_landing_to_a_page(module_world: World) -> None:
-    from flows.ingest import ingest
     from flows.upkeep import upkeep
+    from tests.support.direct import ingest
 
     name = "documented"
     mean = {"type": "expect_column_mean_to_be_between", "arguments": {"column": "x2", "min_value": 50}}

@@ -144,7 +144,7 @@ def test_too_many_values_are_no_distribution() -> None:
 
 @pytest.mark.usefixtures("server")
 def test_a_file_that_is_not_like_the_champions_training_data(module_world: World) -> None:
-    from flows.ingest import ingest
+    from tests.support.direct import ingest
 
     name = "referring"
     own = {"arguments": {"column": "x1", "threshold": 0.5}, "type": KL, "reference": "champion"}

@@ -91,7 +91,7 @@ def test_a_scored_file_holds_the_model_s_answers(
     land: Callable[[World], pd.DataFrame],
     now: datetime | None,
 ) -> None:
-    from flows.lifecycle import lifecycle
+    from tests.support.direct import lifecycle
 
     (module_world.configs / f"{name}.yaml").write_bytes((ROOT / "configs" / f"{name}.yaml").read_bytes())
     rows = land(module_world)

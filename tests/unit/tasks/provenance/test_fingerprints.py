@@ -98,6 +98,8 @@ def test_code_is_found_by_what_is_imported() -> None:
     found = {step: set(fingerprints.stage_dependencies(config(), step).code) for step in TRAINING_STAGES}
     assert found["features"] == {
         "tasks/features/split.py",
+        "tasks/features/stage.py",
+        "tasks/features/stored.py",
         "tasks/features/training_set.py",
         "tasks/stores/files/hashing.py",
     }
