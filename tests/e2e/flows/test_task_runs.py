@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from tests.support.world import World, trips
 
 NAME = "shown_runs"
+WAITS: dict[str, Any] = {"retrain": {"new_rows": 1_000_000, "on_drift": False}}
 pytestmark = pytest.mark.usefixtures("server")
 
 
@@ -52,28 +54,58 @@ class Runs:
 
 def _name(run: str) -> str:
     """A task run's name without the suffix that makes it unique."""
-    head, _, tail = run.rpartition("-")
-    return head if len(tail) in (3, 8) and head and not run.endswith(NAME) else run
+    return re.sub(r"-[0-9a-f]{3}$", "", run)
 
 
 @pytest.fixture(scope="module")
 def runs(module_world: World, server: str) -> Runs:
-    module_world.pipeline(NAME, {"retrain": {"new_rows": 1_000_000, "on_drift": False}})
+    module_world.pipeline(NAME, WAITS)
     module_world.land(NAME, "1.csv", trips(0, 200, seed=1))
     return Runs(module_world, server)
 
 
-def test_a_first_run_and_those_after_it(runs: Runs) -> None:
-    import json
+TRAINED = ["evaluate Completed", "submit-candidate Completed"]
+RELEASED = [
+    "recover Completed",
+    "ready-candidates Completed",
+    "register Completed",
+    "apply-promotion Completed",
+    "close-promotion Completed",
+    "ready-candidates Completed",  # a request for approval may have superseded an older one
+]
 
-    first = runs.run()
-    again = runs.run()
-    runs.world.pipeline(
-        NAME,
-        {
-            "retrain": {"new_rows": 1_000_000, "on_drift": False},
-            "evaluation": {"bounds": [{"metric": "mae", "maximum": 44.0}]},
-        },
-    )
-    bound = runs.run()
-    print(json.dumps({"first": first, "again": again, "bound": bound}, indent=1))
+
+def test_a_first_run_shows_every_stage(runs: Runs) -> None:
+    assert runs.run() == {
+        "lifecycle": ["ingest-0 Completed", "decide-retrain Completed", "train-0 Completed", "deploy-0 Promoted"],
+        "ingest": ["discover Completed", "read-1.csv Completed", "validate-1.csv Completed"],
+        "score": [],
+        "monitor": [],
+        "train": ["training-set Completed", "fit Completed", *TRAINED],
+        "deploy": RELEASED,
+        "artifacts": ["decision", "evaluation", "features", "lifecycle", "release", "training", "validate"],
+    }
+
+
+MONITORED = ["ingest-0 Completed", "score-0 Completed", "drift-so-far Completed", "performance-so-far Completed"]
+
+
+def test_a_run_without_a_change_looks_and_decides(runs: Runs) -> None:
+    assert runs.run() == {
+        "lifecycle": [*MONITORED, "decide-retrain Completed"],
+        "ingest": ["discover Completed"],
+        "score": ["score-new Completed"],
+        "artifacts": ["decision", "lifecycle", "scoring"],
+    }
+
+
+def test_stages_that_are_reused_are_shown_as_cached(runs: Runs) -> None:
+    runs.world.pipeline(NAME, {**WAITS, "evaluation": {"bounds": [{"metric": "mae", "maximum": 44.0}]}})
+    assert runs.run() == {
+        "lifecycle": [*MONITORED, "decide-retrain Completed", "train-0 Completed", "deploy-0 Kept champion"],
+        "ingest": ["discover Completed"],
+        "score": ["score-new Completed"],
+        "train": ["training-set Cached", "fit Cached", *TRAINED],
+        "deploy": RELEASED,
+        "artifacts": ["decision", "evaluation", "lifecycle", "release", "scoring"],
+    }
