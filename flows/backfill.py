@@ -78,7 +78,7 @@ def backfill(
         raise UsageError("Found names and times; expected a range of one kind: first and last, or start and end.")
     if start and end and clock(start) >= clock(end):
         raise UsageError(f"Found start {start} and end {end}; expected a start before the end.")
-    with stage_context(pipeline) as context:
+    with stage_context(pipeline, tables=False) as context:
         return _backfill(pipeline, plan_backfill(context, first, last, start, end), each)
 
 

@@ -25,11 +25,15 @@ _outer: ContextVar[StageContext | None] = ContextVar("outer", default=None)
 
 
 @contextmanager
-def stage_context(pipeline: str, now: datetime | None = None) -> Iterator[StageContext]:
+def stage_context(pipeline: str, now: datetime | None = None, *, tables: bool = True) -> Iterator[StageContext]:
     """The context of a flow run's stages; their OpenLineage events are parts of that run.
 
-    A flow that another calls for the same pipeline has that one's configuration, settings and OpenLineage run. Tables
-    of the lake that are not there yet are made, once.
+    A flow that another calls for the same pipeline has that one's configuration, settings and OpenLineage run.
+
+    Args:
+        pipeline: The pipeline's name.
+        now: The run's clock; the present by default.
+        tables: Whether tables of the lake that are not there yet are made.
 
     Raises:
         UsageError: no such pipeline, a mistake in its YAML, a home that can't be written, or a column of the lake has
@@ -40,7 +44,8 @@ def stage_context(pipeline: str, now: datetime | None = None) -> Iterator[StageC
         yield replace(outer, now=clock(now), flow_run=_flow_run()[0])
         return
     config, settings = open_pipeline(pipeline)
-    Lake(settings, config).create()
+    if tables:
+        Lake(settings, config).create()
     flow_run, flow = _flow_run()
     context = StageContext(config, settings, clock(now), actor(), flow_run)
     token = _outer.set(context)

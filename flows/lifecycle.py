@@ -53,7 +53,7 @@ def lifecycle_flow(
         force: Stages that run though nothing that they depend on changed. Others are reused where nothing did.
     """
     request = RunRequest(start_from=start_from, only=only, until=until, force=force)
-    with stage_context(pipeline, now) as context:
+    with stage_context(pipeline, now, tables=False) as context:
         report = run_lifecycle(context, request, with_prefect)
     create_markdown_artifact(report_page(report), key=artifact_key(pipeline, "lifecycle"), description=report.outcome)
     text = report.outcome.replace("_", " ").capitalize()

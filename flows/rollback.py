@@ -29,7 +29,7 @@ def rollback(pipeline: str, version: int | None = None, reason: str = "") -> Sta
         reason: Why, for whoever asks later.
     """
     try:
-        with stage_context(pipeline) as context:
+        with stage_context(pipeline, tables=False) as context:
             send = release_context(context).emit
             back = request_rollback(context.config, context.settings, version, reason, _FORM, send, say)
             publish_rollback(context.config, back)

@@ -119,7 +119,7 @@ def rollout(pipeline: str, once: bool = False) -> State[RolloutReport]:
         pipeline: The pipeline's name.
         once: Whether to look once only, and leave the rest to the next run.
     """
-    with stage_context(pipeline) as context:
+    with stage_context(pipeline, tables=False) as context:
         watch = _Watch(context)
         last = _watched(watch, once=once)
     return _ended(_report(pipeline, watch, last))

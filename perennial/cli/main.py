@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from configs.schema import PipelineConfig
 from perennial.cli.approvals import approve, reject, token
 from perennial.cli.data import data
 from perennial.cli.docs import docs
@@ -77,14 +78,14 @@ def run(
 ) -> None:
     """Take in what landed, and train, judge and promote if it is due. Stages on which nothing changed are reused."""
     from flows.context import open_pipeline
-    from tasks.lifecycle.up_to_date import nothing_new
+    from tasks.lifecycle.due import run_due
 
     config, settings = open_pipeline(name)
     reporter = ConsoleReporter(console())
     whole = start_from == "ingestion" and until == "release" and not force
     with reporting(reporter):
-        if whole and nothing_new(config, settings, now):
-            report = _nothing(name, settings, now)
+        if whole and run_due(config, settings, now) is None:
+            report = _nothing(config, settings, now)
         else:
             from perennial.ops.session import prefect_session
 
@@ -119,13 +120,14 @@ def _lifecycle(
     return report, DataRejectedError.exit_code if report.outcome == "data_rejected" else 0
 
 
-def _nothing(name: str, settings: Settings, now: datetime | None) -> LifecycleReport:
+def _nothing(config: PipelineConfig, settings: Settings, now: datetime | None) -> LifecycleReport:
     """The report of a run that has nothing to do, or nothing but to wait for a person or the end of a rollout."""
     from tasks.stores.runtime import clock
     from tasks.stores.state import rollouts
     from tasks.stores.state.approvals import Approvals
     from tasks.stores.state.audit import Audit
 
+    name = config.name
     pending, shown = Approvals(settings).pending(name, clock(now)), rollouts.active(Audit(settings), name)
     message = [shown.status] if shown else []
     message += [request.pending_message() for request in pending]
@@ -133,11 +135,19 @@ def _nothing(name: str, settings: Settings, now: datetime | None) -> LifecycleRe
     return LifecycleReport(
         pipeline=name,
         outcome="rolling_out" if shown else "awaiting_approval" if pending else "nothing_to_do",
-        reasons=tuple(message) or ("nothing landed and nothing changed since the last run",),
+        reasons=tuple(message) or (_nothing_reason(config, settings),),
         version=waits.version if waits else None,
         champion=Audit(settings).champion(name),
         ingest=IngestReport(pipeline=name),
     )
+
+
+def _nothing_reason(config: PipelineConfig, settings: Settings) -> str:
+    from tasks.stores.lake.tables import Lake
+
+    if not Lake(settings, config).ledger():
+        return f"nothing has landed in {settings.landing(config.source.landing)} yet"
+    return "nothing landed and nothing changed since the last run"
 
 
 @app.command()

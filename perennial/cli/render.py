@@ -138,6 +138,7 @@ def detail(one: PipelineHistory) -> str:
         parts += ["waits for a person", *(f"  {description}" for description in one.pending_messages), ""]
     watched = {"drift": (one.drift, one.drift_reason), "performance": (one.performance, one.performance_reason)}
     parts += [f"{name}: {state}{f' ({reason})' if reason else ''}" for name, (state, reason) in watched.items()]
+    parts.append(f"due: {one.due or 'nothing'}")
     return "\n".join(parts)
 
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from configs.schema import PipelineConfig
 from perennial.reporting.versions import VersionLine, versions
+from tasks.errors import PerennialError
+from tasks.lifecycle.due import run_due
 from tasks.monitoring.verdicts import newest_drift, newest_performance
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.listing import OpenEntries, open_entries
@@ -83,6 +85,7 @@ class PipelineHistory(Record):
         pending: Versions that a person may approve or reject now.
         rollouts: Versions that were shown step by step.
         rolled_back: Versions that were rolled back, and why; none becomes champion by itself.
+        due: The run that the sweep or `perennial run` would begin now, and why; empty where there is none.
     """
 
     pipeline: str
@@ -104,6 +107,7 @@ class PipelineHistory(Record):
     drift_reason: str
     performance: str
     performance_reason: str
+    due: str
 
     @property
     def pending_messages(self) -> tuple[str, ...]:
@@ -149,7 +153,16 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
         drift_reason="" if drift is None else "; ".join(drift.reasons),
         performance="–" if performance is None else performance.state,
         performance_reason="" if performance is None else "; ".join(performance.reasons),
+        due=_due(config, settings),
     )
+
+
+def _due(config: PipelineConfig, settings: Settings) -> str:
+    try:
+        work = run_due(config, settings)
+    except PerennialError as error:  # a source that can't be reached is shown, and hides nothing else
+        return f"unknown: {error}"
+    return "" if work is None else f"{work.flow}: {work.reason}"
 
 
 def _rollout(settings: Settings, one: Rollout) -> RolloutLine:

@@ -45,27 +45,42 @@ def due(config: PipelineConfig, settings: Settings, now: datetime | None = None)
     moment = clock(now)
     yield from _rollout(config, settings, moment)
     yield from _upkeep(config, settings, moment)
+    work = run_due(config, settings, moment)
+    if work is not None:
+        yield work
+
+
+def run_due(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> Due | None:
+    """What of a lifecycle run is due first: ingestion, the release of what waits, or a decision; None: nothing.
+
+    What comes in leads to the rest. Asked by the sweep, by `perennial run` before it starts Prefect, and by `status`.
+
+    Raises:
+        UsageError: an address or a query is wrong.
+        SourceDatabaseError: a database can't be reached.
+    """
+    moment = clock(now)
     files = landed(config, settings)
     rows = fetchable(config, settings, moment)
     if files or rows:
         reasons = [f"{_count(files, 'file')} landed"] if files else []
         reasons += ["the database has new rows"] if rows else []
         state = digest(sorted(files + rows))
-        yield Due(flow="ingest", pipeline=config.name, reason=", ".join(reasons), state=state)
-        return  # what comes in leads to the rest
+        return Due(flow="ingest", pipeline=config.name, reason=", ".join(reasons), state=state)
     waiting = undeployed(config, settings, moment)
     if waiting:
         message = f"to be released: {_count(waiting, 'candidate')}"
-        yield Due(flow="deploy", pipeline=config.name, reason=message, state=digest(waiting))
+        return Due(flow="deploy", pipeline=config.name, reason=message, state=digest(waiting))
     lake = Lake(settings, config)
     if lake.ledger() and not decided(config, settings, moment):
-        yield Due(
+        return Due(
             flow="lifecycle",
             pipeline=config.name,
             reason="data, configuration, code or age changed since the last decision",
             state=digest([fingerprint(config, lake), is_aged(config, settings, moment)]),
             parameters={"start_from": "decision"},
         )
+    return None
 
 
 def _rollout(config: PipelineConfig, settings: Settings, now: datetime) -> Iterator[Due]:

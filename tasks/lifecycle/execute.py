@@ -102,6 +102,7 @@ def run_lifecycle(context: StageContext, request: RunRequest, execute: Execute =
     run = _Run(context, request, execute)
     try:
         with collecting() as run.stages, writing(context.settings, context.pipeline, "model"), following():
+            Lake(context.settings, context.config).create()
             run.execute_stages()
     except Exception as error:
         code = error.exit_code if isinstance(error, UsageError) else 1

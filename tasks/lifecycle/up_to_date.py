@@ -89,9 +89,3 @@ def undeployed(config: PipelineConfig, settings: Settings, now: datetime | None 
     audit = Audit(settings)
     waiting = [intent for intent, _ in ready(audit, Approvals(settings), config.name, clock(now))]
     return waiting + pending_moves(audit, config.name)
-
-
-def nothing_new(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> bool:
-    """Whether the last run ended on just the state there is now, and nothing landed or came into a database since."""
-    calm = decided(config, settings, now) and not undeployed(config, settings, now) and not landed(config, settings)
-    return calm and not fetchable(config, settings, now)

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from tasks.records.report import LifecycleReport
 
 
-def stage_context(pipeline: str, now: datetime | None = None) -> StageContext:
+def stage_context(pipeline: str, now: datetime | None = None, *, tables: bool = True) -> StageContext:
     """What a run gives its stages."""
     config, settings = load(pipeline), load_settings()
     prepare(settings)
-    Lake(settings, config).create()
+    if tables:
+        Lake(settings, config).create()
     return StageContext(config, settings, clock(now), actor())
 
 
@@ -29,7 +30,7 @@ def lifecycle(pipeline: str, now: datetime | None = None, **request: Any) -> Lif
     """A whole run; `request` as in `RunRequest`."""
     from tasks.lifecycle.execute import RunRequest, run_lifecycle
 
-    return run_lifecycle(stage_context(pipeline, now), RunRequest(**request))
+    return run_lifecycle(stage_context(pipeline, now, tables=False), RunRequest(**request))
 
 
 def ingest(pipeline: str, now: datetime | None = None, only: tuple[str, ...] | None = None) -> IngestReport:

@@ -14,7 +14,8 @@ from typing import Any, cast
 import pytest
 
 from flows.approve import approve as approve_flow
-from tasks.lifecycle.up_to_date import nothing_new, undeployed
+from tasks.lifecycle.due import run_due
+from tasks.lifecycle.up_to_date import undeployed
 from tasks.records.decision import Promotion
 from tasks.release import page as release_page
 from tasks.release import promotion, stage
@@ -91,7 +92,7 @@ def ended(world: World, version: int, name: str = NAME) -> tuple[str, str]:
 
 
 def settled(world: World, now: datetime | None = None, name: str = NAME) -> bool:
-    return nothing_new(world.config(name), world.settings, now)
+    return run_due(world.config(name), world.settings, now) is None
 
 
 LATER = timedelta(hours=73)

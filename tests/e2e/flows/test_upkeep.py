@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tasks.errors import UsageError
-from tasks.lifecycle.due import due
-from tasks.lifecycle.up_to_date import fingerprint, nothing_new
+from tasks.lifecycle.due import due, run_due
+from tasks.lifecycle.up_to_date import fingerprint
 from tasks.stores.lake import versions
 from tasks.stores.state import candidates
 from tasks.stores.state.audit import Audit
@@ -157,7 +157,7 @@ def test_a_waiting_candidate_is_answered_after_upkeep_as_before(story: dict[str,
     settled = world.run(NAME)
     keep(world, now=datetime.now(UTC) + timedelta(days=1))
     assert settled.outcome == "nothing_to_do"
-    assert nothing_new(world.config(NAME), world.settings)
+    assert run_due(world.config(NAME), world.settings) is None
     assert cli("run", NAME, "--json").json()["outcome"] == "nothing_to_do"
 
 

@@ -40,9 +40,9 @@ def test_every_hour_is_in_the_lake_once(ridden: World) -> None:
 
 
 def test_nothing_new_is_nothing_to_do(ridden: World) -> None:
-    from tasks.lifecycle.up_to_date import nothing_new
+    from tasks.lifecycle.due import run_due
 
-    assert nothing_new(ridden.config(NAME), ridden.settings)
+    assert run_due(ridden.config(NAME), ridden.settings) is None
     assert ridden.run(NAME).outcome == "nothing_to_do"
     assert len(ridden.row_ids(NAME)) == 17_379
 
