@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from flows.approve import approve as approve_flow
+from flows.deploy import deploy
 from tasks.lifecycle.due import run_due
 from tasks.lifecycle.up_to_date import undeployed
 from tasks.records.decision import Promotion
@@ -25,7 +26,6 @@ from tasks.stores.state.approvals import APPROVAL, ApprovalRequest, Approvals
 from tasks.stores.state.audit import MOVE_CHAMPION, Audit
 from tasks.stores.state.tokens import TokenStore
 from tests.support.command import Cli, Said, showing
-from tests.support.direct import deploy
 from tests.support.rollouts import page
 from tests.support.world import ROOT, World, trips
 
@@ -39,7 +39,7 @@ def asked(module_world: World) -> World:
     """A pipeline that asks a person, whose first run has trained version 1."""
     module_world.pipeline(NAME, ASK)
     module_world.land(NAME, "a.csv", trips(0, 150, seed=1))
-    report = module_world.run(NAME)
+    report = module_world.flow(NAME)
     assert (report.outcome, report.version, report.champion) == ("awaiting_approval", 1, None)
     assert f"perennial approve {NAME}@1 --reason TEXT" in report.reasons[0]
     return module_world
@@ -160,7 +160,7 @@ def test_an_approved_version_is_promoted_by_the_next_run(asked: World, cli: Cli)
     assert "approved by tests (identity not verified)" in told
     assert not settled(asked)
     assert len(undeployed(asked.config(NAME), asked.settings)) == 1
-    report = asked.run(NAME)
+    report = asked.flow(NAME)
     assert (report.outcome, report.version, report.champion) == ("promoted", 1, 1)
     assert asked.alias(NAME) == 1
     assert "approved by tests (identity not verified)" in report.reasons[-1]

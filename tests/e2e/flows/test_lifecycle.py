@@ -36,7 +36,7 @@ class Story:
     alias: dict[str, int | None] = field(default_factory=dict)
 
     def step(self, name: str) -> None:
-        report = self.world.run(NAME)
+        report = self.world.flow(NAME)
         self.reports[name] = report
         self.rows[name] = self.world.row_ids(NAME)
         self.alias[name] = self.world.alias(NAME)
