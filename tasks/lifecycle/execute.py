@@ -102,7 +102,6 @@ def run_lifecycle(context: StageContext, request: RunRequest, execute: Execute =
     run = _Run(context, request, execute)
     try:
         with collecting() as run.stages, writing(context.settings, context.pipeline, "model"), following():
-            Lake(context.settings, context.config).create()
             run.execute_stages()
     except Exception as error:
         code = error.exit_code if isinstance(error, UsageError) else 1
@@ -131,6 +130,8 @@ class _Run:
         start_from, until, force = self.request.start_from, self.request.until, self.request.force
         if start_from == "ingestion":
             self.ingest()
+        else:
+            Lake(self.settings, self.config).create()
         if until == "ingestion":
             return
         if until == "release":
@@ -149,6 +150,7 @@ class _Run:
 
     def ingest(self) -> None:
         with stage("ingestion") as running:
+            Lake(self.settings, self.config).create()
             self.ingested = self.execute(run_ingestion, self.context, self.request.only)
             accepted, rejected = self.ingested.accepted, self.ingested.rejected
             rows = sum(batch.accepted for batch in accepted)

@@ -11,6 +11,7 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 
+from flows.deploy import deploy
 from tasks.records.decision import Promotion
 from tasks.stores.lake.schemas import AT, ERROR, LATENCY_MS, POSITION, PREDICT_MS, REQUEST, ROLE
 from tasks.stores.lake.tables import Lake
@@ -18,7 +19,6 @@ from tasks.stores.registry.tracking import Tracking
 from tasks.stores.state import candidates, rollouts
 from tasks.stores.state.audit import Audit
 from tasks.stores.state.rollouts import Rollout
-from tests.support.direct import deploy
 from tests.support.world import World
 
 

@@ -48,13 +48,13 @@ def story(module_world: World) -> World:
     """Version 1, trained on one file; a file that it scored; version 2, once labels and one more file have come."""
     module_world.pipeline(NAME, CHANGES)
     land(module_world, "a.csv", trips(0, 300, seed=1, weak=True))
-    assert module_world.run(NAME).outcome == "promoted"
+    assert module_world.flow(NAME).outcome == "promoted"
     land(module_world, "b.csv", trips(300, 100, seed=2, shift=4.0), labels=False)
     module_world.land(NAME, "bad.csv", "id,at\n1,not a time\n")
-    assert module_world.run(NAME).outcome == "kept_champion"
+    assert module_world.flow(NAME).outcome == "kept_champion"
     module_world.land("lived_labels", "b.csv", trips(300, 100, seed=2, shift=4.0)[["id", "y"]].head(60))
     land(module_world, "c.csv", trips(400, 300, seed=3, shift=4.0))
-    assert module_world.run(NAME).outcome == "promoted"
+    assert module_world.flow(NAME).outcome == "promoted"
     return module_world
 
 
