@@ -68,7 +68,7 @@ def play() -> None:
     message = console()
     open_pipeline(PIPELINE)
     message.print(f"Simulated data, home {home}", highlight=False)
-    with reporting(ConsoleReporter(message)), prefect_session(settings):
+    with reporting(ConsoleReporter(message)), prefect_session(settings, "flows.lifecycle"):
         demo = _Play(settings, message)
         _acts(demo)
         _score(demo)

@@ -90,7 +90,7 @@ def run(
             from perennial.ops.session import prefect_session
 
             reporter.say("starting Prefect")
-            with prefect_session(settings):
+            with prefect_session(settings, "flows.lifecycle"):
                 report, code = _lifecycle(
                     name,
                     now,
@@ -226,7 +226,7 @@ def _with_prefect(name: str, call: Callable[[], Any]) -> Any:
     from perennial.ops.session import prefect_session
 
     _, settings = open_pipeline(name)
-    with reporting(ConsoleReporter(console())), prefect_session(settings):
+    with reporting(ConsoleReporter(console())), prefect_session(settings, "flows.monitor"):
         return call()
 
 

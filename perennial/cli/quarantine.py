@@ -126,7 +126,7 @@ def readmit(
     wanted = Selection(entries=tuple(entries or ()), batch=batch, expectation=expectation, file=landed, feed=feed)
     _check(repaired, of, wanted)
     _, settings = open_pipeline(name)
-    with reporting(ConsoleReporter(console())), prefect_session(settings):
+    with reporting(ConsoleReporter(console())), prefect_session(settings, "flows.quarantine"):
         from flows.quarantine import readmit as flow
 
         report = flow(name, wanted, repaired.absolute() if repaired else None, of)
@@ -162,7 +162,7 @@ def drop(
     if not yes and not _sure(f"{name}: {waits.description} would be dropped, their values deleted. Go on?"):
         print_result(as_json, {"pipeline": name, "rows": 0, "files": 0}, f"{name}: nothing was dropped")
         return
-    with reporting(ConsoleReporter(console())), prefect_session(settings):
+    with reporting(ConsoleReporter(console())), prefect_session(settings, "flows.quarantine"):
         from flows.quarantine import drop as flow
 
         done = flow(name, wanted, waits.entries, why)

@@ -35,7 +35,7 @@ def reproduce(
     name, version = _asked(address)
     settings = open_home()
     require_registry(settings)
-    with reporting(ConsoleReporter(console())), prefect_session(settings):
+    with reporting(ConsoleReporter(console())), prefect_session(settings, "flows.reproduce"):
         from flows.reproduce import reproduce as flow
 
         found = flow(name, version, in_place_env)

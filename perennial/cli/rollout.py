@@ -43,7 +43,7 @@ def rollout(
 def _watch(name: str, settings: Settings, once: bool) -> Any:
     from perennial.ops.session import prefect_session
 
-    with prefect_session(settings):
+    with prefect_session(settings, "flows.rollout"):
         from flows.rollout import rollout as flow
 
         return flow(name, once)

@@ -33,7 +33,7 @@ def score(
     from tasks.progress import reporting
 
     _, settings = open_pipeline(name)
-    with reporting(ConsoleReporter(console())), prefect_session(settings):
+    with reporting(ConsoleReporter(console())), prefect_session(settings, "flows.score"):
         from flows.score import addresses
         from flows.score import score as flow
 

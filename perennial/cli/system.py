@@ -108,7 +108,7 @@ def backfill(
     from tasks.progress import reporting
 
     _, settings = open_pipeline(name)
-    with reporting(ConsoleReporter(console())), prefect_session(settings):
+    with reporting(ConsoleReporter(console())), prefect_session(settings, "flows.backfill"):
         from flows.backfill import backfill as flow
 
         report: Any = flow(name, first, last, start, end, each)

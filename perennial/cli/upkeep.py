@@ -29,7 +29,7 @@ def upkeep(
 
     chosen = [name] if name else names()
     _, settings = [open_pipeline(each) for each in chosen][-1]  # a mistake in any is reported before anything is done
-    with reporting(ConsoleReporter(console())), prefect_session(settings):
+    with reporting(ConsoleReporter(console())), prefect_session(settings, "flows.upkeep"):
         from flows.upkeep import upkeep as flow
 
         found = [flow(each, now, dry_run) for each in chosen]
