@@ -28,6 +28,7 @@ WORDS = {
     r"\btellings?\b": "describe, emit, logging",
     r"\bhalfway\b": "partial_commits, pending_moves",
     r"\bdesk\b": "release context",
+    r"\bjudg(e|ed|es|ing|ements?)\b": "evaluate (a model), validate (data)",
 }
 
 

@@ -36,7 +36,7 @@ from tasks.validation import commit as taking
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RESTING, WAITING = "resting", "waiting"
 WRITES = ("duplicates", "rows", "merge", "quarantine", "expectations", "resolutions", "ledger")
-LIVE = ("looking", "reading", "judging", *WRITES, "clearing")
+LIVE = ("looking", "reading", "evaluation", *WRITES, "clearing")
 NOWHERE = 255
 OTHERS = ("giving back", "upkeep")
 PHASES = (RESTING, WAITING, *LIVE, *OTHERS)
@@ -74,12 +74,17 @@ def quiet(_: str) -> None:
 
 
 def watch(tell: Tell) -> None:
-    """Tell of the steps of judging and writing as they begin."""
-    judge, append, merge, replace = taking._decide_verdicts, Lake.append_parts_once, Lake.merge_parts_once, Lake.replace
+    """Report the steps of validation and writing as they begin."""
+    validate, append, merge, replace = (
+        taking._decide_verdicts,
+        Lake.append_parts_once,
+        Lake.merge_parts_once,
+        Lake.replace,
+    )
 
-    def judging(*arguments: Any) -> Any:
-        tell("judging")
-        return judge(*arguments)
+    def validating(*arguments: Any) -> Any:
+        tell("validation")
+        return validate(*arguments)
 
     def appending(lake: Lake, table: Any, parts: Sequence[TransactionRows]) -> int:
         if parts:
@@ -95,7 +100,7 @@ def watch(tell: Tell) -> None:
         replace(lake, table, rows, where)
 
     places: list[tuple[Any, str, Any]] = [
-        (taking, "_judge", judging),
+        (taking, "_decide_verdicts", validating),
         (Lake, "append_parts_once", appending),
         (Lake, "merge_parts_once", merging),
         (Lake, "replace", replacing),

@@ -1,8 +1,9 @@
 """The whole job beside a bare script: `python -m benchmarks.pipeline --rows 10000 1000000 10000000`.
 
 Both read the same parquet files, check the same things and fit the same model. The job besides quarantines, writes a
-lake that can be read at any version, logs model and lineage, judges five gates, checks that a clean process serves the
-model, registers and promotes it, and leaves a page a stage in Prefect. A Prefect server runs, as on a team's machine.
+lake that can be read at any version, logs model and lineage, evaluates five gates, checks that a clean process serves
+the model, registers and promotes it, and leaves a page a stage in Prefect. A Prefect server runs, as on a
+team's machine.
 """
 
 from __future__ import annotations

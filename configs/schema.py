@@ -196,8 +196,8 @@ class Performance(Section):
         default=0.2,
         ge=0.0,
         le=10.0,
-        description="How much worse the primary metric may be than on the holdout when the champion was judged, as a "
-        "share of that (0.2: an error 20 % higher, an accuracy 20 % lower). The verdict is act where the metric's "
+        description="How much worse the primary metric may be than on the holdout when the champion was evaluated, as "
+        "a share of that (0.2: an error 20 % higher, an accuracy 20 % lower). The verdict is act where the metric's "
         "interval lies wholly beyond; confidence, resamples and unit are those of evaluation.comparison.",
     )
     min_rows: int = Field(

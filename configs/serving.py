@@ -15,7 +15,7 @@ class PredictionLog(Section):
     sample: Share = Field(
         default=1.0,
         description="Share of the requests that is kept (0 to 1), chosen by the key so that a key is kept always or "
-        "never. During a rollout all that the new version is asked is kept: it is judged by it.",
+        "never. During a rollout all that the new version is asked is kept: it is evaluated on that.",
     )
     inputs: bool = Field(default=True, description="Whether the inputs are kept beside the key and the prediction.")
     leave_out: tuple[ColumnName, ...] = Field(

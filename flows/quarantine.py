@@ -1,4 +1,4 @@
-"""What quarantine holds is given back to be judged anew, or given up."""
+"""What quarantine holds is given back to be validated anew, or given up."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def readmit(
     of: str | None = None,
     now: datetime | None = None,
 ) -> ReadmitReport:
-    """Give entries back to be judged by the present contract, as they are or as a person repaired them.
+    """Give entries back to be validated by the present contract, as they are or as a person repaired them.
 
     Args:
         pipeline: The pipeline's name.

@@ -81,7 +81,7 @@ RETRIES = Retries(retries=3, retry_delay_seconds=[1.0, 4.0, 16.0], retry_jitter_
 def passes(error: BaseException) -> bool:
     """Whether an error can pass by itself: of the network, of a server, of a busy database or lake.
 
-    An error of ours, or one that is not known here, is judged by what it was raised from.
+    An error of ours, or one that is not known here, is classified by what it was raised from.
     """
     if isinstance(error, _NEVER):
         return False

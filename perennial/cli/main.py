@@ -76,7 +76,7 @@ def run(
     as_json: AsJson = False,
     now: Now = None,
 ) -> None:
-    """Take in what landed, and train, judge and promote if it is due. Stages on which nothing changed are reused."""
+    """Take in what landed, and train, evaluate and promote if it is due. Stages on which nothing changed are reused."""
     from flows.context import open_pipeline
     from tasks.lifecycle.due import run_due
 
@@ -215,7 +215,7 @@ app.add_typer(quarantine, name="quarantine")
 
 @app.command()
 def demo() -> None:
-    """Watch a model live on a simulated city: ingest, train, judge, promote, score, drift, retrain."""
+    """Watch a model live on a simulated city: ingest, train, evaluate, promote, score, drift, retrain."""
     from perennial.cli.demo import play
 
     play()

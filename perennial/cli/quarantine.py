@@ -118,7 +118,7 @@ def readmit(
     of: Annotated[str | None, typer.Option(help="The refused file that --file stands for: its id.")] = None,
     as_json: _AsJson = False,
 ) -> None:
-    """Give entries back, to be judged by the contract as it is now; or a file in which a person repaired them."""
+    """Give entries back, to be validated by the contract as it is now; or a file in which a person repaired them."""
     from flows.context import open_pipeline
     from perennial.ops.session import prefect_session
     from tasks.progress import reporting

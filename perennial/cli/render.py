@@ -169,7 +169,7 @@ def _files(one: PipelineHistory) -> list[tuple[str, ...]]:
 
 
 def _candidates(one: PipelineHistory) -> list[tuple[str, ...]]:
-    head = ("judged (UTC)", "version", "verdict", "trained on", one.primary, "champion", "baseline", "reason")
+    head = ("evaluated (UTC)", "version", "verdict", "trained on", one.primary, "champion", "baseline", "reason")
     return [head, *(line.cells for line in one.candidates)]
 
 

@@ -35,7 +35,7 @@ class Point(Record):
 
 
 class CandidateData(Record):
-    """What a candidate was trained and judged on.
+    """What a candidate was trained and evaluated on.
 
     Attributes:
         files: Accepted files that the candidate before it had not seen.
@@ -55,7 +55,7 @@ class CandidateData(Record):
 
 
 class CandidateReport(Record):
-    """A candidate and how it was judged. `compared_with` is the champion of that moment."""
+    """A candidate and how it was evaluated. `compared_with` is the champion of that moment."""
 
     at: datetime
     version: int | None
@@ -73,7 +73,7 @@ class CandidateReport(Record):
 
 
 class PipelineCandidateReport(Record):
-    """A pipeline's champion now, one of its candidates (None: none was judged yet), and where to read more."""
+    """A pipeline's champion now, one of its candidates (None: none was evaluated yet), and where to read more."""
 
     pipeline: str
     description: str

@@ -64,7 +64,8 @@ def _title(candidate: CandidateReport) -> str:
 
 def _no_candidate(report: PipelineCandidateReport) -> str:
     return (
-        f"No candidate has been judged yet. `perennial run {report.pipeline}` trains the first once enough has landed."
+        f"No candidate has been evaluated yet. `perennial run {report.pipeline}` trains the first once enough has "
+        "landed."
     )
 
 
@@ -78,7 +79,7 @@ def _facts(report: PipelineCandidateReport, candidate: CandidateReport) -> list[
     if len(candidate.data.refused) > _MOST_NAMED:
         rejected.append(f"Refused: {len(candidate.data.refused) - _MOST_NAMED} more files")
     return [
-        f"Judged {candidate.at:%Y-%m-%d %H:%M} UTC{reason}",
+        f"Evaluated {candidate.at:%Y-%m-%d %H:%M} UTC{reason}",
         f"Champion now: {champion}",
         _data(candidate.data),
         *([_files(candidate.data)] if candidate.data.files else []),

@@ -26,7 +26,7 @@ from tasks.stores.state.rollouts import Rollout
 
 
 class CandidateLine(Record):
-    """One candidate: when it was judged, its version, what became of it, the primary metric of all three."""
+    """One candidate: when it was evaluated, its version, what became of it, the primary metric of all three."""
 
     at: datetime
     version: int | None

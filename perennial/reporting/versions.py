@@ -22,8 +22,8 @@ class VersionLine(Record):
         aliases: Of `champion` and `challenger`, those that it has now.
         state: What became of it.
         trained_at: The clock of the run that submitted it.
-        metrics, champion_metrics, baseline: On its holdout, as it was judged last: its own, those of the version that
-            it was compared with, and those of the baseline.
+        metrics, champion_metrics, baseline: On its holdout, as it was evaluated last: its own, those of the version
+            that it was compared with, and those of the baseline.
         reason: Why it is in its state; empty where nothing was noted.
     """
 
@@ -44,7 +44,7 @@ class VersionLine(Record):
 def versions(
     audit: Audit,
     pipeline: str,
-    judged: Sequence[tuple[datetime, Candidate, str, int | None]],
+    evaluated: Sequence[tuple[datetime, Candidate, str, int | None]],
     reasons: Mapping[int, str],
 ) -> Iterator[VersionLine]:
     """Every registered version, by its number.
@@ -52,15 +52,15 @@ def versions(
     Args:
         audit: Says which version is champion, and which were.
         pipeline: The pipeline's name.
-        judged: Its candidates, oldest first: when each was submitted, what became of it, its version.
+        evaluated: Its candidates, oldest first: when each was submitted, what became of it, its version.
         reasons: Why versions are what they are, by number.
     """
     periods = audit.champion_periods(pipeline)
     champion, champions = audit.champion(pipeline), {period.version for period in periods}
     rollout, rolled_back = rollouts.active(audit, pipeline), rollouts.rolled_back(audit, pipeline)
-    for version in sorted({number for *_, number in judged if number is not None}):
-        own = [(at, candidate, outcome) for at, candidate, outcome, number in judged if number == version]
-        _, candidate, outcome = own[-1]  # judged anew, perhaps under other gates
+    for version in sorted({number for *_, number in evaluated if number is not None}):
+        own = [(at, candidate, outcome) for at, candidate, outcome, number in evaluated if number == version]
+        _, candidate, outcome = own[-1]  # evaluated anew, perhaps under other gates
         verdict, champion_metrics = candidate.verdict, candidate.verdict.champion_metrics
         aliases = {"champion": champion, "challenger": None if rollout is None else rollout.version}
         closed: State = "former_champion" if version in champions else "rejected"

@@ -25,7 +25,7 @@ from tasks.stores.locks.file import FileLock
 from tasks.stores.settings import Settings
 
 _log = logging.getLogger("perennial.serving.feedback")
-# Whether a value is allowed, and within its range, is for the ingest to judge: it keeps what it refuses.
+# Whether a value is allowed, and within its range, is for the ingest to validate: it keeps what it refuses.
 _ANY = Serving(unknown_category="accept", out_of_range="accept")
 _MOST_TRIES = 6
 

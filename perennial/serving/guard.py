@@ -28,7 +28,7 @@ _RETRY_SECONDS = 1
 
 
 class Guard:
-    """Lets requests through to the app, one by one judged.
+    """Lets requests through to the app, one by one checked.
 
     Each gets an id, or keeps the one that it came with in `X-Request-Id`, and its body is read here, whole, within
     bounds of size and time.

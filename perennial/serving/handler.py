@@ -117,7 +117,7 @@ class RequestHandler:
         known_by = keys(asked.live, asked.columns)
         mine = [place for place, key in enumerate(known_by) if fraction(key, salt) < share]
         rest = sorted({*range(asked.rows)} - {*mine})
-        # The champion first: who is asked first finds the processor cold, and the challenger is judged by its time.
+        # The champion first: who is asked first finds the processor cold, and the challenger is evaluated by its time.
         others = await self._champion(asked, rest) if rest else None
         canary = await self._canary(asked, challenger, mine) if mine else None
         if mine and canary is None:  # the champion answers in its place
@@ -174,14 +174,14 @@ class RequestHandler:
             async with asyncio.timeout(seconds):
                 output = await self._predict(loaded, columns, len(places), beside=True)
         except TimeoutError:
-            if role == "control":  # the champion's: nobody is judged by it
+            if role == "control":  # the champion's: nobody is evaluated on it
                 self._metrics.shadow_dropped.labels(loaded.pipeline).inc(len(places))
             else:
                 reason = f"no answer within {seconds:g} s"
                 await self._recorder.record_failure(asked, loaded, role, places, "timeout", reason)
         except BusyError:
             self._metrics.shadow_dropped.labels(loaded.pipeline).inc(len(places))
-        except Exception as error:  # a model is anything: it is noted, and judged by it
+        except Exception as error:  # a model is anything: it is noted, and evaluated on that
             await self._recorder.record_failure(asked, loaded, role, places, "exception", _error_text(error))
         else:
             await self._recorder.record(asked, loaded, role, places, output, keep=True)

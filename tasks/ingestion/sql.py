@@ -233,5 +233,5 @@ def _without_nan(value: object) -> object:
 
 
 def _nonfinite_text(value: float) -> str:
-    """NaN or an infinity as text: the contract judges it."""
+    """NaN or an infinity as text: the contract validates it."""
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

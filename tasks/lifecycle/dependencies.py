@@ -65,11 +65,11 @@ def training_parts(config: PipelineConfig, made: TrainingSetRef) -> StageDepende
 def evaluation_parts(
     config: PipelineConfig, model: ModelRef, holdout: str, champion: int | None, moment: datetime
 ) -> StageDependencies:
-    """What a judgement depends on. The clock counts where a rule asks for the data's age: as whether it is broken.
+    """What an evaluation depends on. The clock counts where a rule asks for the data's age: as whether it is broken.
 
     Args:
         config: The pipeline.
-        model: What is judged.
+        model: What is evaluated.
         holdout: Digest of the training set that the holdout belongs to.
         champion: The version that it is compared with.
         moment: The run's clock.

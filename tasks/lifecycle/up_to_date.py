@@ -81,7 +81,7 @@ def fetchable(config: PipelineConfig, settings: Settings, now: datetime | None =
 
 
 def undeployed(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> list[int]:
-    """Ids in the audit of what can be released now: judged candidates, and moves that a crash left.
+    """Ids in the audit of what can be released now: evaluated candidates, and moves that a crash left.
 
     A candidate that a person may still answer for is none; once answered, or past its deadline, it is. While a version
     is rolled out, there is none.

@@ -33,7 +33,7 @@ def performance_page(pipeline: str, verdict: PerformanceVerdict) -> str:
     if verdict.interval is not None and verdict.holdout is not None and verdict.limit is not None:
         now = verdict.interval
         lines += ["", f"| {verdict.metric} | |", "| --- | ---: |"]
-        lines += [f"| on the holdout, when it was judged | {verdict.holdout:.4g} |"]
+        lines += [f"| on the holdout, when it was evaluated | {verdict.holdout:.4g} |"]
         lines += [f"| now, on {verdict.rows} rows | {now.estimate:.4g} |"]
         lines += [f"| its {now.confidence:.0%} interval | {now.low:.4g} to {now.high:.4g} |"]
         lines += [f"| limit | {verdict.limit:.4g} |"]

@@ -110,11 +110,11 @@ def _verify_predictions(
 def performance_state(
     config: PipelineConfig, holdout: float | None, current: Interval | None, rows: int, units: int | None, batches: int
 ) -> PerformanceState:
-    """Judge by the tolerance. No label is never fine: it is unknown.
+    """Evaluate by the tolerance. No label is never fine: it is unknown.
 
     Args:
         config: The pipeline.
-        holdout: The champion's primary metric when it was judged; None where the audit has it not.
+        holdout: The champion's primary metric when it was evaluated; None where the audit has it not.
         current: The same on the newest labelled rows; None where it is not a number on them, or too few.
         rows: How many those are.
         units: Of how many days or groups the interval is drawn; None: rows.
@@ -126,7 +126,7 @@ def performance_state(
             "unknown", (f"{rows} predicted rows have a label, at least {rules.min_rows} are needed",)
         )
     if holdout is None:
-        return PerformanceState("unknown", (f"{metric} was not measured when the champion was judged",))
+        return PerformanceState("unknown", (f"{metric} was not measured when the champion was evaluated",))
     if current is None:
         return PerformanceState("unknown", (f"{metric} is not a number on {rows} labelled rows",))
     limit, beyond, wholly = _compare(metric, holdout, rules.tolerance, current)

@@ -66,7 +66,7 @@ def stage_dependencies(
 
 
 def recipe(config: PipelineConfig) -> str:
-    """Digest of all that decides what a model is and how it is judged, but the data."""
+    """Digest of all that decides what a model is and how it is evaluated, but the data."""
     return digest([stage_dependencies(config, step).static_fingerprint for step in TRAINING_STAGES])
 
 

@@ -14,12 +14,12 @@ Feed = Literal["observations", "labels"]
 
 BatchVerdict = Literal["accepted", "rejected"]
 
-# The rules of a refused file that is never judged anew: it was dropped, or another stands for it.
+# The rules of a refused file that is never validated anew: it was dropped, or another stands for it.
 NEVER_REVALIDATE = "*"
 
 
 def rules_digest(config: PipelineConfig) -> str:
-    """Digest of what landed files are judged by."""
+    """Digest of what landed files are validated by."""
     return digest(
         config.model_dump(mode="json", include={"source", "labels", "contract", "expectations", "validation"})
     )
@@ -69,7 +69,7 @@ class ExpectationResult(Record):
 
     Attributes:
         arguments: Its arguments, but for the column.
-        checked: Rows that it judged; 0 where it judges a column or the table.
+        checked: Rows that it validated; 0 where it validates a column or the table.
         unexpected: Rows that failed it.
         observed: What it measured of a column or the table.
         sample: Some of the failing values.
@@ -92,8 +92,8 @@ class BatchRecord(Record):
     """A row of the ledger: one file and what became of it.
 
     Attributes:
-        rules: Digest of what the file was judged by: how it is read, the contract, the expectations. A file that was
-            refused is judged anew when that changes.
+        rules: Digest of what the file was validated by: how it is read, the contract, the expectations. A file that was
+            refused is validated anew when that changes.
         rows: Rows of the file: those accepted, quarantined and recorded as duplicates.
         superseded: Rows of earlier files that this one's took the place of.
         former: The batch that came under the same name before, with other content.

@@ -61,7 +61,7 @@ class GateResult(Record):
 
 
 class Verdict(StoredRecord):
-    """The gates' judgement of a candidate against one champion.
+    """The gates' evaluation of a candidate against one champion.
 
     Attributes:
         comparison: Improvement of the primary metric over the champion, or over the baseline before the first.
@@ -92,10 +92,10 @@ class Verdict(StoredRecord):
 
 
 class Candidate(StoredRecord):
-    """A judged candidate, waiting for its release: what the audit keeps of a training.
+    """An evaluated candidate, waiting for its release: what the audit keeps of a training.
 
     Attributes:
-        evaluation: Fingerprint of its evaluation: judged anew under other gates, it is another candidate.
+        evaluation: Fingerprint of its evaluation: evaluated anew under other gates, it is another candidate.
         recipes: Digest of all that each stage depended on but its inputs, by the stage.
     """
 
@@ -109,7 +109,7 @@ class TrainingOutcome(Record):
     """What one training came to.
 
     Attributes:
-        verdict: The judgement; None where the run ended before it.
+        verdict: The evaluation; None where the run ended before it.
         put_forward: Whether a candidate was submitted that was not known.
     """
 
@@ -118,7 +118,7 @@ class TrainingOutcome(Record):
 
 
 class Promotion(StoredRecord):
-    """What became of a judged candidate. `approval` is gate A01, where a person was asked and the answer is there."""
+    """What became of an evaluated candidate. `approval` is gate A01, where a person was asked and has answered."""
 
     outcome: Outcome
     version: int
@@ -161,7 +161,7 @@ class PerformanceVerdict(StoredRecord):
 
     Attributes:
         metric: The primary metric, in its natural sign and unit.
-        holdout: What it was on the holdout when the champion was judged.
+        holdout: What it was on the holdout when the champion was evaluated.
         current: What it is on the newest batches that have labels; its interval says how sure that is.
         limit: From where on it is too bad.
         rows: Predicted rows with a label.
@@ -194,7 +194,7 @@ class RetrainDecision(StoredRecord):
 
     Attributes:
         start_from: The first stage that is due: `features` where there are new rows, `training` or `evaluation` where
-            only how it is fitted, or judged, changed.
+            only how it is fitted, or evaluated, changed.
     """
 
     due: bool

@@ -12,7 +12,7 @@ from tasks.stores.state.rollouts import Rollout
 
 
 def model_card(config: PipelineConfig, candidate: Candidate) -> str:
-    """A card in markdown: what the model is for, what it was made from, how well it does, how it was judged."""
+    """A card in markdown: what the model is for, what it was made from, how well it does, how it was evaluated."""
     model, verdict = candidate.model, candidate.verdict
     newest = f", newest event {model.newest_event:%Y-%m-%d %H:%M} UTC" if model.newest_event else ""
     champion = verdict.champion_metrics.values if verdict.champion_metrics else {}

@@ -13,7 +13,7 @@ from tasks.stores.state.audit import MOVE_CHAMPION, Audit
 
 
 def decide(candidate: Candidate, champion: int | None) -> tuple[bool, tuple[str, ...]]:
-    """Whether a judged candidate may take the champion's place now, and why not.
+    """Whether an evaluated candidate may take the champion's place now, and why not.
 
     Args:
         candidate: The candidate and the verdict on it.
@@ -64,7 +64,7 @@ def decide_promotion(
         champion: The champion as it is now; the version itself, if a killed run moved the alias.
         request: The request for a person's approval, also one that is only about to be made; None if none is needed.
         now: The run's clock.
-        promoted_before: The same model was promoted upon an earlier judgement.
+        promoted_before: The same model was promoted upon an earlier evaluation.
         rollback_reason: Why it must not become champion by itself; empty where it may.
         steps: Whether a version is rolled out step by step before it takes a champion's place.
     """

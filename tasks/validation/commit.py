@@ -16,7 +16,7 @@ from tasks.stores.lake.partial_commits import partial_commits
 from tasks.stores.lake.schemas import BATCH, ROW_ID
 from tasks.stores.lake.tables import Lake
 from tasks.stores.settings import Settings
-from tasks.stores.state.first_judged import first_judged_at
+from tasks.stores.state.first_validated import first_validated_at
 from tasks.validation.duplicates import RowLookup
 from tasks.validation.keys import Ids, isin_sorted
 from tasks.validation.records import expectation_rows, resolution_rows
@@ -61,10 +61,10 @@ def _decide_verdicts(
     expected: Sequence[Expectation],
 ) -> list[BatchVerdict]:
     feed, own = batches[0].file.feed, [batch.file.sha256 for batch in batches]
-    judged_at = dict.fromkeys(own, now)
+    validated_at = dict.fromkeys(own, now)
     if config.contract.policies.future != "accept":
         # A batch of an interrupted run is validated with the same clock again.
-        judged_at = first_judged_at(settings, config.name, rules_digest(config), own, now)
+        validated_at = first_validated_at(settings, config.name, rules_digest(config), own, now)
     event_times = [
         one.event_time_max for one in ledger if one.feed == feed and one.event_time_max and one.batch not in set(own)
     ]
@@ -76,7 +76,7 @@ def _decide_verdicts(
         if group:
             known = _row_lookup(lake, feed, list(partial) if interrupted else ())
             decided = decide_verdicts(
-                config, group, known, max(event_times, default=None), judged_at, now, expected, partial
+                config, group, known, max(event_times, default=None), validated_at, now, expected, partial
             )
             verdicts |= {one.batch.file.sha256: one for one in decided}
             event_times += [one.last_event for one in decided if one.last_event]

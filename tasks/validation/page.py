@@ -8,15 +8,15 @@ from tasks.records.data import BatchRecord, ExpectationResult
 from tasks.stores.markdown import cell
 
 
-def batches_page(pipeline: str, judged: Sequence[tuple[BatchRecord, Sequence[ExpectationResult]]]) -> str:
+def batches_page(pipeline: str, validated: Sequence[tuple[BatchRecord, Sequence[ExpectationResult]]]) -> str:
     """Return a page in markdown: each file's verdict, rows and reasons, and the failed expectations."""
-    accepted = sum(record.verdict == "accepted" for record, _ in judged)
+    accepted = sum(record.verdict == "accepted" for record, _ in validated)
     lines = [
-        f"# {pipeline}: {accepted} of {len(judged)} files accepted",
+        f"# {pipeline}: {accepted} of {len(validated)} files accepted",
         "| file | verdict | rows | accepted | quarantined | duplicates | reasons and notes |",
         "| --- | --- | ---: | ---: | ---: | ---: | --- |",
     ]
-    for one, _ in judged:
+    for one, _ in validated:
         rows = f"{one.rows} | {one.accepted} | {one.quarantined} | {one.duplicates}"
         details = [*one.reasons, *one.notes]
         if one.superseded:
@@ -24,7 +24,7 @@ def batches_page(pipeline: str, judged: Sequence[tuple[BatchRecord, Sequence[Exp
         if one.former:
             details.append(f"another file with this name was ingested before, as batch {one.former[:12]}")
         lines.append(f"| {cell(one.path)} | **{one.verdict}** | {rows} | {cell('; '.join(details))} |")
-    failed = [(record, result) for record, results in judged for result in results if not result.success]
+    failed = [(record, result) for record, results in validated for result in results if not result.success]
     if failed:
         lines += ["", "| file | expectation | column | severity | failing | detail |"]
         lines += ["| --- | --- | --- | --- | ---: | --- |"]

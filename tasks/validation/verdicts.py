@@ -75,7 +75,7 @@ def decide_verdicts(
     batches: Sequence[StagedBatch],
     lookup: RowLookup,
     newest_event: datetime | None,
-    first_judged_at: Mapping[str, datetime],
+    first_validated_at: Mapping[str, datetime],
     at: datetime,
     expected: Sequence[Expectation],
     partial_commits: Mapping[str, PartialCommit],
@@ -87,7 +87,7 @@ def decide_verdicts(
         batches: The batches; those that could not be read are rejected.
         lookup: Returns the lake's rows, of other batches, by their ids.
         newest_event: Newest event time of the files accepted before.
-        first_judged_at: When each batch was first validated; the `future` policy compares with it.
+        first_validated_at: When each batch was first validated; the `future` policy compares with it.
         at: The run's clock.
         expected: The expectations of the configuration, with their references filled in.
         partial_commits: What an interrupted run has already committed, by batch.
@@ -96,7 +96,7 @@ def decide_verdicts(
     types = {name: column.type for name, column in config.columns_of(feed).items()}
     expectations = prepare_expectations(contract.suite(config, feed, expected), types)
     validations = {
-        number: FileValidation(config, batch, expectations, newest_event, first_judged_at[batch.file.sha256])
+        number: FileValidation(config, batch, expectations, newest_event, first_validated_at[batch.file.sha256])
         for number, batch in enumerate(batches)
         if not batch.refusal
     }

@@ -41,7 +41,7 @@ def trigger(found: object, where: Where, models: Mapping[str, type[BaseModel]] =
         yield (*where, "type"), f"found {kind!r}; a server of one's own knows {', '.join(models)}"
         return
     yield from unknown_keys(found, model, where)
-    # Parameters are the flow's to judge, and inner triggers have their own check.
+    # Parameters are the flow's to check, and inner triggers have their own check.
     yield from wrong_values(model, found, where)
     if kind == "event":
         yield from _events(found, where)

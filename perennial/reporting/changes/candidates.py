@@ -1,4 +1,4 @@
-"""Every judged candidate with the manifests of the stages that made it."""
+"""Every evaluated candidate with the manifests of the stages that made it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.stores.state.manifests import Manifests
 
 
 class EvaluatedVersion(NamedTuple):
-    """One judgement of one model.
+    """One evaluation of one model.
 
     Attributes:
         by: Who or what submitted it.
@@ -40,7 +40,7 @@ class EvaluatedVersion(NamedTuple):
 
 
 def evaluated_versions(settings: Settings, pipeline: str) -> tuple[list[EvaluatedVersion], tuple[str, ...]]:
-    """All that were judged, oldest first, and what is wrong with manifests that can't be read."""
+    """All that were evaluated, oldest first, and what is wrong with manifests that can't be read."""
     audit = Audit(settings)
     entries = audit.entries(pipeline, "candidate")
     intents = [entry for entry in entries if entry.phase == "intent"]

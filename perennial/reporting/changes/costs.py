@@ -12,7 +12,7 @@ from tasks.records.stages import TRAINING_STAGES
 
 
 def stage_costs(found: Sequence[EvaluatedVersion], prices: CostPrices) -> Iterator[tuple[StageCost, ...]]:
-    """For each judgement, oldest first, what its stages took. A stage is paid for by the first that it made."""
+    """For each evaluation, oldest first, what its stages took. A stage is paid for by the first that it made."""
     payers: dict[str, str] = {}
     for one in found:
         own = []

@@ -47,7 +47,7 @@ def _row(cells: tuple[str, ...] | list[str]) -> str:
 def _head(history: History) -> str:
     if not history.versions:
         return (
-            f"{history.pipeline}: no candidate has been judged yet. `perennial run {history.pipeline}` trains the "
+            f"{history.pipeline}: no candidate has been evaluated yet. `perennial run {history.pipeline}` trains the "
             "first once enough has landed."
         )
     champion = "no version is champion yet" if history.champion is None else f"version {history.champion} is champion"

@@ -95,7 +95,7 @@ def neighbours(
 def no_version(pipeline: str, found: Sequence[EvaluatedVersion], version: int | None) -> str:
     """That a version is not there, and which are."""
     if version is None:
-        return f"{pipeline}: no candidate has been judged yet. `perennial run {pipeline}` trains the first."
+        return f"{pipeline}: no candidate has been evaluated yet. `perennial run {pipeline}` trains the first."
     numbers = sorted({one.version for one in found if one.version is not None})
     known = ", ".join(str(one) for one in numbers) or "none yet"
     return f"{pipeline} has no version {version}; known here: {known}. Leave --version out for all."
@@ -160,7 +160,7 @@ def _changes(
 
 
 def _drift(drifts: Sequence[DriftSummary], after: datetime | None, until: datetime) -> DriftSummary | None:
-    """The newest that was found between two judgements."""
+    """The newest that was found between two evaluations."""
     between = [one for one in drifts if one.at <= until and (after is None or one.at > after)]
     return between[-1] if between else None
 

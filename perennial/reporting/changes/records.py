@@ -128,10 +128,10 @@ class StageCost(Record):
 
 
 class VersionHistory(Record):
-    """One judgement of one version.
+    """One evaluation of one version.
 
     Attributes:
-        at: When it was judged.
+        at: When it was evaluated.
         by: Who or what submitted it.
         outcome: What became of it, with the reason.
         rival: What it was compared with; None: the baseline.
@@ -202,7 +202,7 @@ class Attribution(Record):
 
 
 class History(Record):
-    """A pipeline's versions as they were judged, oldest first.
+    """A pipeline's versions as they were evaluated, oldest first.
 
     Attributes:
         notes: Records that can't be read.

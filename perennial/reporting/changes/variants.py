@@ -89,7 +89,7 @@ def combined(found: list[ConfigChange]) -> ConfigChange:
 
 
 def base_config(before: PipelineConfig, now: PipelineConfig) -> PipelineConfig:
-    """The older configuration, judged by the newer one's rules, with its contract where that reads the same."""
+    """The older configuration, evaluated by the newer one's rules, with its contract where that reads the same."""
     document = _document(before)
     document["evaluation"] = _document(now)["evaluation"]
     if _reads_alike(before, now):

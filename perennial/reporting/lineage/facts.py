@@ -48,7 +48,7 @@ def data(one: Lineage) -> Facts:
     quarantined = sum(batch.quarantined for batch in one.accepted)
     if quarantined:
         found.append(("quarantined", f"{quarantined} rows of these files"))
-    found.append(("refused", f"{count(len(one.refused), 'file')} until it was judged"))
+    found.append(("refused", f"{count(len(one.refused), 'file')} until it was evaluated"))
     return found
 
 
@@ -126,21 +126,21 @@ def _set(value: object) -> object:
 
 def evaluation(one: Lineage) -> Facts:
     """The evaluation and its outcome."""
-    judgement = one.judged
-    verdict = judgement.verdict
+    evaluation = one.newest_evaluation
+    verdict = evaluation.verdict
     incumbent = "the baseline" if verdict.champion_version is None else f"version {verdict.champion_version}"
-    at, outcome = format_time(judgement.at), judgement.outcome.replace("_", " ")
+    at, outcome = format_time(evaluation.at), evaluation.outcome.replace("_", " ")
     found: Facts = [
-        ("evaluated", f"{at} by {judgement.by}, against {incumbent}: {outcome}"),
-        ("why", judgement.reason),
+        ("evaluated", f"{at} by {evaluation.by}, against {incumbent}: {outcome}"),
+        ("why", evaluation.reason),
     ]
     if verdict.comparison:
         gain = verdict.comparison
         sure = f"{gain.low:.4g} to {gain.high:.4g} at {gain.confidence:.0%}"
         found.append(("improvement", f"{verdict.primary} {gain.estimate:.4g} ({sure})"))
-    more = len(one.judgements) - 1
+    more = len(one.evaluations) - 1
     if more:
-        found.append(("judged again", f"{count(more, 'other time')}; --json tells of each"))
+        found.append(("evaluated again", f"{count(more, 'other time')}; --json tells of each"))
     if one.approval:
         found.append(("approval", f"asked {format_time(one.approval.requested_at)}; {one.approval_told}"))
     return found

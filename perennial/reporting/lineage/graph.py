@@ -144,12 +144,12 @@ def _estimator(one: Lineage) -> str:
 
 
 def _day(one: Lineage) -> str:
-    at: datetime = one.training.at if one.training else one.judged.at
+    at: datetime = one.training.at if one.training else one.newest_evaluation.at
     return f"{at:%Y-%m-%d}"
 
 
 def _evaluation_nodes(one: Lineage) -> _Part:
-    verdict = one.judged.verdict
+    verdict = one.newest_evaluation.verdict
     passed = sum(gate.outcome == "pass" for gate in verdict.gates)
     primary = verdict.metrics.values.get(verdict.primary)
     metric = () if primary is None else (f"{verdict.primary} {primary:.4g}",)

@@ -41,9 +41,9 @@ def _header(one: Lineage, title: str) -> Iterator[str]:
     live = one.champion == one.version
     now = "no champion" if one.champion is None else f"champion now: version {one.champion}"
     badge = '<span class="badge live">champion</span>' if live else f'<span class="badge">{escape(now)}</span>'
-    outcome = one.judged.outcome.replace("_", " ")
+    outcome = one.newest_evaluation.outcome.replace("_", " ")
     yield f"<header><h1>{escape(title)} {badge}</h1>"
-    asked = f"asked for: {one.asked}; judged {format_time(one.judged.at)}: {outcome}"
+    asked = f"asked for: {one.asked}; evaluated {format_time(one.newest_evaluation.at)}: {outcome}"
     yield f"<p>{escape(one.description)}</p><p class='dim'>{escape(asked)}</p></header>"
 
 

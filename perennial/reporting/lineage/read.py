@@ -95,8 +95,8 @@ class _Reader:
             training=main.manifests.get("training"),
             evaluation=main.manifests.get("evaluation"),
             release=release,
-            judged=_candidate_evaluation(main),
-            judgements=tuple(_candidate_evaluation(one) for one in own),
+            newest_evaluation=_candidate_evaluation(main),
+            evaluations=tuple(_candidate_evaluation(one) for one in own),
             approval=request,
             approval_state="" if request is None else request.state(self.now),
             approval_told="" if request is None else request.describe(self.now),
@@ -218,12 +218,14 @@ def _of_stage(stage: StageName, manifests: Sequence[Manifest]) -> list[Manifest]
 
 
 def _files(
-    ledger: Sequence[BatchRecord], model: ModelRef, judged: datetime
+    ledger: Sequence[BatchRecord], model: ModelRef, evaluated: datetime
 ) -> tuple[tuple[BatchRecord, ...], tuple[BatchRecord, ...]]:
-    """Files that a model's data are made of, and those that were refused until it was judged."""
+    """Files that a model's data are made of, and those that were refused until it was evaluated."""
     accepted = (one for one in ledger if one.verdict == "accepted" and one.seq <= model.through_seq)
     refused = (one for one in ledger if one.verdict == "rejected")
-    return tuple(accepted), tuple(one for one in refused if one.seq <= model.through_seq or one.ingested_at <= judged)
+    return tuple(accepted), tuple(
+        one for one in refused if one.seq <= model.through_seq or one.ingested_at <= evaluated
+    )
 
 
 def _candidate_evaluation(one: EvaluatedVersion) -> CandidateEvaluation:

@@ -32,7 +32,7 @@ class TableVersion(Record):
 
 
 class CandidateEvaluation(Record):
-    """One time that the version was judged. `outcome` is what became of it then."""
+    """One time that the version was evaluated. `outcome` is what became of it then."""
 
     at: datetime
     by: str
@@ -99,18 +99,18 @@ class ComparedCandidate(Record):
 
 
 class Lineage(Record):
-    """One version of one pipeline: what it is made of, how it was judged, what came of it.
+    """One version of one pipeline: what it is made of, how it was evaluated, what came of it.
 
     Attributes:
         asked: Which one was asked for, in words.
         champion: The version that is champion now.
         problems: What could not be read; the rest is here.
         accepted: Files that its data are made of, in the order they came.
-        refused: Files that were refused until it was judged.
+        refused: Files that were refused until it was evaluated.
         provenance: What it was made from, as stored with it.
         ingestions: Manifests of the runs that took its files in.
         features, training, evaluation, release: Manifests of the stages that made it; None where none was found.
-        judgements: Every time it was judged, oldest first; `judged` is the one that counts.
+        evaluations: Every time it was evaluated, oldest first; `newest_evaluation` is the one that counts.
         approval: The newest request for a person's approval of it; its state as of now, alone and in words.
         rivals: Candidates that were compared with it.
         replaced_by: Versions that took its place as champion, in order.
@@ -132,8 +132,8 @@ class Lineage(Record):
     training: Manifest | None
     evaluation: Manifest | None
     release: Manifest | None
-    judged: CandidateEvaluation
-    judgements: tuple[CandidateEvaluation, ...]
+    newest_evaluation: CandidateEvaluation
+    evaluations: tuple[CandidateEvaluation, ...]
     approval: ApprovalRequest | None
     approval_state: str
     approval_told: str
@@ -160,8 +160,8 @@ class Lineage(Record):
 
     @property
     def holdout_rows(self) -> int:
-        """Rows that it was judged on."""
-        return self.judged.verdict.metrics.rows
+        """Rows that it was evaluated on."""
+        return self.newest_evaluation.verdict.metrics.rows
 
     def problem(self, *places: str) -> tuple[str, ...]:
         """What could not be read of some places."""

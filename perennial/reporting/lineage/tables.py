@@ -17,12 +17,12 @@ GATES = ("gate", "outcome", "reason")
 CHAMPION_PERIODS = ("since (UTC)", "until (UTC)", "by", "why")
 PREDICTED = ("file", "rows", "with a label", "scored (UTC)")
 MONITORING = ("checked (UTC)", "what", "state", "reasons")
-COMPARED = ("judged (UTC)", "version", "outcome", "reason")
+COMPARED = ("evaluated (UTC)", "version", "outcome", "reason")
 
 
 def metrics(one: Lineage) -> Rows:
     """The metrics beside the champion's and the baseline's, with a heading."""
-    verdict = one.judged.verdict
+    verdict = one.newest_evaluation.verdict
     champion = verdict.champion_metrics.values if verdict.champion_metrics else {}
     names = sorted(verdict.metrics.values, key=lambda name: name != verdict.primary)
     incumbent = "champion" if verdict.champion_version is None else f"version {verdict.champion_version}"
@@ -33,7 +33,7 @@ def metrics(one: Lineage) -> Rows:
 
 def gates(one: Lineage) -> Rows:
     """Each gate and what it found."""
-    return [(f"{gate.code} {gate.title}", gate.outcome, gate.reason) for gate in one.judged.verdict.gates]
+    return [(f"{gate.code} {gate.title}", gate.outcome, gate.reason) for gate in one.newest_evaluation.verdict.gates]
 
 
 def files(batches: Iterable[BatchRecord]) -> Rows:

@@ -1,4 +1,4 @@
-"""One look at a rollout: its records are read and judged, and what was decided is carried out."""
+"""One look at a rollout: its records are read and evaluated, and what was decided is carried out."""
 
 from __future__ import annotations
 

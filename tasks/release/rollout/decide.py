@@ -31,7 +31,7 @@ class Rules:
     Attributes:
         plan: The rollout, as it was configured when it began.
         task: The pipeline's.
-        primary: The metric that labels are judged by.
+        primary: The metric that predictions with labels are evaluated by.
         comparison: How it is resampled.
         seed: Of that.
     """

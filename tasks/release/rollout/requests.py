@@ -134,7 +134,7 @@ def _waited_ms(lake: Lake, rollout: Rollout, since: datetime) -> npt.NDArray[np.
 
 
 def _labelled(config: PipelineConfig, lake: Lake, rollout: Rollout) -> Labelled | None:
-    """Rows of the whole rollout whose key has a label by now; None where there are too few to judge."""
+    """Rows of the whole rollout whose key has a label by now; None where there are too few."""
     needed = rollout.plan.checks.min_labels
     known = _labels(config, lake)
     if not config.contract.key or known.num_rows < needed:

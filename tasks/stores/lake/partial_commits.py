@@ -64,7 +64,7 @@ def _numbers(table: pa.Table, column: str, batch: str, row: str) -> Numbers:
 
 
 def delete_orphan_duplicates(lake: Lake, ledger: Sequence[BatchRecord]) -> int:
-    """Delete records of duplicates by batches that did not come in; how many. One that lies there is judged again.
+    """Delete records of duplicates by batches that did not come in; how many. One that lies there is validated again.
 
     Args:
         lake: The pipeline's.

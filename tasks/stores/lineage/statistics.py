@@ -75,7 +75,7 @@ def _sizes(data: StageData) -> dict[str, int]:
 
 
 def _expectations(lake: Lake, data: StageData) -> dict[str, tuple[ExpectationResult, ...]]:
-    """What the expectations found in each batch, when it was judged last."""
+    """What the expectations found in each batch, when it was validated last."""
     if not data.batches:
         return {}
     rows = lake.read("expectations", where=pc.field("batch").isin([one.batch for one in data.batches])).to_pylist()

@@ -119,7 +119,7 @@ class Tracking:
         self._client.log_text(run_id, text, file)
 
     def register(self, ref: ModelRef, verdict: Verdict, tags: Mapping[str, str], description: str, about: str) -> int:
-        """Register a judged candidate as a version, once; its number.
+        """Register an evaluated candidate as a version, once; its number.
 
         Args:
             ref: The candidate.
@@ -132,7 +132,7 @@ class Tracking:
 
         status = "passed" if verdict.passed else "rejected"
         known = self.version_of_run(ref.run_id)
-        if known is not None:  # judged anew, perhaps under other gates
+        if known is not None:  # evaluated anew, perhaps under other gates
             self._client.set_model_version_tag(self.pipeline, str(known), "validation_status", status)
             self._client.update_model_version(self.pipeline, str(known), description)
             return known

@@ -18,7 +18,7 @@ UP_TO_DATE = "lifecycle"
 
 
 def submit(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> int | None:
-    """Keep a judged candidate until it is released or rejected; its id in the audit, None if it was known."""
+    """Keep an evaluated candidate until it is released or rejected; its id in the audit, None if it was known."""
     if known(audit, candidate.model, candidate.evaluation):
         return None
     return audit.write(
@@ -33,19 +33,19 @@ def submit(audit: Audit, candidate: Candidate, *, at: datetime, actor: str) -> i
 
 
 def known(audit: Audit, model: ModelRef, evaluation: str) -> bool:
-    """Whether a candidate was submitted before: the same model, judged in the same way.
+    """Whether a candidate was submitted before: the same model, evaluated in the same way.
 
     Args:
         audit: Where candidates are kept.
         model: The model.
-        evaluation: Fingerprint of its judgement.
+        evaluation: Fingerprint of its evaluation.
     """
     mine = (model.run_id, evaluation)
     return any((one.model.run_id, one.evaluation) == mine for _, one, _, _ in evaluated(audit, model.pipeline))
 
 
 def promoted(audit: Audit, candidate: Candidate) -> bool:
-    """Whether the same model was promoted upon an earlier judgement."""
+    """Whether the same model was promoted upon an earlier evaluation."""
     run = candidate.model.run_id
     found = evaluated(audit, candidate.model.pipeline)
     return any(one.model.run_id == run and outcome == "promoted" for _, one, outcome, _ in found)
@@ -56,7 +56,7 @@ def rollback_reason(audit: Audit, candidate: Candidate, version: int) -> str:
 
     Args:
         audit: Where candidates are kept.
-        candidate: The candidate, judged anew perhaps.
+        candidate: The candidate, evaluated anew perhaps.
         version: Its number.
     """
     pipeline = candidate.model.pipeline
@@ -83,7 +83,7 @@ def incumbent(audit: Audit, pipeline: str, run_id: str, champion: int | None) ->
 
 
 def waiting(audit: Audit, pipeline: str) -> list[tuple[int, Candidate]]:
-    """Candidates that were judged and neither released nor rejected, oldest first."""
+    """Candidates that were evaluated and neither released nor rejected, oldest first."""
     return [(entry.id, _read(entry)) for entry in audit.open_intents(pipeline, _ACTION)]
 
 
@@ -121,7 +121,7 @@ def close_candidate(
 
 
 def newest(audit: Audit, pipeline: str) -> Candidate | None:
-    """The newest candidate ever judged: what the last training was made from."""
+    """The newest candidate ever evaluated: what the last training was made from."""
     entries = [entry for entry in audit.entries(pipeline, _ACTION) if entry.phase == "intent"]
     return _read(entries[-1]) if entries else None
 
@@ -178,7 +178,7 @@ def close_reasons(audit: Audit, pipeline: str) -> dict[int, str]:
 
 
 def holdout_metric(audit: Audit, pipeline: str, version: int | None, metric: str) -> float | None:
-    """A metric that a version had on its holdout when it was judged; None where that is not known."""
+    """A metric that a version had on its holdout when it was evaluated; None where that is not known."""
     found = [
         candidate for _, candidate, _, known in evaluated(audit, pipeline) if known is not None and known == version
     ]

@@ -22,7 +22,7 @@ from great_expectations.render.renderer.site_builder import SiteBuilder
 
 from tasks.records.base import Record
 from tasks.validation.docs import results, views
-from tasks.validation.docs.judged import BatchWithResults
+from tasks.validation.docs.validated import BatchWithResults
 
 _MADE_BY = ".made-by"
 _VIEWS = views.__name__

@@ -21,7 +21,7 @@ from great_expectations.exceptions import ExpectationNotFoundError
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 from tasks.records.data import ExpectationResult
-from tasks.validation.docs.judged import BatchWithResults
+from tasks.validation.docs.validated import BatchWithResults
 
 
 def key(one: BatchWithResults) -> ValidationResultIdentifier:
@@ -62,7 +62,7 @@ def _spec(one: BatchWithResults) -> dict[str, Any]:
     return {
         "data_asset_name": batch.path,
         "Verdict": one.verdict,
-        "Judged": f"{batch.ingested_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "Validated": f"{batch.ingested_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
         "Number": batch.seq,
         "Failed": ", ".join(f"{number} {severity}" for severity, number in failed.items() if number),
         "Notes": "; ".join(batch.notes),

@@ -9,7 +9,7 @@ from configs.schema import PipelineConfig
 from tasks.stores.lake.tables import Lake
 from tasks.stores.locks.lock import hold
 from tasks.stores.settings import Settings
-from tasks.validation.docs.judged import newest
+from tasks.validation.docs.validated import newest
 
 if TYPE_CHECKING:
     from tasks.validation.docs.build import BuiltDocs

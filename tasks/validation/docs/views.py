@@ -106,7 +106,7 @@ class IndexPage(SiteIndexPageRenderer):  # type: ignore[misc]  # it ships no typ
         columns = [
             {"field": "success", "title": ""},
             {"field": "file", "title": "File", "link": True},
-            {"field": "Judged", "title": "Judged"},
+            {"field": "Validated", "title": "Validated"},
             {"field": "Verdict", "title": "Verdict"},
             {"field": "Failed", "title": "Failed expectations"},
             {"field": "suite", "title": "Suite"},
@@ -150,6 +150,6 @@ def _styled(text: str, tag: str, *classes: str) -> Any:
 
 
 def _facts(spec: dict[str, Any]) -> Any:
-    shown = [name for name in ("Verdict", "Judged", "Failed", "Notes", "Number", "Content (SHA-256)") if spec[name]]
+    shown = [name for name in ("Verdict", "Validated", "Failed", "Notes", "Number", "Content (SHA-256)") if spec[name]]
     rows = [[name, _styled(str(spec[name]), "span")] for name in shown]
     return RenderedTableContent(table=rows, styling={"classes": ["col-12"], "body": {"classes": ["table", "table-sm"]}})

@@ -217,7 +217,7 @@ def test_a_good_file_comes_in_beside_bad_ones(champion: World, cli: Cli) -> None
     ]
 
 
-def test_a_refused_file_is_not_judged_again_and_its_mended_content_comes_in(champion: World, cli: Cli) -> None:
+def test_a_refused_file_is_not_validated_again_and_its_mended_content_comes_in(champion: World, cli: Cli) -> None:
     rows = trips(70_000, 20, seed=81)
     champion.land(NAME, "repaired.csv", csv(rows.drop(columns="x1")))
     assert cli("run", NAME).code == 3

@@ -169,7 +169,7 @@ def test_wrong_use_is_told(story: World, cli: Cli) -> None:
 
 def test_before_any_version_it_says_so(world: World, cli: Cli) -> None:
     world.pipeline("fresh")
-    assert "no candidate has been judged yet" in cli("history", "fresh").out
+    assert "no candidate has been evaluated yet" in cli("history", "fresh").out
 
 
 def rewritten(world: World, change: Callable[[str, dict[str, Any]], str | None]) -> Callable[[], None]:

@@ -79,7 +79,7 @@ def due(world: World, name: str) -> bool:
     )
 
 
-def judged_again(world: World, name: str) -> int:
+def validated_again(world: World, name: str) -> int:
     """Files that were rejected by other rules, of which names of keys are a part: they are read again."""
     rules = rules_digest(world.config(name))
     return sum(one.verdict == "rejected" and one.rules != rules for one in world.ledger(name).values())
@@ -103,7 +103,7 @@ def test_an_old_home_opens_and_lives_on(old: World, cli: Cli) -> None:
     assert {manifest.stage for manifest in Manifests(old.settings, PLAIN).all()} >= {"features", "training", "release"}
 
     stages = {one["stage"]: one["action"] for one in said[f"plan {PLAIN} --json"]["stages"]}
-    again = judged_again(old, PLAIN)
+    again = validated_again(old, PLAIN)
     assert stages["ingestion"] == ("run" if again else "reuse")
     if not due(old, PLAIN):  # else code of a stage changed since, which is a reason of its own
         assert set(stages.values()) == {"reuse"}

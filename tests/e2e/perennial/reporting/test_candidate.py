@@ -135,7 +135,7 @@ def test_before_any_candidate_the_report_says_so(world: World, cli: Cli) -> None
     world.pipeline("fresh")
     said = cli("report", "fresh", "--markdown")
     assert said.code == 0
-    assert "No candidate has been judged yet" in said.out
+    assert "No candidate has been evaluated yet" in said.out
 
 
 def test_a_report_costs_no_heavy_import() -> None:

@@ -87,7 +87,7 @@ def test_a_version_is_told_back_to_its_files(story: World) -> None:
     assert [each.stage for each in first.stages] == ["ingestion", "features", "training", "evaluation", "release"]
     assert first.training is not None
     assert first.training.fingerprint == first.model.training
-    assert first.judged.outcome == "promoted"
+    assert first.newest_evaluation.outcome == "promoted"
     assert "tasks/training/fit.py" in first.code
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from tasks.records.data import BatchRecord, ExpectationResult
 from tasks.validation.docs.build import build
-from tasks.validation.docs.judged import BatchWithResults, newest
 from tasks.validation.docs.site import MAX_PAGES, build_docs, folder
+from tasks.validation.docs.validated import BatchWithResults, newest
 from tests.support.world import World, trips
 
 HOSTILE = '<script>alert(1)</script><img src="https://example.invalid/x.png">'

@@ -42,7 +42,7 @@ class TestTimes:
     def test_clocks_may_differ_by_some_minutes(self, tmp_path: Path) -> None:
         assert home(tmp_path, "{future: reject}").land("a.csv", HEADER + "1,a,2026-03-01T00:05,1\n").accepted == 1
 
-    def test_judged_again_a_batch_has_its_first_clock(self, tmp_path: Path) -> None:
+    def test_validated_again_a_batch_has_its_first_clock(self, tmp_path: Path) -> None:
         there = home(tmp_path, "{future: quarantine}")
         first, again = (there.staged("a.csv", HEADER + EARLY + "3,a,2026-03-09,1\n") for _ in range(2))
         assert there.commit_batches(first)[0].accepted == 2

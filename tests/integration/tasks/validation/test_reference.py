@@ -170,7 +170,7 @@ def test_a_file_that_is_not_like_the_champions_training_data(module_world: World
     assert "expected threshold=0.5" in ledger["3.csv"].reasons[0]
 
     from tasks.stores.lake.tables import Lake
-    from tasks.validation.docs.judged import newest
+    from tasks.validation.docs.validated import newest
 
     lake = Lake(module_world.settings, module_world.config(name))
     found = {one.batch.path: {result.column for result in one.failed} for one in newest(lake, 3)}

@@ -215,7 +215,7 @@ def test_what_is_not_known_is_unknown_and_never_fine() -> None:
     for holdout, found, count, told in (
         (1.0, None, 0, "0 predicted rows have a label, at least 100 are needed"),
         (1.0, good, 99, "99 predicted rows have a label, at least 100 are needed"),
-        (None, good, 100, "mae was not measured when the champion was judged"),
+        (None, good, 100, "mae was not measured when the champion was evaluated"),
         (1.0, None, 100, "mae is not a number on 100 labelled rows"),
     ):
         assert performance.performance_state(config, holdout, found, count, None, 1) == ("unknown", (told,), None)

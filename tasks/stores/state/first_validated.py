@@ -1,4 +1,4 @@
-"""The clock that each batch was judged by first: judged again after a kill, it is judged by the same."""
+"""The clock by which each batch was validated first: validated again after a kill, it has the same."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _TABLE = sa.Table(
 )
 
 
-def first_judged_at(
+def first_validated_at(
     settings: Settings, pipeline: str, rules: str, batches: Sequence[str], now: datetime
 ) -> dict[str, datetime]:
-    """The clocks that batches are to be judged by, under some rules: their first ones, or now.
+    """The clocks that batches are to be validated by, under some rules: their first ones, or now.
 
     Args:
         settings: Say where the state is.
         pipeline: The pipeline.
-        rules: Digest of what batches are judged by.
+        rules: Digest of what batches are validated by.
         batches: Their hashes.
         now: The run's clock. The pipeline's lock is held.
     """

@@ -1,4 +1,4 @@
-"""What the lake says of judged batches: the newest of them, each with what its expectations found."""
+"""What the lake says of validated batches: the newest of them, each with what its expectations found."""
 
 from __future__ import annotations
 
