@@ -36,7 +36,7 @@ from tasks.validation import commit as taking
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RESTING, WAITING = "resting", "waiting"
 WRITES = ("duplicates", "rows", "merge", "quarantine", "expectations", "resolutions", "ledger")
-LIVE = ("looking", "reading", "evaluation", *WRITES, "clearing")
+LIVE = ("looking", "reading", "validation", *WRITES, "clearing")
 NOWHERE = 255
 OTHERS = ("giving back", "upkeep")
 PHASES = (RESTING, WAITING, *LIVE, *OTHERS)

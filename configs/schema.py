@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, StringConstraints
 
 from configs.base import ColumnName, ImportPath, Section, Share
 from configs.contract import Column, Contract, Expectation, Validation
-from configs.serving import Rollout, Serving
+from configs.serving import RolloutPlan, Serving
 from configs.source import LabelSource, Source
 
 CalendarPart = Literal["hour", "weekday", "day", "month", "day_of_year", "is_weekend", "hour_of_week", "elapsed_days"]
@@ -310,7 +310,7 @@ class PipelineConfig(Section):
     compliance: Compliance = Field(default=Compliance(), description="Rules that a candidate must keep (gate P01).")
     retrain: Retrain = Field(default=Retrain(), description="When new data leads to a new model.")
     approval: Approval = Field(default=Approval(), description="Whether a person must approve.")
-    rollout: Rollout = Field(default=Rollout(), description="How a new version comes to serve.")
+    rollout: RolloutPlan = Field(default=RolloutPlan(), description="How a new version comes to serve.")
     serving: Serving = Field(default=Serving(), description="What the prediction service takes.")
     monitoring: Monitoring = Field(default=Monitoring(), description="How drift and performance are watched.")
     upkeep: Upkeep = Field(default=Upkeep(), description="How long old versions of the tables stay readable.")

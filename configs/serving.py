@@ -9,7 +9,7 @@ from pydantic import Field
 from configs.base import ColumnName, Section, Share
 
 
-class PredictionLog(Section):
+class PredictionLogConfig(Section):
     """What the service keeps of each request, in the lake's table `served`."""
 
     sample: Share = Field(
@@ -38,7 +38,7 @@ class Serving(Section):
         description="A value below a column's minimum or above its maximum. reject: the request is refused. accept: "
         "the model sees it.",
     )
-    log: PredictionLog = Field(default=PredictionLog(), description="What is kept of each request.")
+    log: PredictionLogConfig = Field(default=PredictionLogConfig(), description="What is kept of each request.")
 
 
 class Shadow(Section):
@@ -89,7 +89,7 @@ class RolloutChecks(Section):
     )
 
 
-class Rollout(Section):
+class RolloutPlan(Section):
     """How a version that passed its gates, and was approved where a person is asked, becomes champion."""
 
     steps: tuple[RolloutStep, ...] = Field(

@@ -25,7 +25,7 @@ class StartError(PerennialError):
 
 
 @dataclass(frozen=True)
-class Service:
+class SupervisedProcess:
     """A child to keep alive.
 
     Attributes:
@@ -48,7 +48,7 @@ class Service:
 class _Child:
     """One service's present process."""
 
-    def __init__(self, service: Service, log: Callable[[str, str], None]) -> None:
+    def __init__(self, service: SupervisedProcess, log: Callable[[str, str], None]) -> None:
         self.service = service
         self._log = log
         self._said = threading.Event()
@@ -106,9 +106,9 @@ class Supervisor:
         self._log = log
         self._children: list[_Child] = []
         self._pauses: dict[str, float] = {}
-        self._due: dict[str, tuple[float, Service]] = {}
+        self._due: dict[str, tuple[float, SupervisedProcess]] = {}
 
-    def start(self, services: Sequence[Service], stop: threading.Event) -> None:
+    def start(self, services: Sequence[SupervisedProcess], stop: threading.Event) -> None:
         """Start children at once and wait until all are up, or `stop` is set.
 
         Raises:
@@ -159,7 +159,7 @@ class Supervisor:
             self._due, "restarting"
         )
 
-    def _restart(self, service: Service, now: float) -> None:
+    def _restart(self, service: SupervisedProcess, now: float) -> None:
         try:
             self._children.append(_Child(service, self._log))
         except OSError as error:  # no memory or no process left for now: as if it had died at once
@@ -171,7 +171,7 @@ class Supervisor:
         child.end()  # of what it had started, something may still hold its port
         self._again(child.service, now, f"ended (exit {code})", steady=steady)
 
-    def _again(self, service: Service, now: float, message: str, *, steady: bool) -> None:
+    def _again(self, service: SupervisedProcess, now: float, message: str, *, steady: bool) -> None:
         """Start a service again after a pause that doubles while it keeps dying."""
         name = service.name
         pause = _FIRST_PAUSE if steady else min(self._pauses.get(name, _FIRST_PAUSE / 2) * 2, _LONGEST_PAUSE)

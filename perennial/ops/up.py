@@ -15,7 +15,7 @@ from pathlib import Path
 from perennial.ops.prefect_server import environment, quiet_profile
 from perennial.ops.running import Running, only_one, running
 from perennial.ops.signals import on_signals
-from perennial.ops.supervisor import Service, Supervisor, refuse_taken
+from perennial.ops.supervisor import SupervisedProcess, Supervisor, refuse_taken
 from tasks.errors import PerennialError
 from tasks.origins import hosts, loopback, normal
 from tasks.stores.environment import ROOT
@@ -88,7 +88,9 @@ def _run(
         log("up", "ended")
 
 
-def services(settings: Settings, record: Running) -> tuple[list[Service], Service, Service]:
+def services(
+    settings: Settings, record: Running
+) -> tuple[list[SupervisedProcess], SupervisedProcess, SupervisedProcess]:
     """What runs: the servers, the worker and the sensor."""
     common = {
         **environment(settings),
@@ -111,14 +113,14 @@ def services(settings: Settings, record: Running) -> tuple[list[Service], Servic
     serving = {"PERENNIAL_SERVE_PORT": str(settings.serve_port)}
     prefect = ["perennial.ops.prefect_server", "--port", str(settings.prefect_port), *pages]
     servers = [
-        Service("prefect", prefect, {**common, **server}, health=f"{record.api}/health"),
-        Service("mlflow", _mlflow(settings), {**common, **no_jobs}, health=f"{record.mlflow}/health"),
-        Service("serving", ["perennial.serving"], {**common, **serving}, health=f"{record.serving}/health"),
+        SupervisedProcess("prefect", prefect, {**common, **server}, health=f"{record.api}/health"),
+        SupervisedProcess("mlflow", _mlflow(settings), {**common, **no_jobs}, health=f"{record.mlflow}/health"),
+        SupervisedProcess("serving", ["perennial.serving"], {**common, **serving}, health=f"{record.serving}/health"),
     ]
     return (
         servers,
-        Service("worker", ["perennial.ops.worker"], {**common, **worker}, ready="started!"),
-        Service("sensor", ["perennial.ops.sensor.main"], common),
+        SupervisedProcess("worker", ["perennial.ops.worker"], {**common, **worker}, ready="started!"),
+        SupervisedProcess("sensor", ["perennial.ops.sensor.main"], common),
     )
 
 

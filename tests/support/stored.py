@@ -8,8 +8,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from configs.contract import Column
-from configs.serving import Canary, Shadow
-from configs.serving import Rollout as Plan
+from configs.serving import Canary, RolloutPlan, Shadow
 from perennial.ops.running import Running
 from tasks.records.base import SCHEMA, StoredRecord
 from tasks.records.data import DatasetRef, SplitRecord, TrainingSetRef
@@ -40,7 +39,7 @@ INTERVAL = Interval(estimate=0.5, low=0.1, high=0.9, confidence=0.95)
 SPLIT = SplitRecord(kind="time", holdout=0.3, column="at", boundary_us=5)
 DATASET = DatasetRef(pipeline="p", digest="d", observations=1, labels=None, through_seq=2, rows=3, labelled=3)
 PARTS = StageDependencies(config={"a.b": 1}, code={"m.py": "d"}, libraries={"numpy": "2"}, inputs={"dataset": "d"})
-PLAN = Plan(steps=(Shadow(kind="shadow", requests=3), Canary(kind="canary", share=0.1)))
+PLAN = RolloutPlan(steps=(Shadow(kind="shadow", requests=3), Canary(kind="canary", share=0.1)))
 MODEL = ModelRef(
     pipeline="p",
     run_id="r",

@@ -13,8 +13,8 @@ from perennial.reporting.changes.candidates import EvaluatedVersion
 from perennial.reporting.changes.describe import code_lines, data_line
 from perennial.reporting.changes.rebuild import (
     RebuiltModel,
-    RecordedVersion,
     VersionData,
+    VersionSetup,
     rebuild,
     recorded_version,
     registered_predictions,
@@ -63,7 +63,7 @@ def attribute(
     )
 
 
-def _check_comparable(old: RecordedVersion, new: RecordedVersion) -> None:
+def _check_comparable(old: VersionSetup, new: VersionSetup) -> None:
     if old.config.task != new.config.task:
         raise UsageError(f"a {old.config.task} and a {new.config.task} have no metric in common: nothing to attribute.")
     if (old.config.labels is None) != (new.config.labels is None):
@@ -73,9 +73,7 @@ def _check_comparable(old: RecordedVersion, new: RecordedVersion) -> None:
 class _Attributor:
     """Two versions, and what lies between them."""
 
-    def __init__(
-        self, old: RecordedVersion, new: RecordedVersion, old_data: VersionData, new_data: VersionData
-    ) -> None:
+    def __init__(self, old: VersionSetup, new: VersionSetup, old_data: VersionData, new_data: VersionData) -> None:
         self.old, self.new, self.old_data, self.new_data = old, new, old_data, new_data
         self.start = variants.base_config(old.config, new.config)
         self.rows = training_set(new.config, new_data).holdout

@@ -25,7 +25,7 @@ from tasks.stores.registry import models
 from tasks.training.fit import train
 
 
-class RecordedVersion(NamedTuple):
+class VersionSetup(NamedTuple):
     """A version as it was recorded: its model with its files on local disk, its configuration, its threads."""
 
     model: ModelRef
@@ -47,7 +47,7 @@ class RebuiltModel(NamedTuple):
     trained_on: npt.NDArray[np.int64]
 
 
-def recorded_version(version: EvaluatedVersion, model: ModelRef) -> RecordedVersion:
+def recorded_version(version: EvaluatedVersion, model: ModelRef) -> VersionSetup:
     """What was written down of a version when it was trained.
 
     Args:
@@ -60,7 +60,7 @@ def recorded_version(version: EvaluatedVersion, model: ModelRef) -> RecordedVers
     try:
         provenance = models.provenance(Path(model.folder))
         # By way of JSON: the contract's columns within are strict, and take a list for a tuple only there.
-        return RecordedVersion(
+        return VersionSetup(
             model, PipelineConfig.model_validate_json(json.dumps(provenance.config)), provenance.threads
         )
     except models.ModelError as error:
@@ -74,7 +74,7 @@ def recorded_version(version: EvaluatedVersion, model: ModelRef) -> RecordedVers
         ) from None
 
 
-def version_data(lake: Lake, version: RecordedVersion, configs: tuple[PipelineConfig, ...]) -> VersionData:
+def version_data(lake: Lake, version: VersionSetup, configs: tuple[PipelineConfig, ...]) -> VersionData:
     """The data that a version was made of, with the columns that any of the configurations takes.
 
     Raises:
@@ -119,7 +119,7 @@ def predict(model: Any, config: PipelineConfig, rows: pa.Table) -> ModelPredicti
     return predict_rows(model, feature_frame(rows, config.feature_columns, config.contract.columns))
 
 
-def registered_predictions(version: RecordedVersion, rows: pa.Table) -> ModelPredictions:
+def registered_predictions(version: VersionSetup, rows: pa.Table) -> ModelPredictions:
     """What the registered model of a version says of rows."""
     path = Path(version.model.folder) / models.MODEL_FILE
     return predict(models.load(path, version.config.training.trusted_types), version.config, rows)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.schema import Comparison, Metric
-from configs.serving import Rollout, RolloutChecks
+from configs.serving import RolloutChecks, RolloutPlan
 from tasks.records.decision import Interval
 from tasks.records.rollout import RolloutCheck, RolloutDecision
 from tasks.release.rollout.evidence import Evidence, Labelled, Pairs
@@ -36,7 +36,7 @@ class Rules:
         seed: Of that.
     """
 
-    plan: Rollout
+    plan: RolloutPlan
     task: Literal["regression", "classification"]
     primary: Metric
     comparison: Comparison
@@ -86,7 +86,7 @@ def decide(
 
 
 def _missing(
-    plan: Rollout, step: int, evidence: Evidence, checks: Sequence[RolloutCheck], spent: timedelta
+    plan: RolloutPlan, step: int, evidence: Evidence, checks: Sequence[RolloutCheck], spent: timedelta
 ) -> list[str]:
     """What the step still waits for. What nobody could look at yet is never fine: only labels may stay away."""
     asked, minutes = plan.steps[step].requests, spent.total_seconds() / 60.0
@@ -200,7 +200,7 @@ def _improvement(rules: Rules, labelled: Labelled) -> Interval | None:
     ).get(rules.primary)
 
 
-def deadline(plan: Rollout, spent: timedelta, *, done: bool) -> RolloutCheck:
+def deadline(plan: RolloutPlan, spent: timedelta, *, done: bool) -> RolloutCheck:
     """Is the time for all steps over, and they are not done?"""
     hours = spent.total_seconds() / 3600.0
     late = hours > plan.deadline_hours and not done

@@ -29,7 +29,7 @@ class StageDatasets(NamedTuple):
     outputs: list[OutputDataset]
 
 
-class StageContext(NamedTuple):
+class LineageContext(NamedTuple):
     """One run of a stage: where things are, what it is about, what was done, what was seen."""
 
     settings: Settings
@@ -46,14 +46,14 @@ class StageContext(NamedTuple):
         return self.config.columns_of(feed)
 
 
-def stage_datasets(stage: StageName, context: StageContext) -> StageDatasets:
+def stage_datasets(stage: StageName, context: LineageContext) -> StageDatasets:
     """What one run of a stage read and wrote, as far as it came."""
     reads, writes = _STAGES[stage]
     return StageDatasets(list(reads(context)), list(writes(context)))
 
 
 # ------------------------------------------------------------------------------------------------ ingestion
-def _ingestion_inputs(context: StageContext) -> Iterator[InputDataset]:
+def _ingestion_inputs(context: LineageContext) -> Iterator[InputDataset]:
     taken = {(one.feed, one.batch): one for one in context.data.batches}
     for file in context.data.files:
         batch = taken.get((file.feed, file.sha256))
@@ -61,7 +61,7 @@ def _ingestion_inputs(context: StageContext) -> Iterator[InputDataset]:
             yield _file_input(context, file, batch)
 
 
-def _file_input(context: StageContext, file: LandedFile, batch: BatchRecord | None) -> InputDataset:
+def _file_input(context: LineageContext, file: LandedFile, batch: BatchRecord | None) -> InputDataset:
     place = naming.of_address(file.uri)
     dataset_facets = {"schema": facets.schema(context.columns(file.feed)), **facets.file(place, file.sha256)}
     expectations = context.statistics.expectations.get(file.sha256, ())
@@ -69,7 +69,7 @@ def _file_input(context: StageContext, file: LandedFile, batch: BatchRecord | No
     return InputDataset(place.namespace, place.name, inputFacets=quality, facets=dataset_facets)
 
 
-def _ingestion_outputs(context: StageContext) -> Iterator[OutputDataset]:
+def _ingestion_outputs(context: LineageContext) -> Iterator[OutputDataset]:
     for feed in ("observations", "labels"):
         batches = [one for one in context.data.batches if one.feed == feed and one.verdict == "accepted"]
         if batches:
@@ -79,11 +79,11 @@ def _ingestion_outputs(context: StageContext) -> Iterator[OutputDataset]:
         yield _table_output(context, "quarantine", facets.arrow_schema(QUARANTINE), None)
 
 
-def _feed_output(context: StageContext, feed: Feed, rows: int) -> OutputDataset:
+def _feed_output(context: LineageContext, feed: Feed, rows: int) -> OutputDataset:
     return _table_output(context, feed, facets.schema(context.columns(feed), _OURS), rows)
 
 
-def _table_output(context: StageContext, name: str, schema: SchemaDatasetFacet, rows: int | None) -> OutputDataset:
+def _table_output(context: LineageContext, name: str, schema: SchemaDatasetFacet, rows: int | None) -> OutputDataset:
     place, state = context.table(name), context.statistics.tables.get(name)
     before = context.statistics.before.get(name)
     size = None if state is None else state.written_since(before)
@@ -94,7 +94,7 @@ def _table_output(context: StageContext, name: str, schema: SchemaDatasetFacet, 
 
 
 # ------------------------------------------------------------------------------------------------ features
-def _features_inputs(context: StageContext) -> Iterator[InputDataset]:
+def _features_inputs(context: LineageContext) -> Iterator[InputDataset]:
     if context.data.dataset is None:
         return
     yield _feed_input(context, "observations")
@@ -102,14 +102,14 @@ def _features_inputs(context: StageContext) -> Iterator[InputDataset]:
         yield _feed_input(context, "labels")
 
 
-def _feed_input(context: StageContext, feed: Feed) -> InputDataset:
+def _feed_input(context: LineageContext, feed: Feed) -> InputDataset:
     place, state = context.table(feed), context.statistics.tables.get(feed)
     dataset_facets = {"schema": facets.schema(context.columns(feed), _OURS), **facets.table(place, state)}
     quality = facets.quality(None) if state is None else facets.quality(state.rows, state.size, state.nulls)
     return InputDataset(place.namespace, place.name, inputFacets=quality, facets=dataset_facets)
 
 
-def _features_outputs(context: StageContext) -> Iterator[OutputDataset]:
+def _features_outputs(context: LineageContext) -> Iterator[OutputDataset]:
     training_set = context.data.training_set
     if training_set is None:
         return
@@ -123,7 +123,7 @@ def _features_outputs(context: StageContext) -> Iterator[OutputDataset]:
         yield OutputDataset(place.namespace, place.name, outputFacets=amount, facets=dataset_facets)
 
 
-def _training_columns(context: StageContext) -> tuple[str, ...]:
+def _training_columns(context: LineageContext) -> tuple[str, ...]:
     """The training set's columns: the pipeline's, and those that only the champion takes."""
     champion = context.data.champion
     wanted = [*champion.feature_columns, champion.split.column] if champion else []
@@ -132,17 +132,17 @@ def _training_columns(context: StageContext) -> tuple[str, ...]:
     return tuple(name for name in both if name != context.config.contract.target)
 
 
-def _side(context: StageContext, side: str, training_set: TrainingSetRef) -> DatasetName:
+def _side(context: LineageContext, side: str, training_set: TrainingSetRef) -> DatasetName:
     return naming.training_set(context.settings, context.config.name, side, training_set.folder)
 
 
-def _side_facets(context: StageContext, place: DatasetName, training_set: TrainingSetRef) -> facets.Facets:
+def _side_facets(context: LineageContext, place: DatasetName, training_set: TrainingSetRef) -> facets.Facets:
     schema = facets.training_schema(context.config, _training_columns(context))
     return {"schema": schema, **facets.source(place), **facets.version(training_set.digest)}
 
 
 # ------------------------------------------------------------------------------------------------ training and after
-def _from_side(context: StageContext, side: str) -> Iterator[InputDataset]:
+def _from_side(context: LineageContext, side: str) -> Iterator[InputDataset]:
     training_set = context.data.training_set
     if training_set is None:
         return
@@ -154,11 +154,11 @@ def _from_side(context: StageContext, side: str) -> Iterator[InputDataset]:
     )
 
 
-def _training_inputs(context: StageContext) -> Iterator[InputDataset]:
+def _training_inputs(context: LineageContext) -> Iterator[InputDataset]:
     yield from _from_side(context, "train")
 
 
-def _training_outputs(context: StageContext) -> Iterator[OutputDataset]:
+def _training_outputs(context: LineageContext) -> Iterator[OutputDataset]:
     ref, training_set = context.data.model, context.data.training_set
     if ref is None:
         return
@@ -168,13 +168,13 @@ def _training_outputs(context: StageContext) -> Iterator[OutputDataset]:
     yield OutputDataset(place.namespace, place.name, facets=dataset_facets)
 
 
-def _model(context: StageContext, ref: ModelRef) -> tuple[DatasetName, facets.Facets]:
+def _model(context: LineageContext, ref: ModelRef) -> tuple[DatasetName, facets.Facets]:
     place = naming.model(context.settings, context.config.name)
     dataset_facets = facets.model(place, ref, context.config.training.estimator)
     return place, {"schema": facets.model_schema(context.config), **dataset_facets}
 
 
-def _evaluation_inputs(context: StageContext) -> Iterator[InputDataset]:
+def _evaluation_inputs(context: LineageContext) -> Iterator[InputDataset]:
     yield from _candidate(context)
     if context.data.champion is not None:
         place = naming.model(context.settings, context.config.name, "champion")
@@ -183,18 +183,18 @@ def _evaluation_inputs(context: StageContext) -> Iterator[InputDataset]:
     yield from _from_side(context, "holdout")
 
 
-def _candidate(context: StageContext) -> Iterator[InputDataset]:
+def _candidate(context: LineageContext) -> Iterator[InputDataset]:
     if context.data.model is not None:
         place, dataset_facets = _model(context, context.data.model)
         yield InputDataset(place.namespace, place.name, facets=dataset_facets)
 
 
-def _evaluation_outputs(context: StageContext) -> Iterator[OutputDataset]:
+def _evaluation_outputs(context: LineageContext) -> Iterator[OutputDataset]:
     if context.data.verdict is not None:
         yield _table_output(context, "decisions", facets.arrow_schema(DECISIONS), 1)
 
 
-def _release_outputs(context: StageContext) -> Iterator[OutputDataset]:
+def _release_outputs(context: LineageContext) -> Iterator[OutputDataset]:
     promotion = context.data.promotion
     if promotion is None:
         return
@@ -207,7 +207,7 @@ def _release_outputs(context: StageContext) -> Iterator[OutputDataset]:
 
 _STAGES: dict[
     StageName,
-    tuple[Callable[[StageContext], Iterator[InputDataset]], Callable[[StageContext], Iterator[OutputDataset]]],
+    tuple[Callable[[LineageContext], Iterator[InputDataset]], Callable[[LineageContext], Iterator[OutputDataset]]],
 ] = {
     "ingestion": (_ingestion_inputs, _ingestion_outputs),
     "features": (_features_inputs, _features_outputs),

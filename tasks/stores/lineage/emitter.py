@@ -205,6 +205,6 @@ class _StageEmitter:
             self._channel.on_problem(problem)
 
     def _datasets(self, data: StageData, statistics: DataStatistics) -> StageDatasets:
-        from tasks.stores.lineage.datasets import StageContext, stage_datasets
+        from tasks.stores.lineage.datasets import LineageContext, stage_datasets
 
-        return stage_datasets(self._stage, StageContext(self._channel.settings, self._config, data, statistics))
+        return stage_datasets(self._stage, LineageContext(self._channel.settings, self._config, data, statistics))

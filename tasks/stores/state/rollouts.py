@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from configs.serving import Rollout as Plan
+from configs.serving import RolloutPlan
 from tasks.records.base import Record, StoredRecord
 from tasks.records.rollout import Exposure
 from tasks.stores.state.audit import MOVE_CHAMPION, SERVING_REFUSED, Audit, AuditEntry
@@ -56,7 +56,7 @@ class RolloutStart(StoredRecord):
     version: int
     champion: int
     candidate: int
-    plan: Plan
+    plan: RolloutPlan
 
 
 class Rollout(StoredRecord):
@@ -77,7 +77,7 @@ class Rollout(StoredRecord):
     version: int
     champion: int
     candidate: int
-    plan: Plan
+    plan: RolloutPlan
     began: datetime
     by: str
     moved: tuple[Moved, ...]
@@ -114,7 +114,7 @@ class Rollout(StoredRecord):
         return f"{self.description}; {continuation(self.pipeline)}"
 
 
-def describe(plan: Plan, step: int, version: int, champion: int) -> str:
+def describe(plan: RolloutPlan, step: int, version: int, champion: int) -> str:
     """Where a rollout is, in words."""
     one = plan.steps[step]
     kind = f"canary with {one.share:.3g} of the keys" if one.kind == "canary" else "shadow"
@@ -128,7 +128,15 @@ def continuation(pipeline: str) -> str:
 
 
 def start(
-    audit: Audit, pipeline: str, *, version: int, champion: int, candidate: int, plan: Plan, at: datetime, actor: str
+    audit: Audit,
+    pipeline: str,
+    *,
+    version: int,
+    champion: int,
+    candidate: int,
+    plan: RolloutPlan,
+    at: datetime,
+    actor: str,
 ) -> Rollout:
     """Write down that a version is rolled out, unless that is under way; the rollout. The registry follows."""
     known = active(audit, pipeline)

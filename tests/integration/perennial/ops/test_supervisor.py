@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from perennial.ops import supervisor as supervising
-from perennial.ops.supervisor import Service, StartError, Supervisor, refuse_taken
+from perennial.ops.supervisor import StartError, SupervisedProcess, Supervisor, refuse_taken
 from tasks.errors import UsageError
 from tests.support.processes import Process, await_end, stat, still_runs, until
 from tests.support.world import ROOT
@@ -34,9 +34,9 @@ time.sleep(600)
 """
 SUPERVISOR = """
 import sys, threading
-from perennial.ops.supervisor import Service, Supervisor
+from perennial.ops.supervisor import SupervisedProcess, Supervisor
 own = Supervisor(lambda name, line: print(line, flush=True))
-own.start([Service("one", ["parent"], {"PYTHONPATH": sys.argv[1]}, ready="ready")], threading.Event())
+own.start([SupervisedProcess("one", ["parent"], {"PYTHONPATH": sys.argv[1]}, ready="ready")], threading.Event())
 own.watch(threading.Event())
 """
 
@@ -78,12 +78,14 @@ def supervisor(log: Log) -> Iterator[Supervisor]:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Callable[..., Service]:
+def service(tmp_path: Path) -> Callable[..., SupervisedProcess]:
     """Makes a service that runs PARENT."""
     (tmp_path / "parent.py").write_text(PARENT, encoding="utf-8")
 
-    def make(*words: str, name: str = "one", ready: str = "ready", patience: float = 20.0) -> Service:
-        return Service(name, ["parent", *words], {"PYTHONPATH": str(tmp_path)}, ready=ready, patience=patience)
+    def make(*words: str, name: str = "one", ready: str = "ready", patience: float = 20.0) -> SupervisedProcess:
+        return SupervisedProcess(
+            name, ["parent", *words], {"PYTHONPATH": str(tmp_path)}, ready=ready, patience=patience
+        )
 
     return make
 
@@ -109,7 +111,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_are_up_when_start_returns_and_all_end_with_their_own_children(
-    supervisor: Supervisor, service: Callable[..., Service], log: Log
+    supervisor: Supervisor, service: Callable[..., SupervisedProcess], log: Log
 ) -> None:
     supervisor.start([service(), service(name="two")], threading.Event())
     assert supervisor.state() == {"one": "up", "two": "up"}
@@ -123,7 +125,9 @@ def test_all_are_up_when_start_returns_and_all_end_with_their_own_children(
 
 def test_what_listens_is_up_once_it_answers(supervisor: Supervisor) -> None:
     port = free_port()
-    web = Service("web", ["http.server", str(port), "--bind", "127.0.0.1"], health=f"http://127.0.0.1:{port}/")
+    web = SupervisedProcess(
+        "web", ["http.server", str(port), "--bind", "127.0.0.1"], health=f"http://127.0.0.1:{port}/"
+    )
     supervisor.start([web], threading.Event())
     assert supervisor.state() == {"web": "up"}
     with pytest.raises(UsageError, match=rf"Port {port}, for the web, can't be used .* choose another port with --web"):
@@ -143,7 +147,7 @@ def free_port() -> int:
     [(("mute", "die"), r"one ended while starting \(exit 3\)"), (("mute",), r"one was not up within 0\.5 s")],
 )
 def test_what_does_not_come_up_is_told_and_ended(
-    words: tuple[str, ...], told: str, supervisor: Supervisor, service: Callable[..., Service], log: Log
+    words: tuple[str, ...], told: str, supervisor: Supervisor, service: Callable[..., SupervisedProcess], log: Log
 ) -> None:
     with pytest.raises(StartError, match=told):
         supervisor.start([service(*words, patience=0.5 if len(words) == 1 else 20.0)], threading.Event())
@@ -154,9 +158,9 @@ def test_what_does_not_come_up_is_told_and_ended(
 
 
 def test_one_that_can_not_be_started_is_told_and_the_others_end(
-    supervisor: Supervisor, service: Callable[..., Service], log: Log
+    supervisor: Supervisor, service: Callable[..., SupervisedProcess], log: Log
 ) -> None:
-    huge = Service("huge", ["parent"], {"TOO_LONG": "x" * 3_000_000})
+    huge = SupervisedProcess("huge", ["parent"], {"TOO_LONG": "x" * 3_000_000})
     with pytest.raises(StartError, match=r"huge could not be started: Argument list too long\."):
         supervisor.start([service(), huge], threading.Event())
     until(lambda: log.of("pids "))
@@ -165,7 +169,7 @@ def test_one_that_can_not_be_started_is_told_and_the_others_end(
     assert await_end(family) == set()
 
 
-def test_starting_stops_when_told_to(supervisor: Supervisor, service: Callable[..., Service]) -> None:
+def test_starting_stops_when_told_to(supervisor: Supervisor, service: Callable[..., SupervisedProcess]) -> None:
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
     began = time.monotonic()
@@ -176,7 +180,7 @@ def test_starting_stops_when_told_to(supervisor: Supervisor, service: Callable[.
 
 
 def test_what_dies_starts_again_after_growing_pauses_and_leaves_nothing_behind(
-    supervisor: Supervisor, service: Callable[..., Service], log: Log, monkeypatch: pytest.MonkeyPatch
+    supervisor: Supervisor, service: Callable[..., SupervisedProcess], log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quickly(monkeypatch)
     supervisor.start([service()], threading.Event())
@@ -194,7 +198,11 @@ def test_what_dies_starts_again_after_growing_pauses_and_leaves_nothing_behind(
 
 
 def test_a_restart_that_fails_is_one_more_death(
-    supervisor: Supervisor, service: Callable[..., Service], log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    supervisor: Supervisor,
+    service: Callable[..., SupervisedProcess],
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     quickly(monkeypatch)
     python = tmp_path / "python"
@@ -214,7 +222,7 @@ def test_a_restart_that_fails_is_one_more_death(
 
 
 def test_one_that_does_not_listen_is_killed(
-    supervisor: Supervisor, service: Callable[..., Service], log: Log, monkeypatch: pytest.MonkeyPatch
+    supervisor: Supervisor, service: Callable[..., SupervisedProcess], log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervising, "_GRACE_SECONDS", 0.3)
     supervisor.start([service("deaf")], threading.Event())
@@ -224,7 +232,9 @@ def test_one_that_does_not_listen_is_killed(
     assert log.of("did not end within 0.3 s, killed")
 
 
-def test_children_end_when_their_supervisor_is_killed(service: Callable[..., Service], tmp_path: Path) -> None:
+def test_children_end_when_their_supervisor_is_killed(
+    service: Callable[..., SupervisedProcess], tmp_path: Path
+) -> None:
     service()
     own = subprocess.Popen(
         [sys.executable, "-c", SUPERVISOR, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True

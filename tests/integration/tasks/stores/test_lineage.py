@@ -24,7 +24,7 @@ from tasks.records.model import ModelRef
 from tasks.stores.environment import git_commit
 from tasks.stores.lake.tables import Lake
 from tasks.stores.lineage import columns, naming
-from tasks.stores.lineage.datasets import StageContext, StageDatasets, stage_datasets
+from tasks.stores.lineage.datasets import LineageContext, StageDatasets, stage_datasets
 from tasks.stores.lineage.emitter import append, channel, emit_stage, events_file
 from tasks.stores.lineage.events import MOST_DATASETS, Parent, StageEvents, remote_url, source_location
 from tasks.stores.lineage.stage_data import DataStatistics, StageData, TableState
@@ -126,8 +126,8 @@ SEEN = DataStatistics(
 
 
 @pytest.fixture
-def scene(config: PipelineConfig) -> StageContext:
-    return StageContext(Settings(home=Path("/home")), config, made(config), SEEN)
+def scene(config: PipelineConfig) -> LineageContext:
+    return LineageContext(Settings(home=Path("/home")), config, made(config), SEEN)
 
 
 def as_json(events: StageEvents, found: StageDatasets, verdict: Verdict | None = None) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def as_json(events: StageEvents, found: StageDatasets, verdict: Verdict | None =
     return [json.loads(Serde.to_json(one)) for one in events.complete(NOW, found, verdict)]
 
 
-def told(config: PipelineConfig, stage: Any, scene: StageContext) -> dict[str, Any]:
+def told(config: PipelineConfig, stage: Any, scene: LineageContext) -> dict[str, Any]:
     """The COMPLETE event of a stage, as it is written."""
     events = StageEvents("perennial", config, stage, NOW, Parent(*PARENT))
     (one,) = as_json(events, stage_datasets(stage, scene), scene.data.verdict)
@@ -145,12 +145,12 @@ def told(config: PipelineConfig, stage: Any, scene: StageContext) -> dict[str, A
 # ------------------------------------------------------------------------------------------------ what events say
 @needs_spec
 @pytest.mark.parametrize("stage", ["ingestion", "features", "training", "evaluation", "release"])
-def test_events_keep_to_the_schemas(config: PipelineConfig, scene: StageContext, stage: str) -> None:
+def test_events_keep_to_the_schemas(config: PipelineConfig, scene: LineageContext, stage: str) -> None:
     assert list(Spec().problems(told(config, stage, scene))) == []
 
 
 @needs_spec
-def test_the_schemas_are_really_asked(config: PipelineConfig, scene: StageContext) -> None:
+def test_the_schemas_are_really_asked(config: PipelineConfig, scene: LineageContext) -> None:
     event = told(config, "features", scene)
     event["run"]["runId"] = 7
     event["outputs"][0]["facets"]["columnLineage"]["fields"] = "all"
@@ -158,7 +158,7 @@ def test_the_schemas_are_really_asked(config: PipelineConfig, scene: StageContex
     assert len(list(Spec().problems(event))) >= 3
 
 
-def test_run_and_job_of_a_stage(config: PipelineConfig, scene: StageContext) -> None:
+def test_run_and_job_of_a_stage(config: PipelineConfig, scene: LineageContext) -> None:
     event = told(config, "training", scene)
     assert (event["eventType"], event["eventTime"]) == ("COMPLETE", NOW.isoformat())
     assert (event["job"]["namespace"], event["job"]["name"]) == ("perennial", "transit_delay.training")
@@ -168,7 +168,7 @@ def test_run_and_job_of_a_stage(config: PipelineConfig, scene: StageContext) -> 
     assert (parent["run"]["runId"], parent["job"]["name"]) == (PARENT[0], "transit_delay.lifecycle")
 
 
-def test_ingestion_reads_files_and_writes_tables(config: PipelineConfig, scene: StageContext) -> None:
+def test_ingestion_reads_files_and_writes_tables(config: PipelineConfig, scene: LineageContext) -> None:
     event = told(config, "ingestion", scene)
     (landed,) = event["inputs"]
     assert (landed["namespace"], landed["name"]) == ("file", "/landing/arrivals/arrivals-1.csv")
@@ -188,7 +188,7 @@ def test_ingestion_reads_files_and_writes_tables(config: PipelineConfig, scene: 
     assert "delay_min" not in fields, "labels land apart"
 
 
-def test_features_join_versions_into_both_sides(config: PipelineConfig, scene: StageContext) -> None:
+def test_features_join_versions_into_both_sides(config: PipelineConfig, scene: LineageContext) -> None:
     event = told(config, "features", scene)
     versions = {Path(one["name"]).name: one["facets"]["version"]["datasetVersion"] for one in event["inputs"]}
     assert versions == {"observations": "4", "labels": "2"}
@@ -206,7 +206,7 @@ def test_features_join_versions_into_both_sides(config: PipelineConfig, scene: S
     assert {one["transformations"][0]["subtype"] for one in lineage["dataset"]} == {"FILTER", "JOIN", "SORT"}
 
 
-def test_a_model_tells_what_each_feature_is_made_of(config: PipelineConfig, scene: StageContext) -> None:
+def test_a_model_tells_what_each_feature_is_made_of(config: PipelineConfig, scene: LineageContext) -> None:
     (model,) = told(config, "training", scene)["outputs"]
     assert model["name"] == "models:/transit_delay"
     assert model["facets"]["version"]["datasetVersion"] == "m-1"
@@ -237,7 +237,7 @@ def test_model_columns_are_those_of_the_pipeline(config: PipelineConfig) -> None
 
 
 def test_evaluation_tells_gates_and_what_the_candidate_was_held_against(
-    config: PipelineConfig, scene: StageContext
+    config: PipelineConfig, scene: LineageContext
 ) -> None:
     event = told(config, "evaluation", scene)
     assert [one["name"] for one in event["inputs"]] == [
@@ -248,7 +248,7 @@ def test_evaluation_tells_gates_and_what_the_candidate_was_held_against(
     assert [Path(one["name"]).name for one in event["outputs"]] == ["decisions"]
 
 
-def test_only_a_promotion_writes_the_champion(config: PipelineConfig, scene: StageContext) -> None:
+def test_only_a_promotion_writes_the_champion(config: PipelineConfig, scene: LineageContext) -> None:
     champion = told(config, "release", scene)["outputs"][-1]
     assert champion["name"] == "models:/transit_delay@champion"
     assert champion["facets"]["version"]["datasetVersion"] == "4"
@@ -257,7 +257,7 @@ def test_only_a_promotion_writes_the_champion(config: PipelineConfig, scene: Sta
     assert [Path(one["name"]).name for one in told(config, "release", other)["outputs"]] == ["decisions"]
 
 
-def test_many_files_come_in_several_events(config: PipelineConfig, scene: StageContext) -> None:
+def test_many_files_come_in_several_events(config: PipelineConfig, scene: LineageContext) -> None:
     numbers = range(2 * MOST_DATASETS + 5)
     files, batches = tuple(map(file, numbers)), tuple(map(batch, numbers))
     many = scene.data.model_copy(update={"files": files, "batches": batches})

@@ -10,7 +10,7 @@ import pytest
 
 from perennial.ops import guard
 from perennial.ops.running import Running
-from perennial.ops.supervisor import Service
+from perennial.ops.supervisor import SupervisedProcess
 from perennial.ops.up import services
 from tasks.errors import UsageError
 from tasks.stores.settings import Settings
@@ -19,13 +19,13 @@ OWN = ["http://127.0.0.1:4201", "http://localhost:4201"]
 PROXY = "https://prefect.example.org"
 
 
-def servers(**settings: Any) -> dict[str, Service]:
+def servers(**settings: Any) -> dict[str, SupervisedProcess]:
     record = Running(pid=1, since=datetime.now(UTC), prefect="http://127.0.0.1:4201", mlflow="", serving="", log="")
     started, _, _ = services(Settings(home=Path("home"), prefect_port=4201, mlflow_port=5001, **settings), record)
     return {one.name: one for one in started}
 
 
-def option(service: Service, name: str) -> list[str]:
+def option(service: SupervisedProcess, name: str) -> list[str]:
     words = list(service.module)
     return words[words.index(name) + 1].split(",") if name in words else []
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import Comparison
-from configs.serving import Rollout
+from configs.serving import RolloutPlan
 from tasks.records.rollout import RolloutCheck, RolloutDecision
 from tasks.release.rollout.decide import Rules, decide
 from tasks.release.rollout.evidence import Evidence, Labelled, Pairs
@@ -27,7 +27,7 @@ STEPS: list[dict[str, Any]] = [
 
 
 def rules(**changes: Any) -> Rules:
-    plan = Rollout.model_validate({"steps": STEPS, **changes}, strict=False)
+    plan = RolloutPlan.model_validate({"steps": STEPS, **changes}, strict=False)
     return Rules(plan, "regression", "mae", Comparison(resamples=200), 1)
 
 
