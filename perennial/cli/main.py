@@ -78,13 +78,13 @@ def run(
 ) -> None:
     """Take in what landed, and train, evaluate and promote if it is due. Stages on which nothing changed are reused."""
     from flows.context import open_pipeline
-    from tasks.lifecycle.due import run_due
+    from tasks.lifecycle.due import is_idle
 
     config, settings = open_pipeline(name)
     reporter = ConsoleReporter(console())
     whole = start_from == "ingestion" and until == "release" and not force
     with reporting(reporter):
-        if whole and run_due(config, settings, now) is None:
+        if whole and is_idle(config, settings, now):
             report = _nothing(config, settings, now)
         else:
             from perennial.ops.session import prefect_session

@@ -37,7 +37,7 @@ _NEEDED = (
     "sklearn.linear_model",
     "tasks.release.rollout.observations",
     "tasks.release.rollout.requests",
-    "tasks.evaluation.gates",
+    "tasks.evaluation.gates.registry",
     "tasks.features.definitions",
     "tasks.ingestion.staging",
     "tasks.monitoring.measures",

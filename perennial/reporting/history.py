@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from configs.schema import PipelineConfig
 from perennial.reporting.versions import VersionLine, versions
 from tasks.errors import PerennialError
-from tasks.lifecycle.due import run_due
+from tasks.lifecycle.due import runs_due
 from tasks.monitoring.verdicts import newest_drift, newest_performance
 from tasks.quarantine.entries import Quarantine
 from tasks.quarantine.listing import OpenEntries, open_entries
@@ -85,7 +85,7 @@ class PipelineHistory(Record):
         pending: Versions that a person may approve or reject now.
         rollouts: Versions that were shown step by step.
         rolled_back: Versions that were rolled back, and why; none becomes champion by itself.
-        due: The run that the sweep or `perennial run` would begin now, and why; empty where there is none.
+        due: The runs that the sweep or `perennial run` would begin now, and why; empty where there are none.
     """
 
     pipeline: str
@@ -159,10 +159,10 @@ def read(config: PipelineConfig, settings: Settings) -> PipelineHistory:
 
 def _due(config: PipelineConfig, settings: Settings) -> str:
     try:
-        work = run_due(config, settings)
+        work = [f"{one.flow}: {one.reason}" for one in runs_due(config, settings)]
     except PerennialError as error:  # a source that can't be reached is shown, and hides nothing else
         return f"unknown: {error}"
-    return "" if work is None else f"{work.flow}: {work.reason}"
+    return "; ".join(work)
 
 
 def _rollout(settings: Settings, one: Rollout) -> RolloutLine:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from configs.schema import PipelineConfig
-from tasks.evaluation.gates import GateInputs, evaluate_gates
+from tasks.evaluation.gates.base import GateData, GateInputs, Holdout
+from tasks.evaluation.gates.registry import evaluate_gates
 from tasks.records.decision import Interval, MetricSet, Verdict
 from tasks.statistics.intervals import improvements
 from tasks.statistics.metrics import ModelPredictions, compute_metrics, predictions_digest, task_metrics
@@ -20,29 +23,21 @@ from tasks.stores.registry.models import predict
 
 
 @dataclass(frozen=True)
-class Holdout:
-    """Held-out rows.
+class CandidateContext:
+    """Gate inputs that are not measured on the holdout; see `GateInputs`.
 
     Attributes:
-        truth: True targets, shape (n_rows,).
-        units: Resampling unit of each row, shape (n_rows,); None: rows.
-        unseen: Mask of rows that the champion has not trained on, shape (n_rows,).
+        table: The holdout's rows with every column of the training set.
+        folder: The folder of the candidate's files.
     """
-
-    truth: npt.NDArray[Any]
-    units: npt.NDArray[np.int64] | None
-    unseen: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class CandidateContext:
-    """Gate inputs that are not measured on the holdout; see `gates.Facts`."""
 
     champion_version: int | None
     train_rows: int
     newest_event: datetime | None
     now: datetime
     lineage: dict[str, str]
+    table: pa.Table
+    folder: Path
 
 
 def predict_rows(model: Any, frame: pd.DataFrame) -> ModelPredictions:
@@ -91,6 +86,7 @@ def evaluate_candidate(
             newest_event=context.newest_event,
             now=context.now,
             lineage=context.lineage,
+            data=GateData(context.table, holdout, candidate, baseline, champion, context.folder),
         ),
     )
     return Verdict(

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from configs.schema import PipelineConfig
-from tasks.evaluation.evaluate import Holdout
+from tasks.evaluation.gates.base import Holdout
 from tasks.features.frame import target_values
 from tasks.features.split import unseen_mask
 from tasks.features.training_set import TARGET, event_times, resample_units, split_hashes

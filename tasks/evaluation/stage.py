@@ -75,6 +75,8 @@ def run_evaluation(context: StageContext, inputs: EvaluationInputs) -> Verdict:
                 newest_event=model.newest_event,
                 now=context.now,
                 lineage=_lineage(config, model, inputs.training),
+                table=table,
+                folder=Path(model.folder),
             ),
             lambda: process.difference(model.folder, trusted),
         )

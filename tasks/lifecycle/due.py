@@ -45,15 +45,13 @@ def due(config: PipelineConfig, settings: Settings, now: datetime | None = None)
     moment = clock(now)
     yield from _rollout(config, settings, moment)
     yield from _upkeep(config, settings, moment)
-    work = run_due(config, settings, moment)
-    if work is not None:
-        yield work
+    yield from runs_due(config, settings, moment)
 
 
-def run_due(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> Due | None:
-    """What of a lifecycle run is due first: ingestion, the release of what waits, or a decision; None: nothing.
+def runs_due(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> Iterator[Due]:
+    """What of a lifecycle run is due: ingestion, which leads to the rest, or the release of what waits and a decision.
 
-    What comes in leads to the rest. Asked by the sweep, by `perennial run` before it starts Prefect, and by `status`.
+    Asked by the sweep, by `perennial run` before it starts Prefect, and by `status`.
 
     Raises:
         UsageError: an address or a query is wrong.
@@ -66,21 +64,26 @@ def run_due(config: PipelineConfig, settings: Settings, now: datetime | None = N
         reasons = [f"{_count(files, 'file')} landed"] if files else []
         reasons += ["the database has new rows"] if rows else []
         state = digest(sorted(files + rows))
-        return Due(flow="ingest", pipeline=config.name, reason=", ".join(reasons), state=state)
+        yield Due(flow="ingest", pipeline=config.name, reason=", ".join(reasons), state=state)
+        return
     waiting = undeployed(config, settings, moment)
     if waiting:
         message = f"to be released: {_count(waiting, 'candidate')}"
-        return Due(flow="deploy", pipeline=config.name, reason=message, state=digest(waiting))
+        yield Due(flow="deploy", pipeline=config.name, reason=message, state=digest(waiting))
     lake = Lake(settings, config)
     if lake.ledger() and not decided(config, settings, moment):
-        return Due(
+        yield Due(
             flow="lifecycle",
             pipeline=config.name,
             reason="data, configuration, code or age changed since the last decision",
             state=digest([fingerprint(config, lake), is_aged(config, settings, moment)]),
             parameters={"start_from": "decision"},
         )
-    return None
+
+
+def is_idle(config: PipelineConfig, settings: Settings, now: datetime | None = None) -> bool:
+    """Whether a lifecycle run would find nothing to do."""
+    return next(runs_due(config, settings, now), None) is None
 
 
 def _rollout(config: PipelineConfig, settings: Settings, now: datetime) -> Iterator[Due]:

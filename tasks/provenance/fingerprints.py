@@ -24,6 +24,7 @@ _ENTRIES: Mapping[TrainingStage, tuple[str, ...]] = {
     "training": ("tasks.training.stage",),
     "evaluation": ("tasks.evaluation.stage",),
 }
+_REGISTRIES: Mapping[TrainingStage, str] = {"evaluation": "tasks.evaluation.gates"}
 _LIBRARIES: Mapping[TrainingStage, tuple[str, ...]] = {
     "features": ("numpy", "pandas", "pyarrow"),
     "training": ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "skops"),
@@ -57,7 +58,7 @@ def stage_dependencies(
         "training": _training,
         "evaluation": _evaluation,
     }
-    code = _closure(_ENTRIES[step], _is_stage_code, environment.ROOT)
+    code = _closure((*_ENTRIES[step], *_registered(step)), _is_stage_code, environment.ROOT)
     libraries = environment.library_versions(_LIBRARIES[step])
     if step == "training":
         own, packages = _configured_imports(config)
@@ -110,6 +111,15 @@ def _kind(kind: str, nullable: bool) -> str:
 
 
 # ------------------------------------------------------------------------------------------------ code
+def _registered(step: TrainingStage) -> tuple[str, ...]:
+    """Modules that a registry finds by their folder: no import names them."""
+    folder = _REGISTRIES.get(step)
+    if folder is None:
+        return ()
+    paths = environment.ROOT.joinpath(*folder.split(".")).glob("*.py")
+    return tuple(f"{folder}.{path.stem}" for path in sorted(paths) if path.stem != "__init__")
+
+
 def _is_stage_code(module: str) -> bool:
     """Whether a module is pure code of a stage: neither Prefect's tasks, nor pages, nor stores, nor records."""
     if module in _PURE_STORES:

@@ -23,7 +23,8 @@ from perennial.reporting.changes.rebuild import (
 )
 from perennial.reporting.changes.records import Attribution, ChangeEffect, VersionChange
 from tasks.errors import DataRejectedError, PerennialError, UsageError
-from tasks.evaluation.evaluate import Holdout, compare_models
+from tasks.evaluation.evaluate import compare_models
+from tasks.evaluation.gates.base import Holdout
 from tasks.evaluation.holdout import build_holdout
 from tasks.progress import say, timed
 from tasks.records.base import digest

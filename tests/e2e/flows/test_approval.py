@@ -15,7 +15,7 @@ import pytest
 
 from flows.approve import approve as approve_flow
 from flows.deploy import deploy
-from tasks.lifecycle.due import run_due
+from tasks.lifecycle.due import is_idle
 from tasks.lifecycle.up_to_date import undeployed
 from tasks.records.decision import Promotion
 from tasks.release import page as release_page
@@ -92,7 +92,7 @@ def ended(world: World, version: int, name: str = NAME) -> tuple[str, str]:
 
 
 def settled(world: World, now: datetime | None = None, name: str = NAME) -> bool:
-    return run_due(world.config(name), world.settings, now) is None
+    return is_idle(world.config(name), world.settings, now)
 
 
 LATER = timedelta(hours=73)

@@ -354,10 +354,12 @@ def test_exports_come_back_to_the_last_digit(module_world: World, ending: str) -
 def test_the_page_tells_what_waits_and_what_to_type(module_world: World) -> None:
     from prefect.artifacts import Artifact
 
+    from flows.ingest import ingest as flow
+
     module_world.pipeline("page")
     module_world.land("page", "a.csv", spoilt())
     module_world.land("page", "b|c.csv", "id,at\n1,2\n")
-    ingest("page")
+    flow("page")
     a = batch_of(module_world, "page", "a.csv")
 
     def page() -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from flows.rollout import RolloutReport
 from flows.rollout import rollout as rollout_flow
-from tasks.lifecycle.due import due, run_due
+from tasks.lifecycle.due import due, is_idle
 from tasks.lifecycle.up_to_date import undeployed
 from tasks.records.rollout import Exposure
 from tasks.release.rollout import check as looking
@@ -88,7 +88,7 @@ def test_a_version_that_passed_is_shown_first_and_the_champion_stays(calm: World
     told = cli("run", NAME, "--json").json()
     assert (told["outcome"], told["version"], told["champion"]) == ("rolling_out", 2, 1)
     assert "`perennial rollout shown` continues it" in told["reasons"][0]
-    assert run_due(calm.config(NAME), calm.settings) is None
+    assert is_idle(calm.config(NAME), calm.settings)
     assert undeployed(calm.config(NAME), calm.settings) == []
     (work,) = due(calm.config(NAME), calm.settings)
     assert (work.flow, work.pipeline) == ("rollout", NAME)
@@ -155,7 +155,7 @@ def test_the_last_step_ends_as_champion(shown: World) -> None:
     waited = deployed(NAME)
     assert (waited.outcome, waited.version) == ("kept_champion", 3)
     assert waited.reasons == ("it was compared with champion 1, but now there is champion 2",)
-    assert run_due(shown.config(NAME), shown.settings) is None
+    assert is_idle(shown.config(NAME), shown.settings)
 
 
 # ------------------------------------------------------------------------------------------------ it breaks a rule

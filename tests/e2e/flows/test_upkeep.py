@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import UsageError
-from tasks.lifecycle.due import due, run_due
+from tasks.lifecycle.due import due, is_idle
 from tasks.lifecycle.up_to_date import fingerprint
 from tasks.stores.lake import versions
 from tasks.stores.state import candidates
@@ -157,7 +157,7 @@ def test_a_waiting_candidate_is_answered_after_upkeep_as_before(story: dict[str,
     settled = world.run(NAME)
     keep(world, now=datetime.now(UTC) + timedelta(days=1))
     assert settled.outcome == "nothing_to_do"
-    assert run_due(world.config(NAME), world.settings) is None
+    assert is_idle(world.config(NAME), world.settings)
     assert cli("run", NAME, "--json").json()["outcome"] == "nothing_to_do"
 
 

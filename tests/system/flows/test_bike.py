@@ -40,9 +40,9 @@ def test_every_hour_is_in_the_lake_once(ridden: World) -> None:
 
 
 def test_nothing_new_is_nothing_to_do(ridden: World) -> None:
-    from tasks.lifecycle.due import run_due
+    from tasks.lifecycle.due import is_idle
 
-    assert run_due(ridden.config(NAME), ridden.settings) is None
+    assert is_idle(ridden.config(NAME), ridden.settings)
     assert ridden.run(NAME).outcome == "nothing_to_do"
     assert len(ridden.row_ids(NAME)) == 17_379
 

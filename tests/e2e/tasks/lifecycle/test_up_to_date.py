@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.lifecycle.due import due, run_due
+from tasks.lifecycle.due import due, is_idle
 from tests.support.command import showing
 from tests.support.world import ROOT, World, trips
 
@@ -29,7 +29,7 @@ def calm(module_world: World) -> World:
 
 
 def settled(world: World) -> bool:
-    return run_due(world.config(NAME), world.settings) is None
+    return is_idle(world.config(NAME), world.settings)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_a_changed_configuration_is_seen(calm: World, changes: dict[str, object]
 
 
 def test_before_the_first_run_there_is_something_to_do(calm: World) -> None:
-    assert run_due(calm.pipeline("untried"), calm.settings) is not None
+    assert not is_idle(calm.pipeline("untried"), calm.settings)
 
 
 def test_a_candidate_that_waits_is_something_to_do(calm: World) -> None:
@@ -117,11 +117,11 @@ def test_a_candidate_that_waits_is_something_to_do(calm: World) -> None:
     calm.land("waiting", "first.csv", trips(0, 150, seed=3))
     assert calm.run("waiting").outcome == "promoted"
     config = calm.config("waiting")
-    assert run_due(config, calm.settings) is None
+    assert is_idle(config, calm.settings)
     train("waiting", force=("training",))
-    assert run_due(config, calm.settings) is not None
+    assert not is_idle(config, calm.settings)
     assert calm.run("waiting").outcome == "kept_champion"
-    assert run_due(config, calm.settings) is None
+    assert is_idle(config, calm.settings)
 
 
 def test_a_limit_of_age_makes_the_run_and_the_sweep_act_by_the_clock_alone(world: World) -> None:
@@ -132,12 +132,12 @@ def test_a_limit_of_age_makes_the_run_and_the_sweep_act_by_the_clock_alone(world
     world.land("aged", "a.csv", trips(0, 150, seed=1))
     assert lifecycle("aged", now=now).outcome == "promoted"
     later = now + timedelta(days=6)
-    assert run_due(config, world.settings, later) is None, "no row waits"
+    assert is_idle(config, world.settings, later), "no row waits"
     world.land("aged", "b.csv", trips(150, 100, seed=2))
     assert lifecycle("aged", now=now).outcome == "kept_champion"
-    assert run_due(config, world.settings, now + timedelta(days=4)) is None
-    assert run_due(config, world.settings, later) is not None
+    assert is_idle(config, world.settings, now + timedelta(days=4))
+    assert not is_idle(config, world.settings, later)
     assert "lifecycle" in [one.flow for one in due(config, world.settings, later)]
     report = lifecycle("aged", now=later)
     assert report.version == 2
-    assert run_due(config, world.settings, later) is None
+    assert is_idle(config, world.settings, later)

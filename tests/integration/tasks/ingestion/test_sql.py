@@ -435,7 +435,7 @@ def story(module_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_database_feeds_a_pipeline(story: Trips, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.lifecycle.due import due, run_due
+    from tasks.lifecycle.due import due, is_idle
     from tests.support.direct import ingest
 
     def taken() -> list[tuple[str, str, int, int]]:
@@ -454,15 +454,15 @@ def test_a_database_feeds_a_pipeline(story: Trips, cli: Cli, monkeypatch: pytest
     assert len(story.world.row_ids("db")) == 69
 
     assert cli("run", "db").code == 0
-    assert run_due(story.config, story.world.settings) is None
+    assert is_idle(story.config, story.world.settings)
     story.fill(70, 5)
-    assert run_due(story.config, story.world.settings) is not None
+    assert not is_idle(story.config, story.world.settings)
     monkeypatch.delenv("TRIPS_DB")
     said = cli("run", "db")
     assert (said.code, "Traceback" in said.err) == (2, False)
     assert "source.sql.connection: found no environment variable TRIPS_DB" in said.err
     with pytest.raises(PerennialError):
-        run_due(story.config, story.world.settings)
+        is_idle(story.config, story.world.settings)
     story.world.land("db", "by_hand.jsonl", trips(100, 5, seed=9))
     monkeypatch.setenv("TRIPS_DB", f"sqlite:///{story.path}")
     assert sorted(taken()) == [("by_hand.jsonl", "accepted", 5, 0), ("sql-69-74.jsonl", "accepted", 5, 0)]

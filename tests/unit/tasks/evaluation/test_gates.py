@@ -1,21 +1,32 @@
 """Each gate passes, fails, warns, errs or does not apply; what blocks, blocks."""
 
+import re
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import PipelineConfig
-from tasks.evaluation.evaluate import CandidateContext, Holdout, evaluate_candidate
-from tasks.evaluation.gates import GateInputs, comparison_gate, evaluate_gates, policy_gate, quality_gate, servable_gate
+from tasks.evaluation.evaluate import CandidateContext, evaluate_candidate
+from tasks.evaluation.gates.base import Gate, GateInputs, Holdout
+from tasks.evaluation.gates.p01_compliance import ComplianceGate
+from tasks.evaluation.gates.q01_quality import QualityGate
+from tasks.evaluation.gates.q02_comparison import ComparisonGate
+from tasks.evaluation.gates.registry import evaluate_gates, gates
+from tasks.evaluation.gates.s01_servable import ServableGate
 from tasks.records.decision import GateResult, Interval, MetricSet, Verdict
 from tasks.statistics.metrics import ModelPredictions
+from tests.support.world import ROOT
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+NO_ROWS = pa.table({})
 BASE: dict[str, Any] = {
     "name": "demand",
     "description": "x",
@@ -28,6 +39,7 @@ BASE: dict[str, Any] = {
     "training": {"estimator": "sklearn.linear_model.Ridge"},
     "evaluation": {"primary": "mae"},
 }
+quality, comparison, compliance, servable = QualityGate(), ComparisonGate(), ComplianceGate(), ServableGate()
 FACTS = GateInputs(
     metrics=MetricSet(rows=80, values={"mae": 1.0, "rmse": 1.5, "r2": 0.6}),
     baseline=MetricSet(rows=80, values={"mae": 3.0, "rmse": 3.5, "r2": 0.0}),
@@ -56,14 +68,37 @@ def bounded(*bounds: dict[str, Any]) -> PipelineConfig:
 
 def compared(low: float, high: float = 9.0, **rule: Any) -> GateResult:
     interval = Interval(estimate=(low + high) / 2, low=low, high=high, confidence=0.95)
-    return comparison_gate(evaluated(comparison=rule), replace(FACTS, comparison=interval))
+    return comparison.result(evaluated(comparison=rule), replace(FACTS, comparison=interval))
+
+
+# --- every gate ---
+
+
+@pytest.mark.parametrize("gate", gates(), ids=lambda gate: gate.code)
+def test_each_gate_has_a_code_a_title_and_a_question_and_gives_a_reason(gate: Gate) -> None:
+    assert re.fullmatch(r"[A-Z]\d\d", gate.code)
+    assert gate.title
+    assert gate.question
+    assert sys.modules[type(gate).__module__].__doc__
+    found = gate.result(config(), FACTS)
+    assert (found.code, found.title) == (gate.code, gate.title)
+    assert found.severity in ("block", "warn")
+    assert found.reason
+    assert gate.result(config(), FACTS) == found, "it is pure"
+
+
+def test_gates_are_found_by_their_folder_in_the_order_of_their_codes() -> None:
+    assert [gate.code for gate in gates()] == ["P01", "Q01", "Q02", "S01"]
+    page = (ROOT / "docs" / "gates.md").read_text(encoding="utf-8")
+    for gate in gates():
+        assert f"| {gate.code} | {gate.question} |" in page
 
 
 # --- Q01 ---
 
 
 def test_quality_passes_where_all_bounds_hold() -> None:
-    found = quality_gate(
+    found = quality.result(
         bounded({"metric": "r2", "minimum": 0.5, "maximum": 0.9}, {"metric": "mae", "maximum": 2.0}), FACTS
     )
     assert (found.code, found.severity, found.outcome) == ("Q01", "block", "pass")
@@ -72,8 +107,8 @@ def test_quality_passes_where_all_bounds_hold() -> None:
 
 
 def test_quality_passes_without_bounds_and_says_so() -> None:
-    assert quality_gate(config(), FACTS).outcome == "pass"
-    assert "no bounds are configured" in quality_gate(config(), FACTS).reason
+    assert quality.result(config(), FACTS).outcome == "pass"
+    assert "no bounds are configured" in quality.result(config(), FACTS).reason
 
 
 @pytest.mark.parametrize(
@@ -85,29 +120,29 @@ def test_quality_passes_without_bounds_and_says_so() -> None:
     ],
 )
 def test_quality_fails_where_a_bound_is_broken(bound: dict[str, Any], reason: str) -> None:
-    found = quality_gate(bounded({"metric": "mae", "maximum": 2.0}, bound), FACTS)
+    found = quality.result(bounded({"metric": "mae", "maximum": 2.0}, bound), FACTS)
     assert (found.outcome, found.reason, found.blocks) == ("fail", reason, True)
 
 
 @pytest.mark.parametrize("bound", [{"metric": "r2", "minimum": 0.6}, {"metric": "mae", "maximum": 1.0}])
 def test_a_bound_reached_exactly_holds(bound: dict[str, Any]) -> None:
-    assert quality_gate(bounded(bound), FACTS).outcome == "pass"
+    assert quality.result(bounded(bound), FACTS).outcome == "pass"
 
 
 def test_quality_fails_where_a_bounded_metric_is_not_there() -> None:
     facts = replace(FACTS, metrics=MetricSet(rows=1, values={"mae": 1.0}))
-    found = quality_gate(bounded({"metric": "r2", "minimum": 0.1}), facts)
+    found = quality.result(bounded({"metric": "r2", "minimum": 0.1}), facts)
     assert (found.outcome, found.reason) == ("fail", "r2 can't be computed")
 
 
 def test_quality_errs_where_the_primary_metric_is_not_there() -> None:
-    found = quality_gate(evaluated("r2"), replace(FACTS, metrics=MetricSet(rows=1, values={"mae": 1.0})))
+    found = quality.result(evaluated("r2"), replace(FACTS, metrics=MetricSet(rows=1, values={"mae": 1.0})))
     assert (found.outcome, found.blocks) == ("error", True)
     assert found.reason == "r2 can't be computed on 1 holdout rows"
 
 
 def test_all_broken_bounds_are_told() -> None:
-    found = quality_gate(bounded({"metric": "r2", "minimum": 0.9}, {"metric": "mae", "maximum": 0.5}), FACTS)
+    found = quality.result(bounded({"metric": "r2", "minimum": 0.9}, {"metric": "mae", "maximum": 0.5}), FACTS)
     assert found.reason == "r2 is 0.6, at least 0.9 is required; mae is 1, at most 0.5 is allowed"
 
 
@@ -146,20 +181,20 @@ def test_what_is_superior_is_not_inferior(low: float, length: float, margin: flo
 def test_the_first_model_must_be_better_than_the_baseline_in_any_mode() -> None:
     rule = evaluated(comparison={"mode": "non_inferiority", "margin": 0.3})
     interval = Interval(estimate=0.1, low=-0.1, high=0.3, confidence=0.95)
-    first = comparison_gate(rule, replace(FACTS, champion_version=None, comparison=interval))
-    later = comparison_gate(rule, replace(FACTS, comparison=interval))
+    first = comparison.result(rule, replace(FACTS, champion_version=None, comparison=interval))
+    later = comparison.result(rule, replace(FACTS, comparison=interval))
     assert (first.outcome, first.evidence["rival"]) == ("fail", "the baseline")
     assert (later.outcome, later.evidence["rival"]) == ("pass", "champion 3")
 
 
 def test_too_few_rows_unseen_by_both_do_not_apply_and_block() -> None:
-    found = comparison_gate(evaluated(comparison={"min_rows": 50}), replace(FACTS, comparison=None, compared_rows=12))
+    found = comparison.result(evaluated(comparison={"min_rows": 50}), replace(FACTS, comparison=None, compared_rows=12))
     assert (found.outcome, found.blocks) == ("not_applicable", True)
     assert found.reason == ("can't be compared with champion 3: 12 holdout rows are unseen by both, 50 are required")
 
 
 def test_a_metric_that_is_no_number_on_enough_rows_errs_and_blocks() -> None:
-    found = comparison_gate(config(), replace(FACTS, comparison=None))
+    found = comparison.result(config(), replace(FACTS, comparison=None))
     assert (found.outcome, found.blocks) == ("error", True)
     assert found.reason == "mae compared with champion 3 is undefined on 80 rows"
 
@@ -173,8 +208,8 @@ def test_worse_is_told_as_worse() -> None:
 
 
 def test_servable_passes_or_fails() -> None:
-    assert servable_gate(FACTS).outcome == "pass"
-    found = servable_gate(replace(FACTS, probe_difference="3 of 20 answers differ"))
+    assert servable.result(config(), FACTS).outcome == "pass"
+    found = servable.result(config(), replace(FACTS, probe_difference="3 of 20 answers differ"))
     assert (found.code, found.outcome, found.reason, found.blocks) == ("S01", "fail", "3 of 20 answers differ", True)
 
 
@@ -200,7 +235,7 @@ def test_policy_passes_where_every_rule_holds() -> None:
         "allowed_estimators": ("sklearn.linear_model.Ridge",),
     }
     for profile in ("production", "development"):
-        found = policy_gate(config(compliance={**rules, "environment": profile}), FACTS)
+        found = compliance.result(config(compliance={**rules, "environment": profile}), FACTS)
         assert (found.code, found.outcome, found.reason) == ("P01", "pass", "all rules are met")
         assert not found.blocks
         assert found.evidence["dataset"] == "d"
@@ -212,13 +247,15 @@ def test_a_broken_rule_blocks_in_production_and_warns_in_development(
 ) -> None:
     for profile, outcome, severity in (("production", "fail", "block"), ("development", "warn", "warn")):
         made = config(**{**changes, "compliance": {**changes.get("compliance", {}), "environment": profile}})
-        found = policy_gate(made, replace(FACTS, **facts))
+        found = compliance.result(made, replace(FACTS, **facts))
         assert (found.outcome, found.severity, found.blocks) == (outcome, severity, profile == "production")
         assert found.reason.startswith(reason)
 
 
 def test_all_broken_rules_are_told() -> None:
-    found = policy_gate(config(owner="", compliance={"min_training_rows": 1000, "banned_features": ("x",)}), FACTS)
+    found = compliance.result(
+        config(owner="", compliance={"min_training_rows": 1000, "banned_features": ("x",)}), FACTS
+    )
     assert len(found.reason.split("; ")) == 3
     assert found.evidence["broken"] == found.reason.split("; ")
 
@@ -243,7 +280,7 @@ def test_a_blocking_gate_that_is_not_sure_blocks(severity: Any, outcome: Any, bl
 
 
 def test_all_gates_are_asked() -> None:
-    assert [gate.code for gate in evaluate_gates(config(), FACTS)] == ["Q01", "Q02", "P01", "S01"]
+    assert [gate.code for gate in evaluate_gates(config(), FACTS)] == ["P01", "Q01", "Q02", "S01"]
     assert {gate.outcome for gate in evaluate_gates(config(), FACTS)} == {"pass"}
 
 
@@ -270,7 +307,7 @@ def judged(
         candidate,
         DUMMY,
         champion,
-        CandidateContext(version, 500, NOW, NOW, {"dataset": "d"}),
+        CandidateContext(version, 500, NOW, NOW, {"dataset": "d"}, NO_ROWS, Path("model")),
         lambda: difference,
     )
 
@@ -319,7 +356,7 @@ def test_a_primary_metric_of_one_class_alone_errs_and_blocks() -> None:
         features={"numeric": ("x",)},
         evaluation={"primary": "roc_auc"},
     )
-    circumstances = CandidateContext(3, 500, NOW, NOW, {"dataset": "d"})
+    circumstances = CandidateContext(3, 500, NOW, NOW, {"dataset": "d"}, NO_ROWS, Path("model"))
     found = evaluate_candidate(
         made, Holdout(truth, None, truth == "no"), answers, answers, answers, circumstances, lambda: ""
     )

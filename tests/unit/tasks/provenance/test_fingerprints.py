@@ -104,9 +104,11 @@ def test_code_is_found_by_what_is_imported() -> None:
         "tasks/stores/files/hashing.py",
     }
     assert {"tasks/training/fit.py", "tasks/features/definitions.py", "tasks/features/frame.py"} <= found["training"]
-    assert {"tasks/evaluation/gates.py", "tasks/statistics/metrics.py", "tasks/statistics/intervals.py"} <= found[
-        "evaluation"
-    ]
+    assert {
+        "tasks/evaluation/gates/q02_comparison.py",
+        "tasks/statistics/metrics.py",
+        "tasks/statistics/intervals.py",
+    } <= found["evaluation"]
     everything = set().union(*found.values())
     assert not [name for name in everything if name.endswith(("task.py", "page.py")) or "tracking" in name]
     assert not everything & {"tasks/records/data.py", "tasks/errors.py", "tasks/stores/lake/tables.py"}
@@ -143,7 +145,7 @@ def changed_by(checkout: Path, module: str, text: str) -> list[str]:
         ("tasks/features/definitions.py", ["training"]),
         ("tasks/training/fit.py", ["training"]),
         ("tasks/statistics/intervals.py", ["evaluation"]),
-        ("tasks/evaluation/gates.py", ["evaluation"]),
+        ("tasks/evaluation/gates/q01_quality.py", ["evaluation"]),
         ("tasks/training/task.py", []),
         ("tasks/evaluation/page.py", []),
         ("tasks/stores/lake/tables.py", []),
