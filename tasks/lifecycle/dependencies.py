@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
-from tasks.evaluation.gates.p01_compliance import data_age_violation
+from tasks.evaluation.data_age import data_age_violation
 from tasks.features.stored import missing_reason
 from tasks.provenance import fingerprints
 from tasks.records.data import TrainingSetRef

@@ -11,7 +11,7 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 
-from flows.deploy import deploy
+from flows.deploy import deploy as deploy_flow
 from tasks.records.decision import Promotion
 from tasks.stores.lake.schemas import AT, ERROR, LATENCY_MS, POSITION, PREDICT_MS, REQUEST, ROLE
 from tasks.stores.lake.tables import Lake
@@ -19,6 +19,7 @@ from tasks.stores.registry.tracking import Tracking
 from tasks.stores.state import candidates, rollouts
 from tasks.stores.state.audit import Audit
 from tasks.stores.state.rollouts import Rollout
+from tests.support.direct import deploy
 from tests.support.world import World
 
 
@@ -40,16 +41,17 @@ def another(world: World, name: str) -> int:
     return intent
 
 
-def deployed(name: str) -> Promotion:
-    found = deploy(name)
+def deployed(name: str, *, flow: bool = False) -> Promotion:
+    """What a release comes to; as a flow of Prefect, where its pages are read."""
+    found = deploy_flow(name) if flow else deploy(name)
     assert found is not None
     return found
 
 
-def begun(world: World, name: str) -> Rollout:
+def begun(world: World, name: str, *, flow: bool = False) -> Rollout:
     """The rollout of a version made anew."""
     another(world, name)
-    assert deployed(name).outcome == "rolling_out"
+    assert deployed(name, flow=flow).outcome == "rolling_out"
     return under_way(world, name)
 
 

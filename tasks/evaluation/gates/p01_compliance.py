@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Literal
 
 from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
+from tasks.evaluation.data_age import data_age_violation
 from tasks.evaluation.gates.base import Finding, Gate, GateInputs
 
 
@@ -56,13 +56,3 @@ def _violations(config: PipelineConfig, inputs: GateInputs) -> Sequence[str]:
 
 def _row_count_violation(rows: int, needed: int) -> str:
     return f"{rows} training rows, at least {needed} are required" if rows < needed else ""
-
-
-def data_age_violation(newest_event: datetime | None, now: datetime, max_days: float | None) -> str:
-    """Return the violation of the maximum age of the newest training row; empty if none."""
-    if max_days is None:
-        return ""
-    if newest_event is None:
-        return "the data's age is unknown: no event time"
-    age = (now - newest_event).total_seconds() / 86_400
-    return f"newest training row is {age:.1f} days old, at most {max_days:g} are allowed" if age > max_days else ""

@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from flows.approve import approve as approve_flow
-from flows.deploy import deploy
+from flows.deploy import deploy as deploy_flow
 from tasks.lifecycle.due import is_idle
 from tasks.lifecycle.up_to_date import undeployed
 from tasks.records.decision import Promotion
@@ -26,6 +26,7 @@ from tasks.stores.state.approvals import APPROVAL, ApprovalRequest, Approvals
 from tasks.stores.state.audit import MOVE_CHAMPION, Audit
 from tasks.stores.state.tokens import TokenStore
 from tests.support.command import Cli, Said, showing
+from tests.support.direct import deploy
 from tests.support.rollouts import page
 from tests.support.world import ROOT, World, trips
 
@@ -62,16 +63,17 @@ def another(world: World, name: str = NAME, by: str = "trainer") -> int:
     return intent
 
 
-def deployed(name: str = NAME, now: datetime | None = None) -> Promotion:
-    found = deploy(name, now)
+def deployed(name: str = NAME, now: datetime | None = None, *, flow: bool = False) -> Promotion:
+    """What a release comes to; as a flow of Prefect, where its pages are read."""
+    found = deploy_flow(name, now) if flow else deploy(name, now)
     assert found is not None
     return found
 
 
-def waiting(world: World, name: str = NAME, by: str = "trainer") -> int:
+def waiting(world: World, name: str = NAME, by: str = "trainer", *, flow: bool = False) -> int:
     """The number of a version that waits for a person, made anew."""
     another(world, name, by)
-    found = deployed(name)
+    found = deployed(name, flow=flow)
     assert found.outcome == "awaiting_approval"
     return found.version
 
@@ -122,7 +124,7 @@ def test_a_version_that_waits_is_told_everywhere_and_is_no_work(asked: World, cl
 
 def test_deploying_again_neither_asks_again_nor_makes_a_version(asked: World) -> None:
     before = events(asked), page(f"{NAME}-approval")
-    found = deployed()
+    found = deployed(flow=True)
     assert (found.outcome, found.version) == ("awaiting_approval", 1)
     assert (events(asked), page(f"{NAME}-approval")) == before
     assert len(Approvals(asked.settings).pending(NAME, datetime.now(UTC))) == 1
@@ -188,7 +190,7 @@ def test_a_second_answer_is_told_who_gave_the_first(asked: World, cli: Cli) -> N
 def test_a_rejected_version_leaves_the_champion(asked: World, cli: Cli) -> None:
     version = waiting(asked)
     assert cli("reject", f"{NAME}@{version}", "--reason", "odd | residuals").code == 0
-    found = deployed()
+    found = deployed(flow=True)
     assert (found.outcome, found.version, found.champion) == ("kept_champion", version, 1)
     assert asked.alias(NAME) == 1
     assert "rejected by tests" in found.reasons[0]
@@ -300,7 +302,7 @@ def with_token(cli: Cli, monkeypatch: pytest.MonkeyPatch, token: str) -> Callabl
 def test_with_four_eyes_another_person_has_to_prove_it(
     strict: World, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    version = waiting(strict, by="ana")
+    version = waiting(strict, by="ana", flow=True)
     address = f"{NAME}@{version}"
     assert "PERENNIAL_TOKEN" in page(f"{NAME}-approval")
     made = cli("token", "ana")
@@ -369,7 +371,7 @@ def killed_at(place: Any, name: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(place, name, die)
         with pytest.raises(Killed):
-            deploy(NAME)
+            deploy_flow(NAME)
 
 
 MOMENTS = {
@@ -451,6 +453,6 @@ def test_answering_is_fast_and_needs_no_server(asked: World) -> None:
 def test_without_the_rule_nobody_is_asked(asked: World) -> None:
     assert not asked.pipeline(NAME).approval.required
     another(asked)
-    found = deployed()
+    found = deployed(flow=True)
     assert (found.outcome, found.approval) == ("promoted", None)
     assert "A01" not in page(f"{NAME}-release")

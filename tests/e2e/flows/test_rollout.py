@@ -76,7 +76,7 @@ def exposed(world: World) -> tuple[int, Exposure | None] | None:
 
 # ------------------------------------------------------------------------------------------------ the story
 def test_a_version_that_passed_is_shown_first_and_the_champion_stays(calm: World, cli: Cli) -> None:
-    one = begun(calm, NAME)
+    one = begun(calm, NAME, flow=True)
     assert (one.version, one.champion, calm.alias(NAME)) == (2, 1, 1)
     found = exposed(calm)
     assert found == (2, one.exposure)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks.lifecycle.due import due, is_idle
-from tests.support.command import showing
+from tests.support.command import Cli, showing
 from tests.support.world import ROOT, World, trips
 
 NAME = "calm"
@@ -105,8 +105,16 @@ def test_a_changed_configuration_is_seen(calm: World, changes: dict[str, object]
     assert settled(calm)
 
 
-def test_before_the_first_run_there_is_something_to_do(calm: World) -> None:
-    assert not is_idle(calm.pipeline("untried"), calm.settings)
+def test_before_anything_has_landed_there_is_nothing_to_do_and_the_run_says_where_to_land_it(
+    calm: World, cli: Cli
+) -> None:
+    config = calm.pipeline("untried")
+    assert is_idle(config, calm.settings)
+    said = cli("run", "untried", "--json").json()
+    assert said["outcome"] == "nothing_to_do"
+    assert said["reasons"] == [f"nothing has landed in {calm.landing('untried')} yet"]
+    calm.land("untried", "a.csv", trips(0, 10, seed=1))
+    assert not is_idle(config, calm.settings)
 
 
 def test_a_candidate_that_waits_is_something_to_do(calm: World) -> None:
