@@ -28,8 +28,8 @@ demo: $(READY) ## watch a model live, on a simulated city
 
 # Half of a test's time is waiting for servers and processes, so three work at once on two cores, too. Each has one
 # thread for sums, or they would wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
-SYSTEM := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not postgres and not images'
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m 'not system'
+SYSTEM := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'system and not postgres and not images'
 
 test: $(READY) ## run the unit, integration and end-to-end tests
 	@$(PYTEST) tests/e2e tests/integration tests/unit
@@ -44,7 +44,7 @@ test-e2e: $(READY) ## run the tests of whole flows and commands
 	@$(PYTEST) tests/e2e
 
 test-system: $(READY) ## run `perennial up` as a whole, long runs on real data, kills and races
-	@$(SYSTEM) tests/system
+	@$(SYSTEM) tests/system tests/e2e tests/integration
 
 test-postgres: $(READY) ## run the tests of a team's installation, on PostgreSQL and Redis
 	@tests/system/postgres/install.sh
@@ -58,7 +58,7 @@ test-images: $(READY) ## build the container images and run a team's installatio
 coverage: $(READY) ## branch coverage of the tests and the system's tests together
 	@rm -f .coverage .coverage.*
 	@$(PYTEST) --cov --cov-report= tests/e2e tests/integration tests/unit
-	@$(SYSTEM) --cov --cov-append --cov-report= tests/system
+	@$(SYSTEM) --cov --cov-append --cov-report= tests/system tests/e2e tests/integration
 	@$(BIN)/coverage report --format=total --precision=2
 
 lint: $(READY) ## ruff, format check, import contracts, retired words

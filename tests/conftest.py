@@ -22,7 +22,7 @@ from tests.support.homes import Homes, copied_tables, shared_folder
 from tests.support.load_check import load_check_here
 from tests.support.serving.homes import Home, two_versions
 from tests.support.serving.running import Running, serving
-from tests.support.world import World, make_world
+from tests.support.world import ROOT, World, make_world
 
 os.environ.update(QUIET)
 for _name in [name for name in os.environ if name.startswith(("PERENNIAL_", "PREFECT_", "MLFLOW_TRACKING"))]:
@@ -142,3 +142,10 @@ def cli(server: str, capfd: pytest.CaptureFixture[str]) -> Cli:
         return Said(code if isinstance(code, int) else int(code is not None), out, err)
 
     return call
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of tests/system is a system's test."""
+    for item in items:
+        if (ROOT / "tests" / "system") in item.path.parents:
+            item.add_marker(pytest.mark.system)

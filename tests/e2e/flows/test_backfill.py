@@ -9,6 +9,7 @@ from tests.support.command import Cli
 from tests.support.world import NEVER_RETRAIN, World, trips
 
 
+@pytest.mark.system
 def test_names_are_taken_in_order_a_run_each_and_once(module_world: World, cli: Cli) -> None:
     module_world.pipeline("byname")
     land_days(module_world, "byname")
@@ -39,6 +40,7 @@ def test_a_range_of_time_takes_its_labels_along_also_once_the_observations_are_i
     assert cli(*words).json()["steps"] == []
 
 
+@pytest.mark.system
 def test_each_step_can_be_a_whole_life_and_a_failed_one_is_gone_on_with(module_world: World, cli: Cli) -> None:
     unfit = {"training": {"parameters": {"alpha": -1.0}}}  # scikit-learn refuses it when it fits
     module_world.pipeline("lives", {**NEVER_RETRAIN, **unfit})

@@ -101,6 +101,7 @@ def not_equal(said: Said) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in found["checks"] if one["outcome"] != "equal"}
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("address", [f"{NAME}@1", f"{NAME}@2", SEARCHED])
 def test_another_process_and_home_rebuild_it_equal(address: str, home: Path, server: str, tmp_path: Path) -> None:
     before = content(home)
@@ -369,6 +370,7 @@ def test_an_environment_that_can_not_be_made_is_told(
     assert "ended with 2: " in said.err
 
 
+@pytest.mark.system
 def test_the_program_of_then_proves_it_too(home: Path) -> None:
     words = [sys.executable, "-m", "tasks.training.rebuild", NAME, "1"]
     done = subprocess.run(words, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, check=False, timeout=100)

@@ -77,6 +77,7 @@ def identity(world: World) -> dict[str, Any]:
     }
 
 
+@pytest.mark.system
 def test_small_files_are_merged_and_later_it_is_told_what_was_freed(story: dict[str, Any]) -> None:
     first, merged, report = story["first"], story["merged"], story["report"]
     for table, files in (("observations", (3, 5, 0)), ("labels", (3, 5, 0)), ("batches", (6, 9, 0))):

@@ -119,6 +119,7 @@ def test_a_version_whose_sample_is_answered_otherwise_is_refused(pair: Home, own
         pair.point(2)
 
 
+@pytest.mark.system
 def test_it_serves_on_and_again_without_registry_and_lake(pair: Home, tmp_path: Path) -> None:
     log = tmp_path / "serving.log"
     away = pair.world.home.with_name("away")

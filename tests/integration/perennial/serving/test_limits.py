@@ -283,6 +283,7 @@ def test_told_to_end_it_answers_what_it_has_begun(pair: Home, tmp_path: Path) ->
         assert set(told) <= {200, 503}
 
 
+@pytest.mark.system
 def test_several_processes_share_a_socket_their_numbers_and_an_end(pair: Home, tmp_path: Path) -> None:
     with serving(
         pair.world.home, pair.world.configs, tmp_path / "serving.log", environment={"PERENNIAL_SERVE_WORKERS": "2"}

@@ -16,6 +16,7 @@ from tasks.stores.lake.tables import Lake
 from tests.support.validation.batches import Home, pipeline
 from tests.support.world import write
 
+pytestmark = pytest.mark.system
 HEADER = "id,place,at,x\n"
 LATEST = "{duplicate_key: keep_last}"
 WRITES = ("duplicates", "observations", "quarantine", "expectations", "batches")

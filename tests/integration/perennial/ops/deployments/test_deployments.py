@@ -342,6 +342,7 @@ def deploy(file: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.system
 def test_nothing_is_deployed_from_a_file_with_a_mistake(deployable: tuple[Path, SyncPrefectClient]) -> None:
     file, client = deployable
     wrong = file.with_name("wrong.yaml")
@@ -355,6 +356,7 @@ def test_nothing_is_deployed_from_a_file_with_a_mistake(deployable: tuple[Path, 
     assert ours(client) == []
 
 
+@pytest.mark.system
 def test_a_right_file_is_deployed_with_all_that_it_says(deployable: tuple[Path, SyncPrefectClient]) -> None:
     file, client = deployable
     done = deploy(file)
