@@ -30,6 +30,7 @@ def problems(config: PipelineConfig) -> Iterator[Problem]:
     yield from _features(config)
     yield from _split(config)
     yield from _evaluation(config)
+    yield from _named_columns(config)
     yield from _serving(config)
     if config.approval.four_eyes and not config.approval.required:
         yield Problem(("approval", "four_eyes"), "four eyes where no approval is required", "approval.required: true")
@@ -229,6 +230,14 @@ def _split(config: PipelineConfig) -> Iterator[Problem]:
         yield from unknown_column(config, ("split", "column"), split.column)
         if split.column == contract.target:
             yield Problem(("split", "column"), f"{split.column!r}, the target itself", "a column of the observations")
+
+
+def _named_columns(config: PipelineConfig) -> Iterator[Problem]:
+    """A name that is no column would ban, or leave out, nothing."""
+    for index, name in enumerate(config.compliance.banned_features):
+        yield from unknown_column(config, ("compliance", "banned_features", index), name)
+    for index, name in enumerate(config.monitoring.ignore):
+        yield from unknown_column(config, ("monitoring", "ignore", index), name)
 
 
 def _evaluation(config: PipelineConfig) -> Iterator[Problem]:

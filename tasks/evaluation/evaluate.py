@@ -69,6 +69,7 @@ def evaluate_candidate(
     comparable = champion is not None or context.champion_version is None
     incumbent = baseline if champion is None else champion
     rows = np.flatnonzero(holdout.unseen) if comparable else np.array([], dtype=np.int64)
+    rows, left_out = of_common_classes(holdout.truth, rows, candidate, incumbent)
     effects = compare_models(config, holdout, candidate, incumbent, rows)
     comparison = effects.get(config.evaluation.primary)
     metrics = compute_metrics(config.task, holdout.truth, candidate)
@@ -81,6 +82,7 @@ def evaluate_candidate(
             champion_version=context.champion_version,
             comparison=comparison,
             compared_rows=len(rows),
+            left_out_classes=left_out,
             probe_difference=probe_difference(),
             train_rows=context.train_rows,
             newest_event=context.newest_event,
@@ -101,6 +103,29 @@ def evaluate_candidate(
         effects=effects,
         answers=predictions_digest(candidate),
     )
+
+
+def of_common_classes(
+    truth: npt.NDArray[Any],
+    rows: npt.NDArray[np.int64],
+    candidate: ModelPredictions,
+    incumbent: ModelPredictions,
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Leave out rows of classes that only one of two models knows, and name these classes.
+
+    Args:
+        truth: True targets, shape (n_rows,).
+        rows: Positions of the rows to compare on.
+        candidate: The candidate's predictions.
+        incumbent: The incumbent's.
+    """
+    if not candidate.classes or not incumbent.classes:
+        return rows, ()
+    of_one = set(candidate.classes) ^ set(incumbent.classes)
+    if not of_one:
+        return rows, ()
+    alone = np.isin(truth[rows], np.asarray(sorted(of_one)))
+    return rows[~alone], tuple(str(name) for name in sorted(set(truth[rows][alone].tolist())))
 
 
 def compare_models(

@@ -6,7 +6,9 @@ import shutil
 from datetime import UTC, datetime
 
 from tasks.context import StageContext
+from tasks.features.page import RANDOM_SPLIT_OF_TIMED_ROWS
 from tasks.features.stored import REF_FILE, champion_columns
+from tasks.progress import say
 from tasks.records.base import Record, digest
 from tasks.records.data import DatasetRef, TrainingSetRef
 from tasks.records.model import ModelRef
@@ -47,6 +49,8 @@ def run_features(context: StageContext, inputs: FeaturesInputs) -> TrainingSetRe
     if config.labels is not None:
         labels = lake.read("labels", [ROW_ID, SEQ, config.contract.target], version=dataset.labels)
     assembled = assemble(config, lake.read("observations", columns, version=dataset.observations), labels)
+    if assembled.split.kind != "time" and config.contract.event_time is not None:
+        say(f"warning: {RANDOM_SPLIT_OF_TIMED_ROWS}")
     shutil.rmtree(folders, ignore_errors=True)  # the model lock is held: no other run reads an older training set
     staging.write(folder / "train.arrow", assembled.train)
     staging.write(folder / "holdout.arrow", assembled.holdout)

@@ -85,6 +85,7 @@ def _training(config: PipelineConfig) -> dict[str, JsonValue]:
     return {
         **_section(config, "features"),
         **_section(config, "training"),
+        "evaluation.primary": config.evaluation.primary,  # the baseline is the best constant for it
         "seed": config.seed,
         "task": config.task,
         **_columns(config, config.feature_columns),

@@ -15,7 +15,7 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.pipeline import Pipeline
 
-from configs.schema import PipelineConfig
+from configs.schema import CLASSIFICATION_METRICS, Metric, PipelineConfig
 from tasks.errors import DataRejectedError, UsageError
 from tasks.features.definitions import build_transformer, create_estimator
 from tasks.features.frame import feature_frame, target_values
@@ -58,7 +58,7 @@ def train(config: PipelineConfig, table: pa.Table, threads: int) -> TrainingResu
     unfitted = assemble(config, build_transformer(config.features, config.contract.event_time), estimator)
     with limit_threads(threads):
         model = fit(unfitted, frame, target)
-    return TrainingResult(model, fit_baseline(config.task, target), frame, target)
+    return TrainingResult(model, fit_baseline(config.evaluation.primary, target), frame, target)
 
 
 def assemble(config: PipelineConfig, transformer: Any, estimator: Any) -> Pipeline:
@@ -110,9 +110,16 @@ def fit(pipeline: Pipeline, features: pd.DataFrame, target: npt.NDArray[Any]) ->
         ) from error
 
 
-def fit_baseline(task: str, target: npt.NDArray[Any]) -> Any:
-    """Fit a dummy on the target alone: the mean, or the class shares."""
-    dummy = DummyRegressor(strategy="mean") if task == "regression" else DummyClassifier(strategy="prior")
+def fit_baseline(metric: Metric, target: npt.NDArray[Any]) -> Any:
+    """Fit a dummy on the target alone: the best constant for the metric.
+
+    That is the median for the mean absolute error, the mean for squared errors, and the class shares for a
+    classification.
+    """
+    if metric in CLASSIFICATION_METRICS:
+        dummy = DummyClassifier(strategy="prior")
+    else:
+        dummy = DummyRegressor(strategy="median" if metric == "mae" else "mean")
     return dummy.fit(np.zeros((len(target), 1)), target)
 
 

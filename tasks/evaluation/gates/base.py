@@ -66,6 +66,7 @@ class GateInputs:
         comparison: Improvement over the champion, or over the baseline before the first champion; None if too few
             rows were unseen by both, or the metric is undefined on them.
         compared_rows: Number of holdout rows that neither model has seen.
+        left_out_classes: Classes that only one of both models knows, whose rows are not compared.
         probe_difference: Difference of the predictions of the stored sample in a clean process; empty if none.
         train_rows: Number of training rows.
         newest_event: Event time of the newest training row.
@@ -84,6 +85,7 @@ class GateInputs:
     newest_event: datetime | None
     now: datetime
     lineage: dict[str, str]
+    left_out_classes: tuple[str, ...] = ()
     data: GateData | None = None
 
 

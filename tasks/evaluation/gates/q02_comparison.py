@@ -24,10 +24,14 @@ class ComparisonGate(Gate):
         incumbent = f"champion {inputs.champion_version}" if inputs.champion_version is not None else "the baseline"
         interval, rows = inputs.comparison, inputs.compared_rows
         evidence: dict[str, JsonValue] = {"rival": incumbent, "rows": rows, "metric": metric}
+        alone = ""
+        if inputs.left_out_classes:
+            evidence["left_out_classes"] = [*inputs.left_out_classes]
+            alone = f"; rows of classes that only one of both knows are left out: {', '.join(inputs.left_out_classes)}"
         if interval is None and rows >= rule.min_rows:
             return Finding("error", f"{metric} compared with {incumbent} is undefined on {rows} rows", evidence)
         if interval is None:
-            reason = f"{rows} holdout rows are unseen by both, {rule.min_rows} are required"
+            reason = f"{rows} holdout rows are unseen by both, {rule.min_rows} are required{alone}"
             return Finding("not_applicable", f"can't be compared with {incumbent}: {reason}", evidence)
         evidence |= {**interval.model_dump(), "mode": rule.mode, "margin": rule.margin}
         tolerated = 0.0 if inputs.champion_version is None else -rule.margin  # the baseline must be beaten
@@ -35,6 +39,6 @@ class ComparisonGate(Gate):
         better = "better" if interval.estimate >= 0 else "worse"
         reason = (
             f"{metric} {better} by {abs(interval.estimate):.4g} than {incumbent} on {rows} rows "
-            f"(improvement {interval.low:.4g} to {interval.high:.4g}, an interval above {needed:g} is required)"
+            f"(improvement {interval.low:.4g} to {interval.high:.4g}, an interval above {needed:g} is required){alone}"
         )
         return Finding("pass" if interval.low > needed else "fail", reason, evidence)

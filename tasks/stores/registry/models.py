@@ -142,12 +142,39 @@ def _refuse_unknown(unknown: set[str], where: str) -> None:
         )
 
 
+# Of these scikit-learn defines predict as the class of the greatest probability. No subclass is meant.
+_MOST_PROBABLE = frozenset(
+    f"sklearn.{name}"
+    for name in (
+        "DecisionTreeClassifier",
+        "DummyClassifier",
+        "ExtraTreesClassifier",
+        "GaussianNB",
+        "HistGradientBoostingClassifier",
+        "LogisticRegression",
+        "RandomForestClassifier",
+    )
+)
+
+
 def predict(model: Any, frame: pd.DataFrame) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
-    """Predictions, shape (n_rows,), and for a classifier that gives them, probabilities, shape (n_rows, n_classes)."""
-    if hasattr(model, "predict_proba") and hasattr(model, "classes_"):
-        probabilities = np.asarray(model.predict_proba(frame), dtype=np.float64)
+    """Predictions, shape (n_rows,), and for a classifier that gives them, probabilities, shape (n_rows, n_classes).
+
+    The class is that of the estimator's own `predict`: one with a tuned threshold does not take the most probable one.
+    """
+    if not (hasattr(model, "predict_proba") and hasattr(model, "classes_")):
+        return np.asarray(model.predict(frame)), None
+    probabilities = np.asarray(model.predict_proba(frame), dtype=np.float64)
+    if _takes_most_probable(model):
         return np.asarray(model.classes_)[probabilities.argmax(axis=1)], probabilities
-    return np.asarray(model.predict(frame)), None
+    return np.asarray(model.predict(frame)), probabilities
+
+
+def _takes_most_probable(model: Any) -> bool:
+    """Whether `predict` is known to be the class of the greatest probability, so that it need not be called, too."""
+    final = model[-1] if hasattr(model, "steps") else model
+    kind = type(final)
+    return f"{kind.__module__.split('.')[0]}.{kind.__qualname__}" in _MOST_PROBABLE
 
 
 def prediction_columns(model: Any, frame: pd.DataFrame) -> dict[str, pa.Array]:

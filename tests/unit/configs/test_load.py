@@ -225,6 +225,22 @@ MISTAKES = {
     "two columns of one name but for the case": Mistake(
         "    place:", "    ID:", 13, "contract.columns.ID", "'ID' beside 'id'", "differ by more than their case"
     ),
+    "a banned feature that is no column": Mistake(
+        "task: regression",
+        "task: regression\ncompliance: {banned_features: [place, prise]}",
+        5,
+        "compliance.banned_features[1]",
+        "'prise'",
+        "a column of contract.columns: id, at, place, price, amount",
+    ),
+    "an ignored column that is none": Mistake(
+        "task: regression",
+        "task: regression\nmonitoring: {ignore: [prise]}",
+        5,
+        "monitoring.ignore[0]",
+        "'prise'",
+        "a column of contract.columns",
+    ),
     "a column's name with a blank": Mistake(
         "    place:", "    pl ace:", 13, "contract.columns.pl ace", "'pl ace'", "pattern"
     ),

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import PipelineConfig
-from tasks.evaluation.evaluate import CandidateContext, evaluate_candidate
+from tasks.evaluation.evaluate import CandidateContext, evaluate_candidate, of_common_classes
 from tasks.evaluation.gates.base import Gate, GateInputs, Holdout
 from tasks.evaluation.gates.p01_compliance import ComplianceGate
 from tasks.evaluation.gates.q01_quality import QualityGate
 from tasks.evaluation.gates.q02_comparison import ComparisonGate
+from tasks.evaluation.gates.q05_baseline import BaselineGate
 from tasks.evaluation.gates.registry import evaluate_gates, gates
 from tasks.evaluation.gates.s01_servable import ServableGate
 from tasks.records.decision import GateResult, Interval, MetricSet, Verdict
@@ -88,7 +89,7 @@ def test_each_gate_has_a_code_a_title_and_a_question_and_gives_a_reason(gate: Ga
 
 
 def test_gates_are_found_by_their_folder_in_the_order_of_their_codes() -> None:
-    assert [gate.code for gate in gates()] == ["P01", "Q01", "Q02", "S01"]
+    assert [gate.code for gate in gates()] == ["P01", "Q01", "Q02", "Q05", "S01"]
     page = (ROOT / "docs" / "gates.md").read_text(encoding="utf-8")
     for gate in gates():
         assert f"| {gate.code} | {gate.question} |" in page
@@ -146,7 +147,44 @@ def test_all_broken_bounds_are_told() -> None:
     assert found.reason == "r2 is 0.6, at least 0.9 is required; mae is 1, at most 0.5 is allowed"
 
 
+# --- Q05 ---
+
+
+@pytest.mark.parametrize(("mine", "outcome"), [(0.81, "pass"), (0.82, "warn"), (3.0, "warn")])
+def test_a_candidate_that_beats_only_a_bad_champion_is_warned_of(mine: float, outcome: str) -> None:
+    facts = replace(
+        FACTS,
+        metrics=MetricSet(rows=80, values={"mae": mine}),
+        baseline=MetricSet(rows=80, values={"mae": 0.82}),
+        comparison=Interval(estimate=2.0, low=1.8, high=2.2, confidence=0.95),
+    )
+    found = BaselineGate().result(config(), facts)
+    assert (found.outcome, found.severity, found.blocks) == (outcome, "warn", False)
+    assert found.reason == f"mae {mine:.4g}, that of the best constant is 0.82, on 80 rows"
+
+
+def test_the_direction_of_the_metric_decides_what_beats_the_baseline() -> None:
+    better, constant = MetricSet(rows=80, values={"r2": 0.1}), MetricSet(rows=80, values={"r2": 0.0})
+    facts = replace(FACTS, metrics=better, baseline=constant)
+    assert BaselineGate().result(evaluated("r2"), facts).outcome == "pass"
+    facts = replace(facts, metrics=MetricSet(rows=80, values={}))
+    assert BaselineGate().result(evaluated("r2"), facts).outcome == "not_applicable"
+
+
 # --- Q02 ---
+
+
+def test_rows_of_classes_that_one_model_alone_knows_are_left_out_and_named() -> None:
+    truth = np.array(["bus", "tram", "rail", "bus", "monorail"])
+    old = ModelPredictions(truth, None, ("bus", "rail", "tram"))
+    new = ModelPredictions(truth, None, ("bus", "monorail", "rail"))
+    rows, classes = of_common_classes(truth, np.arange(5), new, old)
+    assert (rows.tolist(), classes) == ([0, 2, 3], ("monorail", "tram"))
+    rows, classes = of_common_classes(truth, np.array([0, 2]), new, old)
+    assert (rows.tolist(), classes) == ([0, 2], ())
+    found = comparison.result(config(), replace(FACTS, left_out_classes=("monorail", "tram")))
+    assert found.reason.endswith("; rows of classes that only one of both knows are left out: monorail, tram")
+    assert found.evidence["left_out_classes"] == ["monorail", "tram"]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +318,7 @@ def test_a_blocking_gate_that_is_not_sure_blocks(severity: Any, outcome: Any, bl
 
 
 def test_all_gates_are_asked() -> None:
-    assert [gate.code for gate in evaluate_gates(config(), FACTS)] == ["P01", "Q01", "Q02", "S01"]
+    assert [gate.code for gate in evaluate_gates(config(), FACTS)] == ["P01", "Q01", "Q02", "Q05", "S01"]
     assert {gate.outcome for gate in evaluate_gates(config(), FACTS)} == {"pass"}
 
 

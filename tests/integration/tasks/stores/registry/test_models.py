@@ -99,6 +99,21 @@ def test_a_pipeline_comes_back_and_answers_alike(make: Callable[[], Pipeline], t
         assert np.array_equal(point, model.predict(fresh))
 
 
+def test_the_class_is_that_of_the_estimator_s_own_predict() -> None:
+    from sklearn.metrics import recall_score
+    from sklearn.model_selection import TunedThresholdClassifierCV
+
+    rng = np.random.default_rng(0)
+    x = pd.DataFrame({"x": rng.normal(size=2_000)})
+    y = (rng.random(2_000) < 1 / (1 + np.exp(4 - 2 * x["x"]))).astype(int)
+    tuned = TunedThresholdClassifierCV(LogisticRegression(), scoring="balanced_accuracy").fit(x, y)
+    point, probabilities = models.predict(tuned, x)
+    assert np.array_equal(point, tuned.predict(x))
+    assert probabilities is not None
+    likeliest = np.asarray(tuned.classes_)[probabilities.argmax(axis=1)]
+    assert recall_score(y, point) > 2 * recall_score(y, likeliest)
+
+
 class Unknown(Ridge):
     """A type that nobody has looked at."""
 
