@@ -14,13 +14,19 @@ Mask = npt.NDArray[np.bool_]
 _SALT = 20260105
 
 
-def resolve_split(split: Split, times_us: npt.NDArray[np.int64] | None, event_time: str | None = None) -> SplitRecord:
+def resolve_split(
+    split: Split,
+    times_us: npt.NDArray[np.int64] | None,
+    event_time: str | None = None,
+    content: tuple[str, ...] = (),
+) -> SplitRecord:
     """Return the definite rule that selects the holdout.
 
     Args:
         split: The configured split.
         times_us: Event times of the labelled rows, shape (n_rows,), microseconds; needed for a time split.
         event_time: Name of the column that the times come from.
+        content: Where rows have no key: the columns whose content a random split goes by.
 
     Raises:
         ValueError: a time split without times.
@@ -31,8 +37,9 @@ def resolve_split(split: Split, times_us: npt.NDArray[np.int64] | None, event_ti
         position = min(int((1.0 - split.holdout) * times_us.size), times_us.size - 1)
         boundary = int(np.partition(times_us, position)[position])
         return SplitRecord(kind="time", holdout=split.holdout, column=event_time, boundary_us=boundary)
-    column = split.column if isinstance(split, GroupSplit) else None
-    return SplitRecord(kind=split.kind, holdout=split.holdout, column=column)
+    if isinstance(split, GroupSplit):
+        return SplitRecord(kind="group", holdout=split.holdout, column=split.column)
+    return SplitRecord(kind="random", holdout=split.holdout, content=content)
 
 
 def holdout_mask(

@@ -47,7 +47,7 @@ def assemble(config: PipelineConfig, observations: pa.Table, labels: pa.Table | 
         raise DataRejectedError(_no_label_message(config, observations.num_rows))
     table = _sorted(table, config.contract.event_time)
     times = event_times(table, config.contract.event_time)
-    split = resolve_split(config.split, times, config.contract.event_time)
+    split = resolve_split(config.split, times, config.contract.event_time, _content(config))
     mask = holdout_mask(split, times, split_hashes(table, split))
     train, holdout = table.filter(pa.array(~mask)), table.filter(pa.array(mask))
     _check_sides(config, train, holdout)
@@ -87,6 +87,9 @@ def split_hashes(table: pa.Table, split: SplitRecord) -> npt.NDArray[np.int64] |
     """Return the hashes of a split, shape (n_rows,); None for a time split or a missing column."""
     if split.kind == "time":
         return None
+    if split.kind == "random" and split.content:
+        known = set(split.content) <= set(table.column_names)
+        return row_hash(table, list(split.content)) if known else None
     if split.kind == "random":
         return np.asarray(table.column(ROW_ID).to_numpy())
     if split.column is None or split.column not in table.column_names:
@@ -103,6 +106,13 @@ def resample_units(config: PipelineConfig, table: pa.Table) -> npt.NDArray[np.in
     if unit == "group" and isinstance(config.split, GroupSplit):
         return row_hash(table, [config.split.column])
     return None
+
+
+def _content(config: PipelineConfig) -> tuple[str, ...]:
+    """The columns that tell rows apart where there is no key: a row that is delivered again is on the same side."""
+    if config.contract.key:
+        return ()
+    return (*sorted({*config.training_columns} - {config.contract.target}), TARGET)
 
 
 def _sorted(table: pa.Table, event_time: str | None) -> pa.Table:

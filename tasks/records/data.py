@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
@@ -165,12 +165,14 @@ class SplitRecord(Record):
     Attributes:
         column: The column that the split goes by: the event time or the group; None for a random split.
         boundary_us: For a time split, the event time (microseconds since 1970, UTC) from which rows are held out.
+        content: For a random split where the contract has no key: the columns whose content tells rows apart.
     """
 
     kind: Literal["time", "random", "group"]
     holdout: float
     column: str | None = None
     boundary_us: int | None = None
+    content: tuple[str, ...] = ()
 
 
 class TrainingSetRef(StoredRecord):
@@ -179,6 +181,8 @@ class TrainingSetRef(StoredRecord):
     Attributes:
         digest: Identity: digest of the data's and of all else that it was made by, but not of where it lies.
     """
+
+    schema_number: ClassVar[int] = 2
 
     digest: str
     dataset: DatasetRef

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
@@ -98,6 +98,8 @@ class Candidate(StoredRecord):
         evaluation: Fingerprint of its evaluation: evaluated anew under other gates, it is another candidate.
         recipes: Digest of all that each stage depended on but its inputs, by the stage.
     """
+
+    schema_number: ClassVar[int] = 2
 
     model: ModelRef
     verdict: Verdict

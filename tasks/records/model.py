@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
 
 from configs.contract import Column
 from tasks.records.base import StoredRecord
@@ -22,6 +23,8 @@ class ModelRef(StoredRecord):
         observations, labels: Versions of the Delta tables that it was trained on. Models of before that was noted have
             no version of `observations`.
     """
+
+    schema_number: ClassVar[int] = 2
 
     pipeline: str
     run_id: str

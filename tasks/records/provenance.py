@@ -105,6 +105,8 @@ class Provenance(StoredRecord):
         fitted: Digest of the fitted object, see `tasks.stores.registry.fitted`.
     """
 
+    schema_number: ClassVar[int] = 2
+
     pipeline: str
     config: dict[str, JsonValue]
     dataset: DatasetRef

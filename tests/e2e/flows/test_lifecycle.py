@@ -70,7 +70,9 @@ def test_the_first_model_beats_the_baseline_and_is_champion(story: Story) -> Non
     assert (first.outcome, first.version, first.champion) == ("promoted", 1, 1)
     assert first.metrics["mae"] < first.baseline["mae"]
     assert [stage.name for stage in first.stages][-1] == "release"
-    assert {gate.code: gate.outcome for gate in first.gates} == dict.fromkeys(["P01", "Q01", "Q02", "Q05", "S01"], "pass")
+    assert {gate.code: gate.outcome for gate in first.gates} == dict.fromkeys(
+        ["P01", "Q01", "Q02", "Q05", "S01"], "pass"
+    )
 
 
 def test_a_second_run_does_nothing_and_doubles_nothing(story: Story) -> None:

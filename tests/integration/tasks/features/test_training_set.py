@@ -194,6 +194,18 @@ def test_a_row_held_out_stays_held_out_as_data_grow() -> None:
     assert before == after & set(spread[:200])
 
 
+def test_without_a_key_a_row_that_is_delivered_again_stays_on_its_side() -> None:
+    keyless = config(split={"kind": "random", "holdout": 0.5}, contract={**BASE["contract"], "key": ()})
+    first = [row(number) for number in range(200)]
+    second = [row(number, **{ROW_ID: 1_000 + number, SEQ: 2}) for number in range(300)]  # all of it, and a hundred more
+    made = assemble(keyless, observed([*first, *second]), None)
+    sides = [{(one["x"], one["at"], one[TARGET]) for one in side.to_pylist()} for side in (made.train, made.holdout)]
+    assert not sides[0] & sides[1]
+    assert 100 < len(sides[1]) < 200
+    assert set(made.split.content) == {"x", "at", TARGET}
+    assert assemble(RANDOM, observed(first), None).split.content == (), "rows with a key go by it"
+
+
 def test_no_row_is_lost_or_doubled() -> None:
     observations = observed([row(number) for number in range(60)]).drop_columns(["y"])
     labels = labelled(
