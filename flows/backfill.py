@@ -1,4 +1,4 @@
-"""A range of what landed is taken in, in order, a sub-run for each step. Stopped, it goes on where it was."""
+"""A range of landed files is ingested in order, a sub-run for each step. Stopped, a run goes on where it was."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ def backfill(
     end: datetime | None = None,
     each: Literal["lifecycle", "ingest"] = "lifecycle",
 ) -> State[BackfillReport]:
-    """Take in landed files in order, a sub-run each; those that came in before are passed over.
+    """Ingest landed files in order, a sub-run each; those that were ingested before are passed over.
 
     Files whose names have the same numbers (a day's observations and its labels) are one step.
 
     Args:
         pipeline: The pipeline's name.
         first: Name of the first file; names are ordered by the numbers in them.
-        last: Name of the last file, which is taken in, too.
+        last: Name of the last file, which is ingested, too.
         start: Begin of a range of event time, instead of names; UTC where it has no zone.
-        end: Its end, which is not taken in.
+        end: Its end, which is not included.
         each: What is run for each step: the whole `lifecycle`, or `ingest` alone.
     """
     if (first or last) and (start or end):

@@ -1,4 +1,4 @@
-"""What quarantine holds is given back to be validated anew, or given up."""
+"""Entries of quarantine are readmitted, or dropped."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def readmit(
     of: str | None = None,
     now: datetime | None = None,
 ) -> ReadmitReport:
-    """Give entries back to be validated by the present contract, as they are or as a person repaired them.
+    """Readmit entries: validate them by the present contract, as they are or as a person repaired them.
 
     Args:
         pipeline: The pipeline's name.
@@ -70,7 +70,7 @@ def readmit(
                     handed = prepare_readmission(config, settings, request, before, moment)
                     break
                 before = before or selected_keys(config, settings, request)
-            say(f"{len(earlier)} files given back earlier are taken in first")
+            say(f"{len(earlier)} files that were readmitted earlier are ingested first")
             ingest(pipeline, moment, tuple(earlier))
         else:
             raise PerennialError(f"{pipeline}: other readmissions go on. Try again once they have ended.")
@@ -96,7 +96,7 @@ def _report(config: PipelineConfig, settings: Settings, handed: Readmission) -> 
 
 @flow(name="drop", flow_run_name="drop-{pipeline}")
 def drop(pipeline: str, selection: Selection, expected: int, why: str = "", now: datetime | None = None) -> OpenEntries:
-    """Give entries up: noted, audited, and their values deleted from quarantine.
+    """Drop entries: recorded in the audit, and their values deleted from quarantine.
 
     Args:
         pipeline: The pipeline's name.

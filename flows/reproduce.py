@@ -18,7 +18,7 @@ _SECONDS = 6 * 3600.0
 
 @flow(name="reproduce", flow_run_name="reproduce-{pipeline}")
 def reproduce(pipeline: str, version: int | None = None, in_place_env: bool = False) -> Reproduction:
-    """Rebuild a version from its lineage, and tell whether it is equal or what differs.
+    """Rebuild a version from its lineage, and report whether it is equal or what differs.
 
     Where only code or packages are others than then, those of then are made in a folder of their own, from the commit
     and its lock, and the version is rebuilt there.

@@ -76,5 +76,5 @@ def _notes(refer: list[Reference]) -> list[str]:
     """Why a table is kept whole."""
     found = {table: unknown_versions(refer, table) for table in ("observations", "labels")}
     return [
-        f"all of {table} is kept: {', '.join(who)} does not tell its version" for table, who in found.items() if who
+        f"all of {table} is kept: {', '.join(who)} does not record its version" for table, who in found.items() if who
     ]

@@ -26,7 +26,7 @@ def history(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Markdown, for a pull request.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
-    """Tell what changed from version to version, its effect on each metric, and its cost."""
+    """Show what changed from version to version, its effect on each metric, and its cost."""
     if as_markdown and as_json:
         raise UsageError("--markdown and --json exclude each other.")
     from flows.context import open_pipeline

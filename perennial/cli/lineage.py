@@ -28,7 +28,7 @@ def lineage(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
-    """Tell what a version is made of, from its files on, how it was evaluated, and what came of it."""
+    """Show the lineage of a version: its files, how it was evaluated, and its predictions."""
     from flows.context import open_pipeline
     from perennial.reporting.lineage.read import read
     from perennial.reporting.lineage.text import text

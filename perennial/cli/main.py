@@ -67,7 +67,8 @@ class Forced(Enum):
 def run(
     name: Name,
     start_from: Annotated[
-        StartFrom, typer.Option("--from", help="The first stage; what those before it gave last is taken as it is.")
+        StartFrom,
+        typer.Option("--from", help="The first stage; the newest results of those before it are used as they are."),
     ] = "ingestion",
     until: Annotated[StageName, typer.Option("--until", help="The last stage.")] = "release",
     force: Annotated[
@@ -76,7 +77,7 @@ def run(
     as_json: AsJson = False,
     now: Now = None,
 ) -> None:
-    """Take in what landed, and train, evaluate and promote if it is due. Stages on which nothing changed are reused."""
+    """Ingest what landed; train, evaluate and promote if a model is due. Stages on which nothing changed are reused."""
     from flows.context import open_pipeline
     from tasks.lifecycle.due import is_idle
 
@@ -158,7 +159,7 @@ def report(
     plots: Annotated[Path | None, typer.Option(help="Draw plots into this folder, and link them.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell of a candidate: its metrics beside the champion's and the baseline's, gates, outcome and data."""
+    """Show a candidate: its metrics beside the champion's and the baseline's, gates, outcome and data."""
     if as_markdown and as_json:
         raise typer.BadParameter("--markdown and --json exclude each other")
     from flows.context import open_pipeline

@@ -21,7 +21,7 @@ def plan(
         ),
     ] = None,
 ) -> None:
-    """Tell what `perennial run` would do, stage by stage, and why. Nothing is run."""
+    """Show what `perennial run` would do, stage by stage, and why. Nothing is run."""
     from flows.context import open_pipeline
     from tasks.lifecycle.plan import plan as make
     from tasks.stores.runtime import clock

@@ -1,4 +1,4 @@
-"""The commands `perennial quarantine`: what was refused is listed, shown, exported, given back, given up."""
+"""The commands `perennial quarantine`: rejected rows and files are listed, shown, exported, readmitted, dropped."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def show(
     entry: Annotated[str, typer.Argument(help="An entry's id.", show_default=False)],
     as_json: _AsJson = False,
 ) -> None:
-    """Show everything about one entry: where it was, why it was refused, its cells, what became of it."""
+    """Show everything about one entry: where it was, why it was rejected, its cells, what became of it."""
     from tasks.quarantine.show import entry_detail
 
     config, settings, found, _ = _open(name, Selection())
@@ -93,7 +93,7 @@ def export(
     feed: _Feed = None,
     as_json: _AsJson = False,
 ) -> None:
-    """Write refused rows to a file, to be repaired and readmitted."""
+    """Write rejected rows to a file, to be repaired and readmitted."""
     from tasks.quarantine.export import describe_export
     from tasks.quarantine.export import export as write
 
@@ -118,7 +118,7 @@ def readmit(
     of: Annotated[str | None, typer.Option(help="The refused file that --file stands for: its id.")] = None,
     as_json: _AsJson = False,
 ) -> None:
-    """Give entries back, to be validated by the contract as it is now; or a file in which a person repaired them."""
+    """Readmit entries: validate them by the present contract; or a file in which a person repaired them."""
     from flows.context import open_pipeline
     from perennial.ops.session import prefect_session
     from tasks.progress import reporting
@@ -148,7 +148,7 @@ def drop(
     why: Annotated[str, typer.Option(help="Why, for whoever asks later.")] = "",
     as_json: _AsJson = False,
 ) -> None:
-    """Give entries up: that they were, and why, is kept; their values are deleted."""
+    """Drop entries: what they were, and why, is kept; their values are deleted."""
     from perennial.ops.session import prefect_session
     from tasks.progress import reporting
 

@@ -129,9 +129,7 @@ def detail(one: PipelineHistory) -> str:
     for title, rows in (("files", _files(one)), ("candidates", _candidates(one)), ("champions", _champions(one))):
         parts += [title, table(rows) if len(rows) > 1 else "none yet", ""]
     if one.quarantine.entries:
-        message = (
-            f"quarantine: {one.quarantine.description} wait; `perennial quarantine list {one.pipeline}` tells of them"
-        )
+        message = f"quarantine: {one.quarantine.description} wait; see `perennial quarantine list {one.pipeline}`"
         parts += [message, ""]
     parts += _rollouts(one)
     if one.pending_messages:

@@ -26,7 +26,7 @@ def reproduce(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
-    """Rebuild a version from its lineage, and tell whether it is equal or what differs. Exit code 0: all is equal."""
+    """Rebuild a version from its lineage, and report whether it is equal or what differs. Exit code 0: all is equal."""
     from flows.context import open_home
     from perennial.ops.session import prefect_session
     from tasks.progress import reporting

@@ -39,7 +39,7 @@ def _live(name: str | None, at: str, as_json: bool) -> None:
     from tasks.stores.state.audit import Audit
 
     if name is None:
-        raise UsageError("--at tells of one pipeline: say which, as in `perennial status NAME --at 2026-03-01T12:00`.")
+        raise UsageError("--at is for one pipeline: name it, as in `perennial status NAME --at 2026-03-01T12:00`.")
     now = datetime.now(UTC)
     parse_time(at, datetime.max.replace(tzinfo=UTC))  # a wrong one is reported before anything is opened
     config, settings = open_pipeline(name)

@@ -18,7 +18,7 @@ _Moment = Annotated[
 ]
 
 deployments = typer.Typer(
-    no_args_is_help=True, help="Check prefect.yaml, add a pipeline to it, tell failures to a webhook."
+    no_args_is_help=True, help="Check prefect.yaml, add a pipeline to it, report failures to a webhook."
 )
 
 
@@ -48,7 +48,7 @@ def worker() -> None:
 
 
 def watch() -> None:
-    """Watch the landing places and tell Prefect of what lands. `perennial up` has one."""
+    """Watch the landing folders, and send Prefect an event of what lands. `perennial up` has one."""
     from perennial.ops.sensor.main import main
 
     main()
@@ -56,7 +56,7 @@ def watch() -> None:
 
 @deployments.command()
 def check() -> None:
-    """Tell every mistake in prefect.yaml with its line."""
+    """List every error in prefect.yaml with its line."""
     from perennial.ops.deployments.check import FILE, MistakeError, mistakes
 
     file = load_settings().deployments or FILE
@@ -84,7 +84,7 @@ def add(name: Annotated[str, typer.Argument(help="The pipeline's name.", show_de
 
 @deployments.command()
 def notify() -> None:
-    """Tell failures, and what waits for a person, to the webhook of PERENNIAL_NOTIFY_URL. `perennial up` does so."""
+    """Report failures, and what waits for a person, to the webhook of PERENNIAL_NOTIFY_URL. `perennial up` does so."""
     from perennial.ops.deployments.notify import ensure
 
     ensure(load_settings())
@@ -94,7 +94,7 @@ def notify() -> None:
 def backfill(
     name: Annotated[str, typer.Argument(help="The pipeline's name.", show_default=False)],
     first: Annotated[str | None, typer.Option(help="Name of the first file; the numbers in names order them.")] = None,
-    last: Annotated[str | None, typer.Option(help="Name of the last file, taken in, too.")] = None,
+    last: Annotated[str | None, typer.Option(help="Name of the last file, which is ingested, too.")] = None,
     start: _Moment = None,
     end: _Moment = None,
     each: Annotated[
@@ -102,7 +102,7 @@ def backfill(
     ] = "lifecycle",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
-    """Take in landed files in order, a sub-run for each. Stopped or failed, the same command goes on."""
+    """Ingest landed files in order, a sub-run for each. Stopped or failed, the same command goes on."""
     from flows.context import open_pipeline
     from perennial.ops.session import prefect_session
     from tasks.progress import reporting

@@ -14,7 +14,7 @@ from tasks.upkeep.report import HEADER, UpkeepReport, headline, reasons, rows
 
 def upkeep(
     name: Annotated[str | None, typer.Argument(help="A pipeline; left out, all.", show_default=False)] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be freed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report what would be freed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
     now: Annotated[
         datetime | None,

@@ -140,7 +140,7 @@ def evaluation(one: Lineage) -> Facts:
         found.append(("improvement", f"{verdict.primary} {gain.estimate:.4g} ({sure})"))
     more = len(one.evaluations) - 1
     if more:
-        found.append(("evaluated again", f"{count(more, 'other time')}; --json tells of each"))
+        found.append(("evaluated again", f"{count(more, 'other time')}; --json lists each"))
     if one.approval:
         found.append(("approval", f"asked {format_time(one.approval.requested_at)}; {one.approval_told}"))
     return found

@@ -44,7 +44,7 @@ def graph(one: Lineage) -> Graph:
         nodes += part
         edges += part_edges
     approval = ("approval",) if one.approval else ()
-    heads = ("files", "taken in", "tables", "made of", "model", "verdict", *approval, "champion", "usage")
+    heads = ("files", "ingested", "tables", "made of", "model", "verdict", *approval, "champion", "usage")
     known = {node.key for node in nodes}
     return Graph(tuple(nodes), tuple(way for way in edges if known.issuperset(way)), heads)
 
@@ -69,7 +69,7 @@ def _file_columns(one: Lineage) -> _Part:
     if one.refused:
         reasons = tuple(dict.fromkeys(reason for each in one.refused for reason in each.reasons))
         nodes.append(Node("refused", 0, "bad", count(len(one.refused), "refused file"), reasons[:2], "refused"))
-        rows = f"{sum(each.rows for each in one.refused)} rows not taken in"
+        rows = f"{sum(each.rows for each in one.refused)} rows not ingested"
         nodes.append(Node("quarantine", 1, "bad", "quarantine", (rows,), "refused"))
         edges.append(("refused", "quarantine"))
     nodes += [

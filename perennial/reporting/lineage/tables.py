@@ -10,8 +10,8 @@ from perennial.reporting.lineage.records import Lineage
 from tasks.records.data import BatchRecord
 
 Rows = list[tuple[str, ...]]
-FILES = ("file", "rows", "event time", "taken in (UTC)", "sha256")
-REJECTED = ("refused file", "taken in (UTC)", "reason")
+FILES = ("file", "rows", "event time", "ingested (UTC)", "sha256")
+REJECTED = ("rejected file", "ingested (UTC)", "reason")
 STAGES = ("stage", "as of (UTC)", "seconds", "CPU s", "MiB", "fingerprint", "flow run")
 GATES = ("gate", "outcome", "reason")
 CHAMPION_PERIODS = ("since (UTC)", "until (UTC)", "by", "why")

@@ -15,7 +15,7 @@ class ComparisonGate(Gate):
     title = "against the champion"
     question = (
         "Is the candidate better than the champion (or not worse), on the same rows, unseen by both, by a paired "
-        "bootstrap interval? The first model must beat a dummy baseline."
+        "bootstrap interval? The first model must beat the best constant prediction."
     )
 
     def evaluate(self, config: PipelineConfig, inputs: GateInputs) -> Finding:
