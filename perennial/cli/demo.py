@@ -74,7 +74,7 @@ def play() -> None:
         _score(demo)
         _real(demo)
     message.print()
-    head = ("what happened", "outcome", "champion", "candidate", "champion before", "rows in", "refused", "drift")
+    head = ("what happened", "outcome", "champion", "candidate", "champion before", "rows in", "rejected", "drift")
     sys.stdout.write(table([head, *demo.rows]) + "\n" + _where(settings, time.monotonic() - started))
 
 

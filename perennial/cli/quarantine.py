@@ -18,12 +18,12 @@ from tasks.quarantine.select import EntryFilter, Selection
 from tasks.records.data import Feed
 from tasks.stores.settings import Settings
 
-quarantine = typer.Typer(no_args_is_help=True, help="What was refused: list, show, export, readmit, drop.")
+quarantine = typer.Typer(no_args_is_help=True, help="Rejected rows and files: list, show, export, readmit, drop.")
 
 _Name = Annotated[str, typer.Argument(help="The pipeline's name.", show_default=False)]
 _Ids = Annotated[list[str] | None, typer.Argument(help="Ids of entries; all that fit, left out.", show_default=False)]
 _Batch = Annotated[str | None, typer.Option(help="Only of this batch: its id, or how that begins.")]
-_Expectation = Annotated[str | None, typer.Option(help="Only refused by an expectation with this text in its name.")]
+_Expectation = Annotated[str | None, typer.Option(help="Only rejected by an expectation with this text in its name.")]
 _File = Annotated[str | None, typer.Option("--file", help="Only of files that this glob matches.")]
 _Feed = Annotated[Feed | None, typer.Option(help="Only of this feed.")]
 _AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -115,7 +115,7 @@ def readmit(
     repaired: Annotated[
         Path | None, typer.Option("--file", help="A repaired file: an export with repaired cells, or one with --of.")
     ] = None,
-    of: Annotated[str | None, typer.Option(help="The refused file that --file stands for: its id.")] = None,
+    of: Annotated[str | None, typer.Option(help="The rejected file that --file stands for: its id.")] = None,
     as_json: _AsJson = False,
 ) -> None:
     """Readmit entries: validate them by the present contract; or a file in which a person repaired them."""
@@ -181,7 +181,7 @@ def _open(name: str, wanted: Selection) -> tuple[PipelineConfig, Settings, Quara
 
 def _check(repaired: Path | None, of: str | None, wanted: Selection) -> None:
     if repaired is None and of is not None:
-        raise UsageError("--of says which refused file --file stands for: give --file, too.")
+        raise UsageError("--of says which rejected file --file stands for: give --file, too.")
     if repaired is None:
         return
     if not wanted.everything:

@@ -75,9 +75,9 @@ def _facts(report: PipelineCandidateReport, candidate: CandidateReport) -> list[
     drift = (
         "not checked yet" if report.drift is None else f"{report.drift.state}, {cell('; '.join(report.drift.reasons))}"
     )
-    rejected = [f"Refused: {cell(one)}" for one in candidate.data.refused[:_MOST_NAMED]]
+    rejected = [f"Rejected: {cell(one)}" for one in candidate.data.refused[:_MOST_NAMED]]
     if len(candidate.data.refused) > _MOST_NAMED:
-        rejected.append(f"Refused: {len(candidate.data.refused) - _MOST_NAMED} more files")
+        rejected.append(f"Rejected: {len(candidate.data.refused) - _MOST_NAMED} more files")
     return [
         f"Evaluated {candidate.at:%Y-%m-%d %H:%M} UTC{reason}",
         f"Champion now: {champion}",

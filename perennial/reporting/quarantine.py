@@ -99,8 +99,8 @@ def detail(one: EntryDetail) -> str:
         facts += [("feed", entry.feed), ("expectation", entry.expectation), ("reason", entry.reason)]
         facts += [("key", json.dumps(entry.key, ensure_ascii=False))] if entry.key else []
         facts += [("was", one.was)] if one.was else []
-        again = f", and refused again as {one.again}" if one.again else ""
-        facts += [("refused", f"{entry.at:{_TIME_FORMAT}} UTC"), ("state", f"{entry.became or entry.state}{again}")]
+        again = f", and rejected again as {one.again}" if one.again else ""
+        facts += [("rejected", f"{entry.at:{_TIME_FORMAT}} UTC"), ("state", f"{entry.became or entry.state}{again}")]
     elif one.resolved is not None:
         facts += [
             ("state", f"{one.resolved.description}, {one.resolved.at:{_TIME_FORMAT}} UTC; its values are deleted")
@@ -124,7 +124,7 @@ def readmitted(report: ReadmitReport) -> str:
     counts = report.counts
     words: dict[OutcomeKind, str] = {
         "accepted": "accepted",
-        "refused": "refused again",
+        "refused": "rejected again",
         "duplicate": "duplicates",
         "waits": "still waiting",
     }

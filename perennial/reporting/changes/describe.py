@@ -89,7 +89,7 @@ def _data(data: DataChange) -> Iterator[str]:
         yield f"{data_line(data)}{times}; {sizes}"
         yield _named([one.path for one in data.files])
     if data.refused:
-        yield f"{_count(len(data.refused), 'file')} refused: {_named(data.refused, '; ')}"
+        yield f"{_count(len(data.refused), 'file')} rejected: {_named(data.refused, '; ')}"
 
 
 def data_line(data: DataChange) -> str:

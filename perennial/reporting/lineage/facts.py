@@ -48,7 +48,7 @@ def data(one: Lineage) -> Facts:
     quarantined = sum(batch.quarantined for batch in one.accepted)
     if quarantined:
         found.append(("quarantined", f"{quarantined} rows of these files"))
-    found.append(("refused", f"{count(len(one.refused), 'file')} until it was evaluated"))
+    found.append(("rejected", f"{count(len(one.refused), 'file')} until it was evaluated"))
     return found
 
 

@@ -68,7 +68,7 @@ def _file_columns(one: Lineage) -> _Part:
                     edges.append((key, batch))
     if one.refused:
         reasons = tuple(dict.fromkeys(reason for each in one.refused for reason in each.reasons))
-        nodes.append(Node("refused", 0, "bad", count(len(one.refused), "refused file"), reasons[:2], "refused"))
+        nodes.append(Node("refused", 0, "bad", count(len(one.refused), "rejected file"), reasons[:2], "refused"))
         rows = f"{sum(each.rows for each in one.refused)} rows not ingested"
         nodes.append(Node("quarantine", 1, "bad", "quarantine", (rows,), "refused"))
         edges.append(("refused", "quarantine"))

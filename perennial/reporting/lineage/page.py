@@ -58,7 +58,7 @@ def _sections(one: Lineage) -> Iterator[str]:
     accepted = _table(tables.FILES, tables.files(one.accepted), numbers={1}, digest=4)
     yield _section("data", "Data", _facts(facts.data(one)), accepted, wide=True)
     if one.refused:
-        yield _section("refused", "Refused files", _table(tables.REJECTED, tables.rejected(one)), wide=True)
+        yield _section("refused", "Rejected files", _table(tables.REJECTED, tables.rejected(one)), wide=True)
     yield _section("model", "Model", _facts(facts.model(one)))
     yield _section(
         "verdict", "Verdict", _facts(facts.evaluation(one)), _table(metrics[0], metrics[1:], numbers={1, 2, 3})

@@ -37,7 +37,7 @@ def _sections(one: Lineage) -> Iterator[tuple[str, list[str]]]:
         [line for each in one.problems for line in _wrapped("  ", f"{each.place}: {each.message}")],
     )
     yield "data", [*_facts(facts.data(one)), *_table(tables.FILES, _short_ends(tables.files(one.accepted)))]
-    yield "refused files", _table(tables.REJECTED, tables.rejected(one))
+    yield "rejected files", _table(tables.REJECTED, tables.rejected(one))
     yield "model", _facts(facts.model(one))
     yield "configuration", _yaml(facts.config_summary(one))
     yield "code", [*_facts(facts.code(one)), *_table(("module", "digest"), _short_ends([*one.code.items()]))]
