@@ -404,6 +404,7 @@ def test_a_right_file_is_deployed_with_all_that_it_says(deployable: tuple[Path, 
 
 
 # ------------------------------------------------------------------------------------------------ what `up` sends
+@pytest.mark.system
 def test_only_what_changed_is_sent_and_what_prefect_deploy_sends(deployable: tuple[Path, SyncPrefectClient]) -> None:
     file, client = deployable
     before = {one.id: sent(client, one) for one in ours(client)}
