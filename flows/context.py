@@ -41,6 +41,7 @@ def stage_context(pipeline: str, now: datetime | None = None, *, tables: bool = 
     """
     outer = _outer.get()
     if outer is not None and outer.pipeline == pipeline:
+        _register_process(outer.settings)  # the sweep marks what a dead process left, sub-flows too
         yield replace(outer, now=clock(now), flow_run=_flow_run()[0])
         return
     config, settings = open_pipeline(pipeline)

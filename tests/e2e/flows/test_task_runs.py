@@ -20,7 +20,7 @@ class Runs:
 
     def __init__(self, world: World, api: str) -> None:
         self.world, self.api = world, api
-        self.artifacts: set[str] = set()
+        self.known: set[str] = set()
 
     def run(self) -> dict[str, list[str]]:
         """Run it; per flow, the task runs in their order with the names of their states, and new artifacts."""
@@ -28,8 +28,8 @@ class Runs:
         self.world.flow(NAME)
         found = {flow: self._task_runs(flow) for flow in ("lifecycle", "ingest", "score", "monitor", "train", "deploy")}
         keys = sorted({str(one["key"]) for one in self._artifacts() if one["id"] not in before})
-        newest = {one["flow"]: one["tasks"] for one in found.values() if one["id"] not in self.artifacts}
-        self.artifacts |= {str(one["id"]) for one in found.values()}
+        newest = {one["flow"]: one["tasks"] for one in found.values() if one["id"] not in self.known}
+        self.known |= {str(one["id"]) for one in found.values()}
         return {**newest, "artifacts": [key.removeprefix("shown-runs-") for key in keys]}
 
     def _task_runs(self, flow: str) -> dict[str, Any]:
@@ -88,6 +88,13 @@ def test_a_first_run_shows_every_stage(runs: Runs) -> None:
 
 
 MONITORED = ["ingest-0 Completed", "score-0 Completed", "drift-so-far Completed", "performance-so-far Completed"]
+
+
+def test_this_process_answers_for_each_flow_run_so_that_the_sweep_marks_what_it_leaves(runs: Runs) -> None:
+    registered = {path.name for path in (runs.world.settings.state / "runs").glob("[0-9a-f]*")}
+    ids = {key for key in runs.known if key}
+    assert len(ids) == 4, "lifecycle, ingest, train and deploy"
+    assert ids <= registered
 
 
 def test_a_run_without_a_change_looks_and_decides(runs: Runs) -> None:
