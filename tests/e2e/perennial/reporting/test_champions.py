@@ -146,7 +146,7 @@ def test_the_command_asks_the_audit_alone(world: World, cli: Cli) -> None:
         (["trip", "--at", "2026-02-01"], "none has become champion since"),
         (["trip", "--at", "soon"], "expected a time"),
         (["trip", "--at", "2999-01-01"], "is in the future"),
-        (["--at", "2026-03-01"], "say which"),
+        (["--at", "2026-03-01"], "name it"),
     ],
 )
 def test_a_wrong_use_is_told(world: World, cli: Cli, words: list[str], says: str) -> None:
