@@ -321,10 +321,15 @@ def test_no_decimal_loses_anything(value: Decimal) -> None:
     assert Decimal(str(json.loads(sql._line({"a": value}), parse_float=Decimal)["a"])) == value
 
 
+def instant(mark: Watermark) -> Watermark:
+    """A time with a zone as that of UTC: Python never takes an hour that comes twice for equal in another zone."""
+    return mark.astimezone(UTC) if isinstance(mark, datetime) and mark.tzinfo is not None else mark
+
+
 @given(marks)
 def test_a_watermark_is_read_back_as_it_was(mark: Watermark) -> None:
     found = decoded(encoded(mark))
-    assert (type(found), found) == (type(mark), mark)
+    assert (type(found), instant(found)) == (type(mark), instant(mark))
 
 
 @given(st.lists(marks, min_size=2, max_size=2, unique_by=encoded), marks | st.none())
