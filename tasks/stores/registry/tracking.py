@@ -80,20 +80,21 @@ class Tracking:
             The run's id, the model's address, and its folder on local disk.
 
         Raises:
-            ModelError: the model holds a type that is neither audited nor trusted. No run is left of it.
+            ModelError: the model holds a type that is neither audited nor trusted. The run is marked as failed.
         """
         import mlflow
         from mlflow.data.delta_dataset_source import DeltaDatasetSource
         from mlflow.data.meta_dataset import MetaDataset
         from mlflow.models import infer_signature
 
-        with mlflow.start_run(experiment_id=self._experiment(), run_name=logged.run_name) as run:
-            mlflow.log_params({name: _short(value) for name, value in logged.params.items()})
-            mlflow.set_tags(logged.tags)
-            source = DeltaDatasetSource(path=logged.dataset_uri, delta_table_version=dataset.observations)
-            # MLflow's digests hold 36 characters.
-            mlflow.log_input(MetaDataset(source, name=self.pipeline, digest=dataset.digest[:36]), context="training")
-            try:
+        try:
+            with mlflow.start_run(experiment_id=self._experiment(), run_name=logged.run_name) as run:
+                mlflow.log_params({name: _short(value) for name, value in logged.params.items()})
+                mlflow.set_tags(logged.tags)
+                source = DeltaDatasetSource(path=logged.dataset_uri, delta_table_version=dataset.observations)
+                # MLflow's digests hold 36 characters.
+                logged_data = MetaDataset(source, name=self.pipeline, digest=dataset.digest[:36])
+                mlflow.log_input(logged_data, context="training")
                 info = mlflow.sklearn.log_model(
                     model,
                     name="model",
@@ -103,10 +104,9 @@ class Tracking:
                     pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
                     extra_files=[str(path) for path in extra],
                 )
-            except mlflow.MlflowException:
-                mlflow.delete_run(run.info.run_id)
-                models.check_types(model, trusted)  # says which type it is, where that was why
-                raise
+        except mlflow.MlflowException:
+            models.check_types(model, trusted)  # says which type it is, where that was why
+            raise
         return run.info.run_id, info.model_uri, self._folder(info.model_uri)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:

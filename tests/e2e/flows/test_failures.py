@@ -31,6 +31,21 @@ def champion(module_world: World) -> World:
     return module_world
 
 
+def test_a_type_that_nobody_audited_is_named_and_the_next_run_with_it_trusted_goes_on(world: World, cli: Cli) -> None:
+    own = {"estimator": "tests.support.serving.models.Moody", "parameters": {}}
+    world.pipeline("own", {"training": own})
+    world.land("own", "a.csv", trips(0, 150, seed=1))
+    said = cli("run", "own", "--json")
+    assert (said.code, said.json()["outcome"]) == (1, "failed")
+    assert said.json()["reasons"][0].startswith(
+        "the fitted model holds types that are not audited: tests.support.serving.models.Moody. "
+    )
+    assert "training.trusted_types" in said.err
+    assert "Traceback" not in said.err
+    world.pipeline("own", {"training": {**own, "trusted_types": ["tests.support.serving.models.Moody"]}})
+    assert world.run("own").outcome == "promoted"
+
+
 def csv(frame: pd.DataFrame) -> str:
     return str(frame.to_csv(index=False))
 
