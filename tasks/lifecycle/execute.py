@@ -200,7 +200,7 @@ class _Run:
 
     def first_stage(self, decision: RetrainDecision) -> TrainingStage:
         first = Planner(self.context).first_stage(decision)
-        if first != decision.start_from:
+        if decision.start_from == "evaluation" and first != "evaluation":
             say(f"the run starts from {first}: files of the last training set or model are missing")
         return first
 
