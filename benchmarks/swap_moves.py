@@ -33,7 +33,7 @@ def main() -> None:
     draw = random.Random(7)  # noqa: S311  # a benchmark's draw
     for place in range(number):
         to = None if place % 2 == 0 else 2
-        request_rollback(config, settings, to, "benchmark", Person("benchmark", verified=False), lambda *_: None, print)
+        request_rollback(config, settings, to, "benchmark", Person("benchmark", verified=False), lambda *_: None)
         time.sleep(draw.uniform(0.2, 2 * pause - 0.2))
     print(json.dumps(found))
 

@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import StringConstraints
 
-from flows.context import open_pipeline
+from flows.context import stage_context
 from tasks.errors import PerennialError
 from tasks.events import emit
 from tasks.release.approval_decision import event_payload, record_decision, summary
@@ -39,9 +38,9 @@ def approve(
         reason: Why, for whoever asks later.
     """
     try:
-        config, settings = open_pipeline(pipeline)
-        answered = record_decision(config, settings, version, decision, reason, _FORM)
+        with stage_context(pipeline, tables=False) as context:
+            answered = record_decision(context.config, context.settings, version, decision, reason, _FORM)
     except PerennialError as error:
         return Failed(message=str(error), data=error)
-    emit(settings, "perennial.approval.answered", pipeline, event_payload(answered), str(flow_run.id or ""))
+    emit(context, "perennial.approval.answered", event_payload(answered))
     return Completed(name="Approved" if decision == "approve" else "Rejected", message=summary(answered), data=answered)

@@ -8,7 +8,6 @@ from prefect.states import Completed, Failed
 
 from flows.context import stage_context
 from tasks.errors import PerennialError
-from tasks.progress import say
 from tasks.release.rollback import Rollback
 from tasks.release.rollback_request import request_rollback, summary
 from tasks.release.stage import release_context
@@ -31,7 +30,7 @@ def rollback(pipeline: str, version: int | None = None, reason: str = "") -> Sta
     try:
         with stage_context(pipeline, tables=False) as context:
             send = release_context(context).emit
-            back = request_rollback(context.config, context.settings, version, reason, _FORM, send, say)
+            back = request_rollback(context.config, context.settings, version, reason, _FORM, send)
             publish_rollback(context.config, back)
     except PerennialError as error:
         return Failed(message=str(error), data=error)

@@ -8,8 +8,8 @@ from contextvars import ContextVar
 
 from pydantic import JsonValue
 
+from tasks.context import StageContext
 from tasks.progress import say
-from tasks.stores.settings import Settings
 from tasks.stores.state.outbox import EventName, Outbox
 
 # What a run does not go on with by itself, whatever it does.
@@ -27,21 +27,17 @@ def following() -> Iterator[None]:
         _followed.reset(token)
 
 
-def emit(
-    settings: Settings, event: EventName, pipeline: str, payload: Mapping[str, JsonValue], flow_run: str = ""
-) -> None:
-    """Keep an event, durably, and send it. What can't be sent now, the sweep sends later.
+def emit(context: StageContext, event: EventName, payload: Mapping[str, JsonValue]) -> None:
+    """Keep an event of a pipeline, durably, and send it. What can't be sent now, the sweep sends later.
 
     Args:
-        settings: Where the outbox is.
+        context: Says whose it is, and with which flow run it is shown.
         event: Its name.
-        pipeline: Whose.
         payload: For people.
-        flow_run: Id of the flow run that it is shown with.
     """
-    outbox = Outbox(settings)
+    outbox = Outbox(context.settings)
     followed = _followed.get() and event not in _OTHERS
-    outbox.put(event, pipeline, payload, followed=followed, flow_run=flow_run)
+    outbox.put(event, context.pipeline, payload, followed=followed, flow_run=context.flow_run)
     sent = outbox.send()
     if sent.problem:
         say(f"{event} is kept and sent later: {sent.problem}")

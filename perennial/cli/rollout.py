@@ -10,7 +10,6 @@ import typer
 from pydantic import JsonValue
 
 from perennial.cli.render import ConsoleReporter, console, print_result
-from tasks.progress import say
 from tasks.stores.settings import Settings
 from tasks.stores.state.outbox import EventName, Outbox
 
@@ -68,7 +67,7 @@ def rollback(
     def tell(event: EventName, payload: Mapping[str, JsonValue]) -> None:
         Outbox(settings).put(event, name, payload)
 
-    back = request_rollback(config, settings, to, reason, person(settings), tell, say)
+    back = request_rollback(config, settings, to, reason, person(settings), tell)
     print_result(as_json, back.model_dump(mode="json"), f"{summary(back)}\n  {_tell(settings)}")
 
 

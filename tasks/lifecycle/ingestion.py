@@ -92,12 +92,10 @@ def _store_manifest(context: StageContext, report: IngestReport, meter: Meter) -
 def _emit(context: StageContext, report: IngestReport) -> None:
     if report.accepted:
         rows = sum(one.accepted for one in report.accepted)
-        payload: dict[str, JsonValue] = {"files": len(report.accepted), "rows": rows}
-        emit(context.settings, "perennial.dataset.updated", report.pipeline, payload, context.flow_run)
+        emit(context, "perennial.dataset.updated", {"files": len(report.accepted), "rows": rows})
     if report.rejected:
         first: list[JsonValue] = [{"path": one.path, "reasons": list(one.reasons)} for one in report.rejected[:_SHOWN]]
-        payload = {"files": len(report.rejected), "first": first}
-        emit(context.settings, "perennial.data.rejected", report.pipeline, payload, context.flow_run)
+        emit(context, "perennial.data.rejected", {"files": len(report.rejected), "first": first})
 
 
 def message(record: BatchRecord) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import JsonValue
 
 from configs.schema import PipelineConfig
 from tasks.context import Execute, StageContext, direct
@@ -233,18 +232,16 @@ class MonitoringInputs(Record):
 
 def run_monitoring(context: StageContext, inputs: MonitoringInputs, execute: Execute = direct) -> MonitorReport:
     """Check the newest batches for drift, and the champion's predictions by the labels that have come since."""
-    champion, settings = inputs.champion, context.settings
+    champion = inputs.champion
     stored = None if inputs.again else champion
     drift = None if stored is None else execute(stored_drift, context, stored)
     if drift is None:
         drift = execute(check_drift, context, champion)
         if drift.state == "act":
-            details: dict[str, JsonValue] = {"reasons": list(drift.reasons)}
-            emit(settings, "perennial.drift.detected", context.pipeline, details, context.flow_run)
+            emit(context, "perennial.drift.detected", {"reasons": list(drift.reasons)})
     performance = None if stored is None else execute(stored_performance, context, stored)
     if performance is None:
         performance = execute(check_performance, context, champion)
         if performance.state == "act":
-            details = {"reasons": list(performance.reasons)}
-            emit(settings, "perennial.performance.degraded", context.pipeline, details, context.flow_run)
+            emit(context, "perennial.performance.degraded", {"reasons": list(performance.reasons)})
     return MonitorReport(drift=drift, performance=performance)

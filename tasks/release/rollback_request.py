@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from configs.schema import PipelineConfig
+from tasks.context import writing
 from tasks.errors import UsageError
 from tasks.release.registry_moves import EmitEvent, ReleaseContext
 from tasks.release.rollback import Rollback, RollbackRequest, roll_back
 from tasks.stores.lake.tables import Lake
-from tasks.stores.locks.lock import hold
 from tasks.stores.registry.tracking import Tracking
 from tasks.stores.runtime import clock
 from tasks.stores.settings import Settings
@@ -27,7 +25,6 @@ def request_rollback(
     reason: str,
     who: Person,
     emit: EmitEvent,
-    on_wait: Callable[[str], None],
 ) -> Rollback:
     """Roll back the version that is rolled out, or the champion; what it came to.
 
@@ -38,7 +35,6 @@ def request_rollback(
         reason: Why, for whoever asks later.
         who: Who asks.
         emit: Called with each event.
-        on_wait: Called once with a message when another process moves the aliases.
 
     Raises:
         UsageError: a reason too long, or nothing to go back to.
@@ -47,7 +43,7 @@ def request_rollback(
     if len(text) > _LONGEST:
         raise UsageError(f"--reason: found {len(text)} characters, expected a text of up to {_LONGEST}.")
     lake = Lake(settings, config)
-    with hold(settings, f"{config.name}.alias", on_wait):
+    with writing(settings, config.name, "alias"):
         context = ReleaseContext(Tracking(settings, config.name), Audit(settings), lake, emit)
         request = RollbackRequest(who.name, who.verified, text, clock(None))
         return roll_back(config, context, Approvals(settings), to, request)

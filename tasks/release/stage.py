@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from pydantic import JsonValue
 
@@ -58,7 +58,7 @@ def run_release(context: StageContext, execute: Execute = direct) -> Promotion |
                 if done[-1].outcome == "rolling_out":
                     break  # the others wait for what becomes of it
     if not any(one.outcome == "rolling_out" for one in done):
-        done += pending_promotions(context)
+        done += _pending_promotions(context)
     return max(done, key=lambda one: one.version, default=None)
 
 
@@ -68,7 +68,7 @@ def _release(context: StageContext, intent: int, candidate: Candidate, execute: 
     version, new = execute(register, context, candidate)
     if new:
         with following():
-            emit_registered(context, version)
+            emit(context, "perennial.model.registered", {"version": version})
     # A person has the whole time to answer, also where the run's clock is set back.
     deadline = max(context.now, clock(None)) + timedelta(hours=config.approval.deadline_hours)
     with writing(settings, config.name, "alias"):
@@ -79,7 +79,7 @@ def _release(context: StageContext, intent: int, candidate: Candidate, execute: 
             "reasons": [*record.reasons],
         }
         if record.champion != record.version or record.previous != record.version:  # not evaluated again
-            emit(settings, _EVENTS[record.outcome], config.name, payload, context.flow_run)
+            emit(context, _EVENTS[record.outcome], payload)
         execute(close_promotion, context, intent, candidate, record, request)
     dependencies = StageDependencies(
         config=flat(config.model_dump(mode="json", include={"approval"})),
@@ -89,12 +89,7 @@ def _release(context: StageContext, intent: int, candidate: Candidate, execute: 
     return record
 
 
-def emit_registered(context: StageContext, version: int) -> None:
-    """Send the event of a version that was registered just now."""
-    emit(context.settings, "perennial.model.registered", context.pipeline, {"version": version}, context.flow_run)
-
-
-def pending_promotions(context: StageContext) -> list[Promotion]:
+def _pending_promotions(context: StageContext) -> list[Promotion]:
     """Versions that are rolled out or wait for a person, of which a run can do no more."""
     pipeline, settings = context.pipeline, context.settings
     rollout = rollouts.active(Audit(settings), pipeline)
@@ -125,11 +120,8 @@ def recover(context: StageContext) -> tuple[str, ...]:
 def release_context(context: StageContext) -> ReleaseContext:
     """Where the pipeline's aliases are moved, and its events sent."""
     config, settings = context.config, context.settings
-
-    def send(event: EventName, payload: Mapping[str, JsonValue]) -> None:
-        emit(settings, event, config.name, payload, context.flow_run)
-
-    return ReleaseContext(Tracking(settings, config.name), Audit(settings), Lake(settings, config), send)
+    tracking, lake = Tracking(settings, config.name), Lake(settings, config)
+    return ReleaseContext(tracking, Audit(settings), lake, partial(emit, context))
 
 
 def apply_rollout_decision(context: StageContext, rollout: Rollout, decision: RolloutDecision) -> Rollout:
